@@ -1,0 +1,346 @@
+"""Every refusal of the product: its stable code, its HTTP status, its sentence in Chinese and English.
+
+Errors refine builtins (``ValueError``, ``LookupError``), so callers of the library can catch what
+they already know. The sentence says what is wrong, where, and what to do; the catalogue below is
+the only place where such sentences are written.
+"""
+
+from __future__ import annotations
+
+import os
+import string
+from dataclasses import dataclass
+from typing import Literal
+
+Language = Literal["zh", "en"]
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """One entry of the catalogue.
+
+    Parameters
+    ----------
+    status : int
+        The HTTP status that answers with this error.
+    zh, en : str
+        The sentence, with ``{detail}`` places filled by the error's details.
+    """
+
+    status: int
+    zh: str
+    en: str
+
+
+CATALOGUE: dict[str, Refusal] = {
+    # files and what is in them
+    "file_missing": Refusal(
+        404,
+        "找不到文件“{file}”。请检查路径和文件名。",
+        "There is no file “{file}”. Check the path and the name.",
+    ),
+    "file_unreadable": Refusal(
+        422,
+        "“{file}”无法读取：{reason}。文件可能不完整，请重新导出后再试。",
+        "“{file}” can't be read: {reason}. It may be cut short; export it again.",
+    ),
+    "output_unwritable": Refusal(
+        422,
+        "无法写入“{file}”：{reason}。请换一个位置或扩展名（{known}）。",
+        "“{file}” can't be written: {reason}. Choose another place or ending ({known}).",
+    ),
+    "zip_without_boundaries": Refusal(
+        422,
+        "压缩包“{file}”里没有 Shapefile 或其他边界文件，只有：{found}。请把 .shp、.dbf、.shx 一起压缩。",
+        "The zip “{file}” holds no shapefile or other boundary file, only: {found}. "
+        "Zip the .shp, .dbf and .shx together.",
+    ),
+    "layer_choice": Refusal(
+        422,
+        "“{file}”里有多个图层：{layers}。请指定其中一个。",
+        "“{file}” holds several layers: {layers}. Name one of them.",
+    ),
+    "layer_empty": Refusal(
+        422,
+        "“{file}”里没有任何要素。请确认导出的图层。",
+        "“{file}” holds no features. Check which layer was exported.",
+    ),
+    "not_polygons": Refusal(
+        422,
+        "“{file}”第 {row} 行是 {found}，这里需要面（Polygon）。请导出面图层。",
+        "Row {row} of “{file}” is a {found}; polygons are needed here. Export the polygon layer.",
+    ),
+    "geometry_missing": Refusal(
+        422,
+        "“{file}”第 {row} 行没有图形。请补画或删除该行。",
+        "Row {row} of “{file}” has no geometry. Draw it or remove the row.",
+    ),
+    "coordinate_not_finite": Refusal(
+        422,
+        "“{file}”第 {row} 行含有非数字坐标（NaN 或无穷大）。请修正该图形。",
+        "Row {row} of “{file}” has a coordinate that is NaN or infinite. Mend that geometry.",
+    ),
+    "crs_missing": Refusal(
+        422,
+        "“{file}”没有坐标系。按坐标数值看，可能是：{proposal}。请用 --crs 指明。",
+        "“{file}” has no coordinate system. By its digits it may be: {proposal}. Say which with --crs.",
+    ),
+    "crs_unknown": Refusal(
+        422,
+        "不认识坐标系“{crs}”。请用 EPSG 编号，例如 EPSG:4547。",
+        "“{crs}” is not a known coordinate system. Use an EPSG code such as EPSG:4547.",
+    ),
+    "datum_unknown": Refusal(
+        422,
+        "坐标基准“{datum}”无效。可用：{known}。",
+        "“{datum}” is not a datum. Use one of: {known}.",
+    ),
+    "datum_not_projected": Refusal(
+        422,
+        "基准 {datum} 只用于经纬度，但数据是投影坐标 {crs}。请先说明数据真正的坐标系。",
+        "{datum} is a datum of longitudes and latitudes, but the data is in the plane {crs}. "
+        "Say which system it really is in.",
+    ),
+    "lonlat_swapped": Refusal(
+        422,
+        "经纬度似乎写反了：({x}, {y})。请先经度后纬度。",
+        "Longitude and latitude look swapped: ({x}, {y}). Give longitude first.",
+    ),
+    "lonlat_out_of_range": Refusal(
+        422,
+        "({x}, {y}) 不是经纬度。经度在 -180 到 180、纬度在 -90 到 90 之间；投影坐标请用 EPSG 编号说明。",
+        "({x}, {y}) is not a longitude and latitude. For projected coordinates give their EPSG code.",
+    ),
+    "encoding_unreadable": Refusal(
+        422,
+        "“{file}”的文字编码无法识别（试过 {tried}）。请用 --encoding 指明，例如 GB18030。",
+        "The text encoding of “{file}” can't be told (tried {tried}). Say it with --encoding, e.g. GB18030.",
+    ),
+    "field_missing": Refusal(
+        422,
+        "“{file}”里没有“{field}”列。现有列：{found}。",
+        "“{file}” has no column “{field}”. It has: {found}.",
+    ),
+    "value_invalid": Refusal(
+        422,
+        "“{file}”第 {row} 行“{field}”列的值“{value}”无效：{reason}。",
+        "Row {row}, column “{field}” of “{file}” holds “{value}”, which is not valid: {reason}.",
+    ),
+    "code_is_a_float": Refusal(
+        422,
+        "“{file}”第 {row} 行的编码“{value}”已被 Excel 改成小数，无法还原。请把编码列设为文本后重新导出。",
+        "Row {row} of “{file}”: the code “{value}” was turned into a number by Excel and can't be restored. "
+        "Make the code column text and export again.",
+    ),
+    "crs_differs": Refusal(
+        422,
+        "“{file}”的坐标系是 {crs}，与 {other} 的 {other_crs} 不同。请统一后再检查。",
+        "“{file}” is in {crs}, but {other} is in {other_crs}. Bring both into one system first.",
+    ),
+    # parameters
+    "parameter_invalid": Refusal(
+        422,
+        "参数 {name} 的值“{value}”无效：{reason}。",
+        "The value “{value}” of {name} is not valid: {reason}.",
+    ),
+    "profile_unknown": Refusal(
+        404,
+        "没有名为“{profile}”的规则方案。现有：{known}。",
+        "There is no rule profile “{profile}”. Known: {known}.",
+    ),
+    # the store
+    "store_missing": Refusal(
+        404,
+        "找不到数据库“{store}”。请先用 demo 或 import 建立，或用 --store 指明。",
+        "There is no store “{store}”. Make one with demo or import, or name it with --store.",
+    ),
+    "store_exists": Refusal(
+        409,
+        "“{store}”已经存在，不会覆盖。请换一个名字。",
+        "“{store}” exists already and is not overwritten. Choose another name.",
+    ),
+    "store_foreign": Refusal(
+        422,
+        "“{store}”不是本软件的数据库。请用 --store 指向正确的文件。",
+        "“{store}” is not a store of this program. Point --store at the right file.",
+    ),
+    "layer_unknown": Refusal(
+        404,
+        "没有图层“{layer}”。现有：{known}。",
+        "There is no layer “{layer}”. Known: {known}.",
+    ),
+    "draft_unknown": Refusal(404, "没有编号为 {draft} 的草稿。", "There is no draft {draft}."),
+    "draft_closed": Refusal(
+        409, "草稿 {draft} 已经{state}，不能再改。", "Draft {draft} is already {state}."
+    ),
+    "draft_stale": Refusal(
+        409,
+        "草稿 {draft} 建立后，“{layer}”又发布了修订 {revision}。请重新导入后再发布。",
+        "“{layer}” has moved on to revision {revision} since draft {draft} was made. Import it again.",
+    ),
+    "draft_has_faults": Refusal(
+        409,
+        "草稿 {draft} 还有 {errors} 个错误（{kinds}），不能发布。请修复，或逐类说明接受理由。",
+        "Draft {draft} has {errors} errors ({kinds}) and can't be published. "
+        "Mend them, or accept each kind by name.",
+    ),
+    "revision_unknown": Refusal(
+        404,
+        "图层“{layer}”没有修订 {revision}。现有：{known}。",
+        "“{layer}” has no revision {revision}. It has: {known}.",
+    ),
+    "code_reused": Refusal(
+        409,
+        "编码 {codes} 曾被停用，不能再次使用。请换新编码。",
+        "The codes {codes} were retired and can't be used again. Give new ones.",
+    ),
+    "code_unknown": Refusal(
+        404, "没有编码为 {code} 的{what}。", "There is no {what} with the code {code}."
+    ),
+    # addresses
+    "addresses_missing": Refusal(
+        409,
+        "数据库里还没有地址表。请先导入：geo-service addresses import 文件。",
+        "The store holds no address table yet. Import one: geo-service addresses import FILE.",
+    ),
+    # streets and walking
+    "pbf_unreadable": Refusal(
+        422,
+        "“{file}”不是可读的 OSM PBF 文件：{reason}。",
+        "“{file}” is not a readable OSM PBF file: {reason}.",
+    ),
+    "streets_empty": Refusal(
+        422,
+        "“{file}”里没有可步行的街道。请换一个范围。",
+        "“{file}” holds no walkable street. Use another extract.",
+    ),
+    "streets_missing": Refusal(
+        409,
+        "数据库里还没有街道。请先导入：geo-service streets import 文件.osm.pbf。",
+        "The store holds no streets yet. Import them: geo-service streets import FILE.osm.pbf.",
+    ),
+    "street_too_far": Refusal(
+        422,
+        "({lon}, {lat}) 周围 {limit_m} 米内没有可步行的街道；最近的在 {distance_m} 米外。",
+        "No walkable street lies within {limit_m} m of ({lon}, {lat}); the nearest is {distance_m} m away.",
+    ),
+    "no_route": Refusal(
+        404,
+        "从 ({from_lon}, {from_lat}) 步行走不到 ({to_lon}, {to_lat})：两处街道不相连。",
+        "There is no walk from ({from_lon}, {from_lat}) to ({to_lon}, {to_lat}): their streets don't connect.",
+    ),
+    # siting
+    "too_few_candidates": Refusal(
+        422,
+        "要选 {count} 处，但候选点只有 {candidates} 处。请减少数量或补充候选点。",
+        "{count} sites are wanted but there are only {candidates} candidates. Ask for fewer or add some.",
+    ),
+    "kind_unknown": Refusal(
+        422,
+        "不认识设施类别“{kind}”。可用：{known}。",
+        "“{kind}” is not a known kind of facility. Known: {known}.",
+    ),
+    "plan_infeasible": Refusal(
+        422,
+        "在这些条件下没有可行方案：{reason}。",
+        "No plan meets these conditions: {reason}.",
+    ),
+    # drawing
+    "drawing_impossible": Refusal(
+        422, "无法这样划分：{reason}。", "This can't be drawn: {reason}."
+    ),
+    # the service
+    "not_loopback": Refusal(
+        403,
+        "没有 API 密钥时只能在本机（127.0.0.1）上服务。",
+        "Without API keys the service listens on this machine (127.0.0.1) only.",
+    ),
+    "too_many": Refusal(
+        413,
+        "一次最多 {limit} 个，这里有 {count} 个。请分批提交。",
+        "At most {limit} at once; here are {count}. Send them in parts.",
+    ),
+    "not_found": Refusal(404, "没有 {what}。", "There is no {what}."),
+}
+
+
+class GeoServiceError(Exception):
+    """An error with a stable code and a sentence in two languages.
+
+    Parameters
+    ----------
+    code : str
+        A key of `CATALOGUE`.
+    **details : object
+        What fills the sentence: file, row, code, position, known values.
+
+    Examples
+    --------
+    >>> error = InputError("datum_unknown", datum="wgs 84", known="wgs84, cgcs2000, gcj02, bd09")
+    >>> error.code, error.status
+    ('datum_unknown', 422)
+    >>> print(error.message("en"))
+    “wgs 84” is not a datum. Use one of: wgs84, cgcs2000, gcj02, bd09.
+    """
+
+    def __init__(self, code: str, /, **details: object) -> None:
+        self.code = code
+        self.details = details
+        self._refusal = CATALOGUE[code]
+        super().__init__(self.message(language()))
+
+    @property
+    def status(self) -> int:
+        """The HTTP status of this error."""
+        return self._refusal.status
+
+    def message(self, lang: Language) -> str:
+        """The sentence in Chinese (``"zh"``) or English (``"en"``)."""
+        template = self._refusal.zh if lang == "zh" else self._refusal.en
+        return _Lenient().format(template, **self.details)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # Exceptions cross process borders by pickle, which would call __init__ with the sentence.
+        return (_rebuild, (type(self), self.code, self.details))
+
+
+class InputError(GeoServiceError, ValueError):
+    """Something that was given can't be used."""
+
+
+class MissingError(GeoServiceError, LookupError):
+    """Something that was asked for does not exist."""
+
+
+class ConflictError(GeoServiceError, RuntimeError):
+    """The state of the store forbids it."""
+
+
+class NoRouteError(MissingError):
+    """Two points are not joined by any walk."""
+
+
+def language() -> Language:
+    """The language people are spoken to: ``$GEO_SERVICE_LANG``, else the locale, else English.
+
+    Returns
+    -------
+    {"zh", "en"}
+    """
+    chosen = (
+        os.environ.get("GEO_SERVICE_LANG") or os.environ.get("LC_ALL") or os.environ.get("LANG")
+    )
+    return "zh" if (chosen or "").lower().startswith("zh") else "en"
+
+
+class _Lenient(string.Formatter):
+    """Leaves a place it has no detail for readable, so that an error never fails to be told."""
+
+    def get_value(self, key: int | str, args: object, kwargs: object) -> object:
+        details = kwargs if isinstance(kwargs, dict) else {}
+        value = details.get(key, "?")
+        return ", ".join(map(str, value)) if isinstance(value, list | tuple | set) else value
+
+
+def _rebuild(kind: type[GeoServiceError], code: str, details: dict[str, object]) -> GeoServiceError:
+    return kind(code, **details)
