@@ -90,6 +90,11 @@ CATALOGUE: dict[str, Refusal] = {
         "不认识坐标系“{crs}”。请用 EPSG 编号，例如 EPSG:4547。",
         "“{crs}” is not a known coordinate system. Use an EPSG code such as EPSG:4547.",
     ),
+    "crs_digits_disagree": Refusal(
+        422,
+        "“{file}”的坐标数值不像 {crs}。按数值看，可能是：{proposal}。",
+        "The coordinates of “{file}” don't look like {crs}. By their digits they may be: {proposal}.",
+    ),
     "datum_unknown": Refusal(
         422,
         "坐标基准“{datum}”无效。可用：{known}。",
