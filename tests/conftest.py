@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,3 +21,14 @@ def real_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"GEO_SERVICE_REAL_DATA={named} is not a folder")
     return folder
+
+
+@pytest.fixture(scope="session")
+def tiling() -> Callable[..., Any]:
+    """``tiling(count, seed=1, crs=4547) -> (grids, outline)``: a small exact tiling."""
+    spec = importlib.util.spec_from_file_location("tilings", Path(__file__).parent / "tilings.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.tiling
