@@ -1,0 +1,364 @@
+"""The walk network: streets of one extract as one profile may walk them."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from collections.abc import Iterable
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from geo_service import crs
+from geo_service.errors import InputError, MissingError
+from geo_service.streets import contraction, pbf, segments, tag_rules
+from geo_service.streets.contraction import CM_PER_M, Graph
+from geo_service.streets.segments import FloatArray, Segments
+from geo_service.streets.snapping import SNAP_LIMIT_M, Snapped, StreetIndex
+from geo_service.streets.tag_rules import WalkProfile
+
+if TYPE_CHECKING:
+    import geopandas as gpd
+    import networkx as nx
+
+    from geo_service.walking import Route, TravelMatrix
+
+_FORMAT = "geo-service streets 1"
+_SECONDS_PER_MINUTE = 60.0
+_KMH_PER_M_S = 3.6
+
+
+class WalkNetwork:
+    """Streets as a graph that answers what can be walked.
+
+    Lengths are metres on the ground (ellipsoid, see `segments.ground_length_m`), kept as whole
+    centimetres; positions are in `plane`. A network never changes after it was built, so threads
+    may share it.
+
+    Parameters
+    ----------
+    streets : Segments
+        All segments of the extract.
+    profile : str
+        A profile of ``walk_profiles.toml``: which doors open, and the usual speed.
+    plane : str or int or pyproj.CRS, optional
+        A metric system; by default the zone of the extract's middle (`crs.plane_for`).
+    source : dict, optional
+        What the reader found in the extract: file, SHA-256, counts.
+    """
+
+    def __init__(
+        self,
+        streets: Segments,
+        *,
+        profile: str = "adult",
+        plane: Any = None,
+        source: dict[str, Any] | None = None,
+    ) -> None:
+        if plane is None:
+            plane = crs.plane_for(_middle(streets.lon), _middle(streets.lat))
+        if crs.is_lonlat(plane):
+            raise InputError(
+                "parameter_invalid", name="plane", value=crs.name(plane), reason="not in metres"
+            )
+        self.walker: WalkProfile = tag_rules.profile(profile)
+        self.source: dict[str, Any] = dict(source or {})
+        self._streets = streets
+        self._plane = crs.Plane.of(plane)
+        self.graph: Graph = contraction.contract(
+            streets, mask=self.walker.mask, plane=self._plane
+        )
+        if self.graph.tail.size == 0:
+            raise InputError("streets_empty", file=self.source.get("file", ""))
+
+    @classmethod
+    def from_pbf(
+        cls,
+        path: str | Path,
+        *,
+        profile: str = "adult",
+        plane: Any = None,
+        on_progress: pbf.Progress | None = None,
+    ) -> WalkNetwork:
+        """Import an OSM extract.
+
+        Parameters
+        ----------
+        path : str or Path
+            A file ``*.osm.pbf``.
+        profile : str
+            Who walks: ``adult``, ``senior``, ``courier`` or ``resident``.
+        plane : str or int or pyproj.CRS, optional
+            A metric system for positions.
+        on_progress : callable, optional
+            Called with the share done, 0 to 1.
+
+        Raises
+        ------
+        MissingError
+            ``file_missing``, ``profile_unknown``.
+        InputError
+            ``pbf_unreadable``, ``streets_empty``.
+        """
+        tag_rules.profile(profile)  # refuse an unknown name before the long read
+        streets, source = pbf.read(path, on_progress=on_progress)
+        network = cls(streets, profile=profile, plane=plane, source=source)
+        if on_progress:
+            on_progress(1.0)
+        return network
+
+    def save(self, path: str | Path) -> None:
+        """Write the network to one file; the same network gives the same bytes.
+
+        Raises
+        ------
+        InputError
+            ``output_unwritable``.
+        """
+        about = {
+            "format": _FORMAT, "profile": self.profile, "plane": self._plane.crs.to_wkt(),
+            "source": self.source,
+        }  # fmt: skip
+        text = json.dumps(about, ensure_ascii=False, sort_keys=True)
+        try:
+            with Path(path).open("wb") as stream:  # a name given to savez would gain an ending
+                np.savez(stream, about=np.array(text), **segments.arrays(self._streets))
+        except OSError as error:
+            raise InputError(
+                "output_unwritable", file=str(path), reason=error.strerror, known=".npz"
+            ) from error
+
+    @classmethod
+    def load(cls, path: str | Path, *, profile: str | None = None) -> WalkNetwork:
+        """Read a network that `save` wrote; `profile` replaces the one it was saved with.
+
+        Raises
+        ------
+        MissingError
+            ``file_missing``.
+        InputError
+            ``file_unreadable``.
+        """
+        file = Path(path)
+        if not file.is_file():
+            raise MissingError("file_missing", file=str(path))
+        try:
+            with np.load(file, allow_pickle=False) as found:
+                about = json.loads(str(found["about"]))
+                streets = Segments(**{n: found[n] for n in Segments.__dataclass_fields__})
+        except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+            raise InputError("file_unreadable", file=file.name, reason=error) from error
+        if about["format"] != _FORMAT:
+            raise InputError("file_unreadable", file=file.name, reason=about["format"])
+        return cls(
+            streets, profile=profile or about["profile"], plane=about["plane"],
+            source=about["source"],
+        )  # fmt: skip
+
+    def with_profile(self, profile: str) -> WalkNetwork:
+        """Give the network of the same streets as another profile may walk them.
+
+        Networks made this way are kept, so asking again costs nothing.
+        """
+        if profile == self.profile:
+            return self
+        known = self._by_profile
+        if profile not in known:
+            other = WalkNetwork(
+                self._streets, profile=profile, plane=self._plane.crs, source=self.source
+            )
+            other.__dict__["_by_profile"] = known
+            known[profile] = other
+        return known[profile]
+
+    @cached_property
+    def _by_profile(self) -> dict[str, WalkNetwork]:
+        return {self.profile: self}
+
+    @property
+    def profile(self) -> str:
+        """Name of the profile the network was made for."""
+        return self.walker.name
+
+    @property
+    def plane(self) -> str:
+        """Name of the metric system of positions, such as ``EPSG:4547``."""
+        return self._plane.name
+
+    @property
+    def node_count(self) -> int:
+        """Number of junctions and dead ends."""
+        return int(self.graph.node_x.size)
+
+    @property
+    def edge_count(self) -> int:
+        """Number of chains between them."""
+        return int(self.graph.tail.size)
+
+    @property
+    def length_m(self) -> float:
+        """Length of all walkable streets, each counted once."""
+        return float(self.graph.length_cm.sum(dtype=np.int64)) / CM_PER_M
+
+    @property
+    def components(self) -> FloatArray:
+        """Length of each piece of the network in metres, longest first."""
+        return self.graph.component_cm / CM_PER_M
+
+    @cached_property
+    def node_lonlat(self) -> FloatArray:
+        """Positions of the nodes, shape (n, 2), WGS84 degrees."""
+        return np.column_stack(self._plane.inverse(self.graph.node_x, self.graph.node_y))
+
+    @cached_property
+    def index(self) -> StreetIndex:
+        """The spatial index of the streets, built when first used."""
+        return StreetIndex(self.graph)
+
+    def to_plane(
+        self, lon: npt.ArrayLike, lat: npt.ArrayLike, *, datum: str = "wgs84"
+    ) -> tuple[FloatArray, FloatArray]:
+        """Bring coordinates of a datum into the network's plane.
+
+        Raises
+        ------
+        InputError
+            ``lonlat_swapped``, ``lonlat_out_of_range`` (also for NaN), ``datum_unknown``.
+        """
+        return self._plane.forward(lon, lat, datum=crs.parse_datum(datum))
+
+    def to_lonlat(self, x: npt.ArrayLike, y: npt.ArrayLike) -> tuple[FloatArray, FloatArray]:
+        """Bring positions in the plane to WGS84 degrees."""
+        return self._plane.inverse(x, y)
+
+    def limit_cm(self, minutes: float, *, speed_kmh: float | None = None) -> int:
+        """Give the whole centimetres walked in some minutes.
+
+        Parameters
+        ----------
+        minutes : float
+            More than 0.
+        speed_kmh : float, optional
+            Kilometres an hour instead of the profile's speed.
+
+        Raises
+        ------
+        InputError
+            ``parameter_invalid``.
+        """
+        speed_m_s = self.speed_m_s(speed_kmh)
+        metres = minutes * _SECONDS_PER_MINUTE * speed_m_s
+        if not (minutes > 0 and metres < 1e6):
+            reason = "between 0 and 1,000 km of walking"
+            raise InputError("parameter_invalid", name="minutes", value=minutes, reason=reason)
+        return int(metres * CM_PER_M + 1e-6)
+
+    def speed_m_s(self, speed_kmh: float | None = None) -> float:
+        """Give the speed in metres a second: the one said, else the profile's."""
+        if speed_kmh is None:
+            return self.walker.speed_m_s
+        if not 0 < speed_kmh < 100:
+            reason = "a walk has more than 0 and less than 100 km/h"
+            raise InputError("parameter_invalid", name="speed_kmh", value=speed_kmh, reason=reason)
+        return speed_kmh / _KMH_PER_M_S
+
+    def snap_all(
+        self,
+        lon: npt.ArrayLike,
+        lat: npt.ArrayLike,
+        *,
+        datum: str = "wgs84",
+        limit_m: float = SNAP_LIMIT_M,
+    ) -> Snapped:
+        """Snap many places; a place too far from any street has edge -1.
+
+        Parameters
+        ----------
+        lon, lat : array_like, shape (k,)
+            Degrees in `datum`.
+        datum : str
+            A datum or EPSG code.
+        limit_m : float
+            The farthest street that is accepted.
+        """
+        x, y = self.to_plane(np.atleast_1d(lon), np.atleast_1d(lat), datum=datum)
+        return self.index.snap(x.ravel(), y.ravel(), limit_m=limit_m)
+
+    def snap(
+        self, lon: float, lat: float, *, datum: str = "wgs84", limit_m: float = SNAP_LIMIT_M
+    ) -> Snapped:
+        """Snap one place; see `snap_all` for many.
+
+        Raises
+        ------
+        InputError
+            ``street_too_far``; ``lonlat_swapped`` and others of `to_plane`.
+        """
+        snapped = self.snap_all(lon, lat, datum=datum, limit_m=limit_m)
+        if not snapped.found[0]:
+            raise InputError(
+                "street_too_far", lon=lon, lat=lat, limit_m=limit_m,
+                distance_m=round(float(snapped.snap_distance_m[0])),
+            )  # fmt: skip
+        return snapped
+
+    # Doors to the rooms above, so that a network is all one has to hold.
+
+    def catchment(
+        self, lon: npt.ArrayLike, lat: npt.ArrayLike, *, minutes: float | Iterable[float] = (15,),
+        **options: Any,
+    ) -> gpd.GeoDataFrame:  # fmt: skip
+        """Give what can be reached on foot; see `geo_service.catchments.catchment`."""
+        from geo_service import catchments
+
+        return catchments.catchment(self, lon, lat, minutes=minutes, **options)
+
+    def route(
+        self, origin: tuple[float, float], destination: tuple[float, float], **options: Any
+    ) -> Route:
+        """Give the shortest walk between two places; see `geo_service.walking.route`."""
+        from geo_service import walking
+
+        return walking.route(self, origin, destination, **options)
+
+    def time_matrix(
+        self, origins: npt.ArrayLike, destinations: npt.ArrayLike, *, minutes: float,
+        **options: Any,
+    ) -> TravelMatrix:  # fmt: skip
+        """Give all walks within some minutes; see `geo_service.walking.time_matrix`."""
+        from geo_service import walking
+
+        return walking.time_matrix(self, origins, destinations, minutes=minutes, **options)
+
+    def to_networkx(self) -> nx.MultiDiGraph:
+        """Export the graph: nodes with ``x``, ``y``, ``osm_id``; edges with ``cm`` and ``edge``."""
+        import networkx as nx
+
+        graph = self.graph
+        exported = nx.MultiDiGraph(crs=self.plane)
+        for node in range(self.node_count):
+            exported.add_node(
+                node, x=float(graph.node_x[node]), y=float(graph.node_y[node]),
+                osm_id=int(graph.node_osm_ids[node]),
+            )  # fmt: skip
+        for edge in range(self.edge_count):
+            tail, head = int(graph.tail[edge]), int(graph.head[edge])
+            length = {"cm": int(graph.length_cm[edge]), "edge": edge}
+            if graph.forward[edge]:
+                exported.add_edge(tail, head, **length)
+            if graph.backward[edge]:
+                exported.add_edge(head, tail, **length)
+        return exported
+
+    def __repr__(self) -> str:
+        return (
+            f"<WalkNetwork {self.source.get('file', '')} {self.profile}: {self.node_count} nodes, "
+            f"{self.edge_count} chains, {self.length_m / 1000:.1f} km, {self.plane}>"
+        )
+
+
+def _middle(degrees: FloatArray) -> float:
+    return float((degrees.min() + degrees.max()) / 2.0)

@@ -1,0 +1,144 @@
+"""Places to the nearest street that leads somewhere.
+
+A place snaps only to pieces of the network with at least `MIN_PIECE_M` of path: an isolated
+staircase or a mapped courtyard behind a locked gate is no way into the city. In an extract too
+small for that rule a tenth of its largest piece is enough.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import shapely
+
+from geo_service.streets.contraction import CM_PER_M, Graph
+from geo_service.streets.segments import FloatArray, LongArray
+
+MIN_PIECE_M = 1000.0
+MIN_PIECE_SHARE = 0.1
+SNAP_LIMIT_M = 300.0
+
+
+@dataclass(frozen=True, eq=False)
+class Snapped:
+    """Where places meet the streets; every field has the shape of what was asked.
+
+    Parameters
+    ----------
+    edge : ndarray of int64
+        The chain; -1 where no street lies within the limit.
+    offset_m : ndarray of float64
+        Walked length from the chain's tail to the spot, to the centimetre.
+    snap_distance_m : ndarray of float64
+        From the place to the spot (to the nearest accepted street also where `edge` is -1).
+    x, y : ndarray of float64
+        The spot, in the network's plane.
+    refused_distance_m : ndarray of float64
+        Distance of a nearer street in a piece too short to start from; NaN where there is none.
+    """
+
+    edge: LongArray
+    offset_m: FloatArray
+    snap_distance_m: FloatArray
+    x: FloatArray
+    y: FloatArray
+    refused_distance_m: FloatArray
+
+    @property
+    def found(self) -> npt.NDArray[np.bool_]:
+        """Whether there is a street within the limit."""
+        return self.edge >= 0
+
+    @property
+    def offset_cm(self) -> LongArray:
+        """The offset in whole centimetres."""
+        return np.rint(self.offset_m * CM_PER_M).astype(np.int64)
+
+    @property
+    def leg_cm(self) -> LongArray:
+        """The straight leg between place and street in whole centimetres."""
+        return np.rint(self.snap_distance_m * CM_PER_M).astype(np.int64)
+
+
+class StreetIndex:
+    """Finds the nearest segment of a graph; built once, then shared by all threads.
+
+    Parameters
+    ----------
+    graph : Graph
+        What is snapped to.
+    """
+
+    def __init__(self, graph: Graph) -> None:
+        self._graph = graph
+        vertex = np.arange(graph.shape_x.size - 1)
+        inner = np.ones(vertex.size, bool)
+        inner[graph.shape_start[1:-1] - 1] = False
+        self.begin: LongArray = vertex[inner]
+        self.edge: LongArray = np.repeat(
+            np.arange(graph.tail.size), np.diff(graph.shape_start) - 1
+        )
+        ends = np.stack((self.begin, self.begin + 1), axis=1)
+        xy = np.stack((graph.shape_x[ends], graph.shape_y[ends]), axis=2)
+        accepted = np.append(graph.component_cm, 0) >= _least_piece_cm(graph)
+        self._accepted = accepted[graph.component[graph.tail[self.edge]]]
+        lines = shapely.linestrings(xy)
+        self.tree = shapely.STRtree(lines)
+        self._rows = np.flatnonzero(self._accepted)
+        whole = bool(self._accepted.all())
+        self._tree = self.tree if whole else shapely.STRtree(lines[self._rows])
+
+    def snap(self, x: FloatArray, y: FloatArray, *, limit_m: float) -> Snapped:
+        """Snap places given in the plane; of equally near segments the first one counts.
+
+        Parameters
+        ----------
+        x, y : ndarray of float64, shape (k,)
+            Metres in the network's plane.
+        limit_m : float
+            The farthest street that is accepted.
+        """
+        points = shapely.points(x, y)
+        segment = self._rows[_nearest(self._tree, points)]
+        spot_x, spot_y, offset_cm = self._project(segment, x, y)
+        distance_m = np.hypot(spot_x - x, spot_y - y)
+        refused_m = np.full(x.size, np.nan)
+        if self._tree is not self.tree:
+            other = _nearest(self.tree, points)
+            other_x, other_y, _ = self._project(other, x, y)
+            nearer = ~self._accepted[other]
+            refused_m[nearer] = np.hypot(other_x - x, other_y - y)[nearer]
+        near = distance_m <= limit_m
+        return Snapped(
+            np.where(near, self.edge[segment], -1), offset_cm / CM_PER_M, distance_m,
+            spot_x, spot_y, refused_m,
+        )  # fmt: skip
+
+    def _project(
+        self, segment: LongArray, x: FloatArray, y: FloatArray
+    ) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Give the nearest spot on given segments, and its whole centimetres along the chain."""
+        graph, a = self._graph, self.begin[segment]
+        b = a + 1
+        ax, ay = graph.shape_x[a], graph.shape_y[a]
+        dx, dy = graph.shape_x[b] - ax, graph.shape_y[b] - ay
+        squared = dx * dx + dy * dy
+        share = ((x - ax) * dx + (y - ay) * dy) / np.where(squared > 0.0, squared, 1.0)
+        share = np.clip(share, 0.0, 1.0)
+        walked = graph.shape_cm[a] + share * (graph.shape_cm[b] - graph.shape_cm[a])
+        return ax + share * dx, ay + share * dy, np.rint(walked)
+
+
+def _least_piece_cm(graph: Graph) -> float:
+    largest = float(graph.component_cm.max(initial=0))
+    return min(MIN_PIECE_M * CM_PER_M, MIN_PIECE_SHARE * largest)
+
+
+def _nearest(tree: shapely.STRtree, points: npt.NDArray[np.object_]) -> LongArray:
+    """Give the first of the nearest members for each point."""
+    asked, member = tree.query_nearest(points, all_matches=True)
+    best = np.full(len(points), np.iinfo(np.int64).max)
+    np.minimum.at(best, asked, member)
+    return best
