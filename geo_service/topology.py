@@ -95,9 +95,7 @@ class Topology:
 
     def arc(self, number: int) -> FloatArray:
         """Give the coordinates of one arc, shape (vertices, 2)."""
-        return self.xy[
-            self.arc_vertices[self.arc_offsets[number] : self.arc_offsets[number + 1]]
-        ]
+        return self.xy[self.arc_vertices[self.arc_offsets[number] : self.arc_offsets[number + 1]]]
 
     def arc_lengths(self) -> FloatArray:
         """Give the length of every arc, in the unit of the coordinates."""
@@ -122,7 +120,8 @@ class Topology:
         high = np.maximum(self.left, self.right)[shared]
         keys, pair = np.unique(low * self.faces + high, return_inverse=True)
         length = np.bincount(pair, self.arc_lengths()[shared], minlength=len(keys))
-        return keys // max(self.faces, 1), keys % max(self.faces, 1), length
+        a, b = np.divmod(keys, max(self.faces, 1))
+        return a, b, length.astype(np.float64)
 
     def to_geometries(self) -> npt.NDArray[np.object_]:
         """Give the polygons back, byte for byte as they came (two dimensions)."""
@@ -130,8 +129,8 @@ class Topology:
             self.ring_arcs, self.ring_offsets, self.ring_start, self.arc_vertices, self.arc_offsets
         )
         ring_of = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
-        rings = shapely.linearrings(self.xy[vertices], indices=ring_of)
-        parts = shapely.polygons(rings, indices=self.ring_part)
+        rings = np.asarray(shapely.linearrings(self.xy[vertices], indices=ring_of))
+        parts = np.asarray(shapely.polygons(rings, indices=self.ring_part))
         first_ring = np.flatnonzero(np.diff(self.ring_part, prepend=-1))
         face_of_part = self.ring_face[first_ring]
         geometries = np.empty(self.faces, object)
@@ -201,9 +200,7 @@ def _require_polygons(layer: npt.NDArray[np.object_]) -> None:
     wrong = (kind != shapely.GeometryType.POLYGON) & (kind != shapely.GeometryType.MULTIPOLYGON)
     if wrong.any():
         row = int(np.argmax(wrong))
-        raise InputError(
-            "not_polygons", file="geometries", row=row + 1, found=layer[row].geom_type
-        )
+        raise InputError("not_polygons", file="geometries", row=row + 1, found=layer[row].geom_type)
 
 
 @numba.njit(cache=True, nogil=True)

@@ -1,0 +1,10 @@
+"""Draw grids: merge, split, move corners, or draw a whole area anew along its streets.
+
+Every edit is an operation on shared borders (`Sheet`), so a tiling stays exactly a tiling.
+"""
+
+from geo_service.drawing._notes import Note
+from geo_service.drawing.edits import Edited, merge, move_node, split
+from geo_service.drawing.sheet import Sheet
+
+__all__ = ["Edited", "Note", "Sheet", "merge", "move_node", "split"]

@@ -1,0 +1,133 @@
+"""Rings out of signed arcs: walks with their face on the left, simple rings, areas with holes.
+
+An arc reference ``k`` is arc ``k`` walked forward, ``~k`` the same arc walked backward.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import shapely
+
+Ring = tuple[int, ...]
+Arcs = Mapping[int, npt.NDArray[np.int64]]
+FloatArray = npt.NDArray[np.float64]
+
+
+def arc_of(k: int) -> int:
+    """Give the arc of a signed reference."""
+    return k if k >= 0 else ~k
+
+
+def first(arcs: Arcs, k: int) -> int:
+    """Give the vertex a signed arc leaves from."""
+    return int(arcs[k][0]) if k >= 0 else int(arcs[~k][-1])
+
+
+def last(arcs: Arcs, k: int) -> int:
+    """Give the vertex a signed arc comes to."""
+    return int(arcs[k][-1]) if k >= 0 else int(arcs[~k][0])
+
+
+def vertices(arcs: Arcs, ring: Iterable[int]) -> npt.NDArray[np.int64]:
+    """Give the vertices of a ring in its direction, the first not repeated."""
+    return np.concatenate([arcs[k][:-1] if k >= 0 else arcs[~k][:0:-1] for k in ring])
+
+
+def signed_area(xy: FloatArray, arcs: Arcs, ring: Ring) -> float:
+    """Give the area of a ring, positive where it runs counter-clockwise."""
+    points = xy[vertices(arcs, ring)]
+    x, y = points[:, 0] - points[0, 0], points[:, 1] - points[0, 1]
+    return 0.5 * float(x[:-1] @ y[1:] - x[1:] @ y[:-1])
+
+
+def walks(xy: FloatArray, arcs: Arcs, references: Iterable[int]) -> list[list[int]]:
+    """Chain signed arcs to closed walks, their face on the left.
+
+    Where several go on from a node, the sharpest turn to the left keeps to the same face.
+    """
+    leaving: dict[int, list[int]] = defaultdict(list)
+    waiting = dict.fromkeys(references)
+    for k in waiting:
+        leaving[first(arcs, k)].append(k)
+    found = []
+    while waiting:
+        k = next(iter(waiting))
+        walk = []
+        while k in waiting:
+            del waiting[k]
+            walk.append(k)
+            onward = leaving[last(arcs, k)]
+            k = onward[0] if len(onward) == 1 else _sharpest_left(xy, arcs, k, onward)
+        found.append(walk)
+    return found
+
+
+def simple_rings(xy: FloatArray, arcs: Arcs, references: Iterable[int]) -> list[Ring]:
+    """Give simple rings: a walk that passes a node twice is taken apart there."""
+    rings: list[Ring] = []
+    for walk in walks(xy, arcs, references):
+        open_walk: list[int] = []
+        passed: list[int] = []
+        for k in walk:
+            open_walk.append(k)
+            passed.append(first(arcs, k))
+            end = last(arcs, k)
+            if end in passed:
+                at = passed.index(end)
+                rings.append(tuple(open_walk[at:]))
+                del open_walk[at:], passed[at:]
+    return rings
+
+
+def pieces(xy: FloatArray, arcs: Arcs, references: Iterable[int]) -> list[list[Ring]]:
+    """Group signed arcs to connected areas: each a shell followed by its holes."""
+    rings = simple_rings(xy, arcs, references)
+    if len(rings) == 1:
+        return [rings]
+    area = [signed_area(xy, arcs, ring) for ring in rings]
+    shells = sorted((r for r, a in enumerate(area) if a > 0), key=lambda r: area[r])
+    grouped = {shell: [rings[shell]] for shell in shells}
+    if len(shells) == 1:
+        grouped[shells[0]] += [ring for r, ring in enumerate(rings) if r != shells[0]]
+        return list(grouped.values())
+    for hole in (r for r, a in enumerate(area) if a <= 0):
+        spot = _plain(xy, arcs, rings[hole]).representative_point()
+        larger = (s for s in shells if area[s] > -area[hole])
+        home = next((s for s in larger if _plain(xy, arcs, rings[s]).contains(spot)), None)
+        if home is not None:
+            grouped[home].append(rings[hole])
+    return list(grouped.values())
+
+
+def polygon(xy: FloatArray, arcs: Arcs, rings: tuple[Ring, ...]) -> Any:
+    """Build the Polygon or MultiPolygon of a face."""
+    if len(rings) == 1:
+        return _plain(xy, arcs, rings[0])
+    parts = []
+    for shell, *holes in pieces(xy, arcs, [k for ring in rings for k in ring]):
+        inner = [xy[vertices(arcs, hole)] for hole in holes]
+        parts.append(shapely.Polygon(xy[vertices(arcs, shell)], inner))
+    return parts[0] if len(parts) == 1 else shapely.MultiPolygon(parts)
+
+
+def _plain(xy: FloatArray, arcs: Arcs, ring: Ring) -> Any:
+    return shapely.polygons(xy[vertices(arcs, ring)])
+
+
+def _sharpest_left(xy: FloatArray, arcs: Arcs, k: int, onward: list[int]) -> int:
+    back = _heading(xy, arcs, ~k)
+    full = 2 * math.pi
+    turns = [((back - _heading(xy, arcs, n)) % full or full, n) for n in onward]
+    return min(turns)[1]
+
+
+def _heading(xy: FloatArray, arcs: Arcs, k: int) -> float:
+    """Direction in which a signed arc leaves its first vertex."""
+    a, b = (arcs[k][0], arcs[k][1]) if k >= 0 else (arcs[~k][-1], arcs[~k][-2])
+    return math.atan2(xy[b, 1] - xy[a, 1], xy[b, 0] - xy[a, 0])
