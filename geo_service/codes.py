@@ -21,7 +21,7 @@ LENGTHS = {"city": 4, "county": 6, "township": 9, "community": 12, "grid": 15, "
 """Digits of a code at each level. A city is written 411000, or by its 4 significant digits."""
 
 _LEVEL_OF_LENGTH = {length: level for level, length in LENGTHS.items()}
-_DIGITS = re.compile(r"\d+\Z")
+_DIGITS = re.compile(r"[0-9]+\Z")  # full-width digits are not codes
 _FLOAT_TAIL = re.compile(r"(\d+)\.0+\Z")
 _SCIENTIFIC = re.compile(r"\d(\.\d+)?[eE]\+?\d+\Z")
 

@@ -106,6 +106,11 @@ CATALOGUE: dict[str, Refusal] = {
         "{datum} is a datum of longitudes and latitudes, but the data is in the plane {crs}. "
         "Say which system it really is in.",
     ),
+    "datum_missing": Refusal(
+        422,
+        "必须说明坐标基准（差错可达 600 米）。可用：{known}。",
+        "The datum of the coordinates must be said; a wrong one is 600 m off. Use one of: {known}.",
+    ),
     "lonlat_swapped": Refusal(
         422,
         "经纬度似乎写反了：({x}, {y})。请先经度后纬度。",
@@ -201,6 +206,11 @@ CATALOGUE: dict[str, Refusal] = {
     ),
     "code_unknown": Refusal(
         404, "没有编码为 {code} 的{what}。", "There is no {what} with the code {code}."
+    ),
+    "table_missing": Refusal(
+        409,
+        "数据库里还没有“{table}”表。请先导入，或直接给出文件。",
+        "The store holds no table “{table}” yet. Import one, or name a file.",
     ),
     # addresses
     "addresses_missing": Refusal(

@@ -1,0 +1,37 @@
+"""The terminal: ``geo-service``. One file a family of commands, all registered on one app.
+
+Every command exits 0 when fine, 1 when faults were found, 2 on bad input or usage. With ``--json``
+the machine form goes to stdout and nothing else does.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from geo_service.cli._terminal import App, fail
+from geo_service.errors import GeoServiceError
+
+
+def build() -> App:
+    """Give the app with every command on it."""
+    from geo_service.cli import check
+
+    app = App()
+    for room in (check,):
+        room.register(app)
+    return app
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line and leave with its exit code."""
+    given = sys.argv[1:] if arguments is None else arguments
+    try:
+        code = build().run(given)
+    except GeoServiceError as error:
+        code = fail(error, as_json="--json" in given)
+    except KeyboardInterrupt:
+        code = 130
+    except BrokenPipeError:  # the reader (head, less) has seen enough
+        sys.stderr.close()
+        code = 0
+    sys.exit(code)

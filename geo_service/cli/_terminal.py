@@ -1,0 +1,205 @@
+"""What every command shares: options, machine and human output, progress, refusals."""
+
+from __future__ import annotations
+
+import functools
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import orjson
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from geo_service.errors import GeoServiceError, InputError, language
+
+Command = Callable[..., int | None]
+OnProgress = Callable[[float, str], None]
+"""Called with the share done (0 to 1) and what is being done."""
+
+FOUND_FAULTS = 1
+BAD_INPUT = 2
+
+StorePath = Annotated[
+    str | None,
+    typer.Option(
+        "--store",
+        help="数据库：GeoPackage 文件 · The store, a GeoPackage file "
+        "[$GEO_SERVICE_STORE, else ./city.gpkg]",
+        show_default=False,
+    ),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="机器可读输出 · Machine form on stdout")]
+Output = Annotated[
+    Path | None, typer.Option("-o", "--output", help="写到文件 · Write to this file")
+]
+
+
+class App:
+    """The command line: typer's parsing with our exit codes."""
+
+    def __init__(self) -> None:
+        self.typer = typer.Typer(
+            name="geo-service",
+            help="划网格、查覆盖、找归属、算步行圈、选站点 · "
+            "Draw grids, prove coverage, find a point's grid, walk, site facilities",
+            no_args_is_help=True,
+            add_completion=False,
+            pretty_exceptions_enable=False,
+            rich_markup_mode=None,
+        )
+        self.typer.callback()(_version)
+
+    def command(self, name: str) -> Callable[[Command], Command]:
+        """Register a function as a command; the number it returns is the exit code."""
+        return _registered(self.typer, name)
+
+    def group(self, name: str, description: str) -> Callable[[str], Callable[[Command], Command]]:
+        """Add a family of sub-commands, and give what registers one."""
+        family = typer.Typer(help=description, no_args_is_help=True, rich_markup_mode=None)
+        self.typer.add_typer(family, name=name)
+        return lambda member: _registered(family, member)
+
+    def run(self, arguments: Sequence[str]) -> int:
+        """Run one command line; its exit code is the result."""
+        try:
+            self.typer(list(arguments), prog_name="geo-service")
+        except SystemExit as leaving:
+            return leaving.code if isinstance(leaving.code, int) else BAD_INPUT
+        return 0
+
+
+def _registered(family: typer.Typer, name: str) -> Callable[[Command], Command]:
+    def add(command: Command) -> Command:
+        @functools.wraps(command)
+        def run(*args: Any, **options: Any) -> None:
+            raise typer.Exit(command(*args, **options) or 0)
+
+        family.command(name)(run)
+        return command
+
+    return add
+
+
+def _version(
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, help="版本 · Version")
+    ] = False,
+) -> None:
+    if version:
+        from geo_service import __version__
+
+        print(f"geo-service {__version__}")
+        raise typer.Exit
+
+
+def out() -> Console:
+    """The console that answers are written to."""
+    return Console(highlight=False, soft_wrap=not sys.stdout.isatty())
+
+
+def err() -> Console:
+    """The console that progress and refusals are written to."""
+    return Console(stderr=True, highlight=False)
+
+
+def say(zh: str, en: str) -> str:
+    """The text in the reader's language."""
+    return zh if language() == "zh" else en
+
+
+def print_json(payload: Mapping[str, Any] | Sequence[Any]) -> None:
+    """Write the machine form: one JSON document on stdout."""
+    options = orjson.OPT_INDENT_2 | orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NON_STR_KEYS
+    sys.stdout.write(orjson.dumps(payload, default=_plain, option=options).decode() + "\n")
+
+
+def _plain(value: object) -> object:
+    if hasattr(value, "isoformat"):
+        return value.isoformat()
+    if hasattr(value, "item"):
+        return value.item()
+    return str(value)
+
+
+def fail(error: GeoServiceError, *, as_json: bool) -> int:
+    """Tell a refusal: one sentence to people, the stable code to machines."""
+    if as_json:
+        message = {"zh": error.message("zh"), "en": error.message("en")}
+        print_json({"error": {"code": error.code, "message": message, "details": error.details}})
+    err().print(f"[bold red]{say('错误', 'Error')}[/] [{error.code}]", end=" ", markup=True)
+    err().print(error.message(language()), markup=False, soft_wrap=True)
+    return BAD_INPUT
+
+
+def store_path(given: str | None) -> str:
+    """The store a command works on."""
+    return given or os.environ.get("GEO_SERVICE_STORE") or "city.gpkg"
+
+
+def table(title: str, columns: Iterable[str], rows: Iterable[Sequence[object]]) -> Table:
+    """A table for people."""
+    shown = Table(title=title, title_justify="left", header_style="bold")
+    for column in columns:
+        shown.add_column(column, overflow="fold")
+    for row in rows:
+        shown.add_row(*("" if cell is None else str(cell) for cell in row))
+    return shown
+
+
+@contextmanager
+def progress(zh: str, en: str, *, quiet: bool = False) -> Iterator[OnProgress]:
+    """Show a bar on a terminal; elsewhere nothing."""
+    console = err()
+    if quiet or not console.is_terminal:
+        yield lambda share, what: None
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task(say(zh, en), total=1.0)
+
+        def advance(share: float, what: str) -> None:
+            bar.update(task, completed=share, description=what or say(zh, en))
+
+        yield advance
+
+
+def number(text: str, *, name: str) -> float:
+    """A number out of a composite option such as ``X,Y``.
+
+    Raises
+    ------
+    InputError
+        ``parameter_invalid``.
+    """
+    try:
+        return float(text)
+    except ValueError as error:
+        raise InputError(
+            "parameter_invalid", name=name, value=text, reason="not a number"
+        ) from error
+
+
+def lonlat(text: str, *, name: str) -> tuple[float, float]:
+    """Longitude and latitude out of ``X,Y``.
+
+    Raises
+    ------
+    InputError
+        ``parameter_invalid``.
+    """
+    parts = text.replace("，", ",").split(",")
+    if len(parts) != 2:
+        reason = "give longitude,latitude, e.g. 113.85,34.03"
+        raise InputError("parameter_invalid", name=name, value=text, reason=reason)
+    return number(parts[0], name=name), number(parts[1], name=name)
+
+
+def numbers(text: str, *, name: str) -> list[float]:
+    """Numbers out of a list such as ``5,10,15``."""
+    return [number(part, name=name) for part in text.replace("，", ",").split(",") if part.strip()]

@@ -1,0 +1,284 @@
+"""``import``, ``drafts``, ``publish``, ``history`` ...: drafts in, dated revisions out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from geo_service.cli import _terminal as terminal
+from geo_service.cli.check import Crs, Datum, Encoding, LayerInFile
+from geo_service.errors import InputError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from geo_service.boundary_files import BoundaryFile
+    from geo_service.store import Store
+
+LayerName = Annotated[str, typer.Argument(help="图层 · Layer: city counties townships … grids")]
+DraftNumber = Annotated[int, typer.Argument(help="草稿编号 · Number of the draft")]
+Author = Annotated[str, typer.Option(help="操作人 · Who does it")]
+
+
+def register(app: terminal.App) -> None:
+    """Put this file's commands on the app."""
+    app.command("init")(init)
+    app.command("import")(import_)
+    app.command("drafts")(drafts)
+    app.command("publish")(publish)
+    app.command("discard")(discard)
+    app.command("history")(history)
+    app.command("diff")(diff)
+    app.command("rollback")(rollback)
+    app.command("export")(export)
+
+
+def init(
+    plane: Annotated[str, typer.Option(help="工作坐标系 · Working plane")] = "EPSG:4547",
+    title: Annotated[str, typer.Option(help="名称 · Title")] = "",
+    store: terminal.StorePath = None,
+    as_json: terminal.AsJson = False,
+) -> None:
+    """建库 · Make an empty store."""
+    from geo_service.store import create_store
+
+    path = terminal.store_path(store)
+    with create_store(path, plane=plane, title=title) as made:
+        if as_json:
+            terminal.print_json({"store": path, "plane": made.plane})
+        else:
+            terminal.out().print(
+                terminal.say(f"已建库 {path}（{made.plane}）", f"Made {path} ({made.plane})")
+            )
+
+
+def import_(
+    file: Annotated[Path, typer.Argument(help="边界文件 · A boundary file")],
+    layer: Annotated[str, typer.Option(help="导入到哪个图层 · Into which layer")],
+    replace_within: Annotated[
+        str | None, typer.Option(help="只替换该区划内的部分 · Replace only inside this code")
+    ] = None,
+    map_: Annotated[
+        list[str] | None, typer.Option("--map", help="字段=列 · field=column, repeatable")
+    ] = None,
+    author: Author = "",
+    crs: Crs = None,
+    datum: Datum = None,
+    encoding: Encoding = None,
+    file_layer: LayerInFile = None,
+    store: terminal.StorePath = None,
+    as_json: terminal.AsJson = False,
+) -> None:
+    """导入为草稿 · Bring a file in as a draft; nothing is published yet."""
+    from geo_service import boundary_files, layers
+
+    layers.layer(layer)  # refused before the file is read
+    read = boundary_files.read(
+        file, crs=crs, datum=datum, encoding=encoding, layer=file_layer, fields=_mapping(map_)
+    )
+    frame = read.layer_frame()
+    with _opened_or_made(terminal.store_path(store), read) as opened:
+        draft = opened.create_draft(
+            layer,
+            frame,
+            source=read.source,
+            sha256=read.sha256,
+            notes=[{"code": n.code, "zh": n.zh, "en": n.en} for n in read.notes],
+            author=author,
+            replace_within=replace_within,
+        )
+    if as_json:
+        terminal.print_json(draft.to_dict())
+        return
+    console, say = terminal.out(), terminal.say
+    for note in draft.notes:
+        console.print(f"· {say(note['zh'], note['en'])}", style="dim", markup=False)
+    console.print(
+        say(
+            f"草稿 {draft.id}：{layer}，{len(frame)} 个图形。"
+            f"下一步：geo-service check --draft {draft.id}",
+            f"Draft {draft.id}: {layer}, {len(frame)} features. "
+            f"Next: geo-service check --draft {draft.id}",
+        ),
+        markup=False,
+    )
+
+
+def drafts(store: terminal.StorePath = None, as_json: terminal.AsJson = False) -> None:
+    """草稿列表 · List the drafts."""
+    from geo_service.store import open_store
+
+    with open_store(terminal.store_path(store)) as opened:
+        found = [draft.to_dict() for draft in opened.drafts()]
+    if as_json:
+        terminal.print_json(found)
+        return
+    columns = ("id", "layer", "state", "features", "source", "author", "created_at")
+    rows = [[draft.get(column) for column in columns] for draft in found]
+    terminal.out().print(terminal.table(terminal.say("草稿", "drafts"), columns, rows))
+
+
+def publish(
+    draft: DraftNumber,
+    message: Annotated[str, typer.Option(help="说明 · What changed and why")] = "",
+    accept: Annotated[
+        list[str] | None,
+        typer.Option(help="带着这类问题发布 · Publish with faults of this kind, repeatable"),
+    ] = None,
+    profile: Annotated[str, typer.Option(help="规则方案 · Rule profile, or a .toml")] = "default",
+    author: Author = "",
+    store: terminal.StorePath = None,
+    as_json: terminal.AsJson = False,
+) -> int:
+    """检查并发布草稿 · Check a draft and publish it as a dated revision."""
+    from geo_service.errors import ConflictError
+    from geo_service.store import open_store
+
+    with open_store(terminal.store_path(store)) as opened:
+        opened.check_draft(draft, profile=profile)
+        try:
+            revision = opened.publish(draft, message=message, author=author, accept=accept or ())
+        except ConflictError as error:
+            if error.code != "draft_has_faults":
+                raise
+            terminal.fail(error, as_json=as_json)
+            return terminal.FOUND_FAULTS
+    if as_json:
+        terminal.print_json(revision.to_dict())
+    else:
+        zh = f"已发布 {revision.layer} 修订 {revision.number}（{revision.features} 个图形）"
+        en = f"Published {revision.layer} r{revision.number} ({revision.features} features)"
+        terminal.out().print(terminal.say(zh, en), markup=False)
+    return 0
+
+
+def discard(
+    draft: DraftNumber, store: terminal.StorePath = None, as_json: terminal.AsJson = False
+) -> None:
+    """丢弃草稿 · Discard a draft."""
+    from geo_service.store import open_store
+
+    with open_store(terminal.store_path(store)) as opened:
+        opened.discard(draft)
+    if as_json:
+        terminal.print_json({"discarded": draft})
+    else:
+        terminal.out().print(terminal.say(f"已丢弃草稿 {draft}", f"Discarded draft {draft}"))
+
+
+def history(
+    layer: LayerName, store: terminal.StorePath = None, as_json: terminal.AsJson = False
+) -> None:
+    """修订历史 · The revisions of a layer."""
+    from geo_service.store import open_store
+
+    with open_store(terminal.store_path(store)) as opened:
+        found = [revision.to_dict() for revision in opened.history(layer)]
+    if as_json:
+        terminal.print_json(found)
+        return
+    columns = ("number", "published_at", "features", "author", "message", "sha256")
+    rows = [[str(revision.get(column, ""))[:19] for column in columns] for revision in found]
+    terminal.out().print(terminal.table(layer, columns, rows))
+
+
+def diff(
+    layer: LayerName,
+    a: Annotated[int, typer.Argument(help="较早修订 · The earlier revision")],
+    b: Annotated[int, typer.Argument(help="较晚修订 · The later revision")],
+    output: terminal.Output = None,
+    store: terminal.StorePath = None,
+    as_json: terminal.AsJson = False,
+) -> None:
+    """两个修订的差别 · What changed between two revisions."""
+    from geo_service import reports
+    from geo_service.store import open_store
+
+    with open_store(terminal.store_path(store)) as opened:
+        found = opened.diff(layer, a, b)
+    tables = {"added": found.added, "removed": found.removed, "changed": found.changed}
+    if output is not None:
+        reports.write_tables({name: _plain(frame) for name, frame in tables.items()}, output)
+    if as_json:
+        terminal.print_json(found.to_dict())
+        return
+    console, say = terminal.out(), terminal.say
+    names = {"added": "新增", "removed": "停用", "changed": "改动"}
+    for name, frame in tables.items():
+        shown = "、".join(frame["code"].head(10)) + (" …" if len(frame) > 10 else "")
+        console.print(f"{say(names[name], name)}: {len(frame)}  {shown}", markup=False)
+
+
+def rollback(
+    layer: LayerName,
+    revision: Annotated[int, typer.Argument(help="回到哪个修订 · Back to which revision")],
+    author: Author = "",
+    store: terminal.StorePath = None,
+    as_json: terminal.AsJson = False,
+) -> None:
+    """回退 · Publish an earlier revision again, as a new one."""
+    from geo_service.store import open_store
+
+    with open_store(terminal.store_path(store)) as opened:
+        made = opened.rollback(layer, revision, author=author)
+    if as_json:
+        terminal.print_json(made.to_dict())
+    else:
+        zh = f"{layer} 已按修订 {revision} 回退，成为修订 {made.number}"
+        en = f"{layer} is back at r{revision}, as r{made.number}"
+        terminal.out().print(terminal.say(zh, en))
+
+
+def export(
+    layer: LayerName,
+    output: Annotated[Path, typer.Option("-o", "--output", help="写到文件 · Write to this file")],
+    at: Annotated[str | None, typer.Option(help="修订号或日期 · As of a revision or date")] = None,
+    store: terminal.StorePath = None,
+    as_json: terminal.AsJson = False,
+) -> None:
+    """导出 · Write a layer out, as it is or as it was."""
+    from geo_service import reports
+    from geo_service.store import open_store
+
+    with open_store(terminal.store_path(store)) as opened:
+        frame = opened.frame(layer, at=at)
+        number = opened.revision(layer, at=at).number
+    reports.write_result(frame, output)
+    if as_json:
+        terminal.print_json(
+            {"written": str(output), "layer": layer, "revision": number, "features": len(frame)}
+        )
+    else:
+        zh = f"{layer} 修订 {number}，{len(frame)} 个图形，已写入 {output}"
+        en = f"{layer} r{number}, {len(frame)} features, written to {output}"
+        terminal.out().print(terminal.say(zh, en), markup=False)
+
+
+def _mapping(pairs: list[str] | None) -> dict[str, str]:
+    given: dict[str, str] = {}
+    for pair in pairs or ():
+        field, sign, column = pair.partition("=")
+        if not sign or not field or not column:
+            reason = "write it as field=column, e.g. code=XYZ"
+            raise InputError("parameter_invalid", name="--map", value=pair, reason=reason)
+        given[field.strip()] = column.strip()
+    return given
+
+
+def _opened_or_made(path: str, read: BoundaryFile) -> Store:
+    """Open the store; the first import into a fresh place makes it, in the file's own plane."""
+    from geo_service import crs
+    from geo_service.store import create_store, open_store
+
+    if path.startswith("postgresql") or Path(path).exists():
+        return open_store(path)
+    if not crs.is_lonlat(read.frame.crs):
+        return create_store(path, plane=crs.name(read.frame.crs))
+    x0, y0, x1, y1 = read.frame.total_bounds
+    return create_store(path, plane=f"EPSG:{crs.plane_for((x0 + x1) / 2, (y0 + y1) / 2)}")
+
+
+def _plain(frame: pd.DataFrame) -> pd.DataFrame:
+    return frame.drop(columns=[c for c in ("geometry",) if c in frame.columns])

@@ -1,0 +1,224 @@
+"""``streets``, ``catchment``, ``route``: the walk network and what can be reached on it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from geo_service.cli import _terminal as terminal
+from geo_service.errors import ConflictError, InputError, MissingError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from geo_service.streets import WalkNetwork
+
+Streets = Annotated[
+    str, typer.Option(help="街道：.osm.pbf 文件，或 store（库中的）· FILE.osm.pbf or “store”")
+]
+PointDatum = Annotated[
+    str, typer.Option("--datum", help="wgs84 cgcs2000 gcj02 bd09 · Datum of the coordinates")
+]
+WalkProfile = Annotated[
+    str | None, typer.Option("--profile", help="adult senior courier · Who walks")
+]
+Speed = Annotated[float | None, typer.Option(help="步速 km/h · Walking speed")]
+
+
+def register(app: terminal.App) -> None:
+    """Put this file's commands on the app."""
+    streets = app.group("streets", "街道 · The walk network")
+    streets("import")(import_streets)
+    app.command("catchment")(catchment)
+    app.command("route")(route)
+
+
+def import_streets(
+    file: Annotated[Path, typer.Argument(help="OSM 数据 · An .osm.pbf extract")],
+    profile: WalkProfile = None,
+    store: terminal.StorePath = None,
+    as_json: terminal.AsJson = False,
+) -> None:
+    """导入街道 · Read an OSM extract into the store's walk network."""
+    from geo_service.store import open_store
+    from geo_service.streets import WalkNetwork
+
+    with open_store(terminal.store_path(store)) as opened:
+        with terminal.progress("读取街道", "reading streets", quiet=as_json) as advance:
+            network = WalkNetwork.from_pbf(file, profile=profile or "adult", on_progress=advance)
+        network.save(opened.streets_path)
+    _tell(network, str(file), as_json)
+
+
+def catchment(
+    lon: Annotated[float | None, typer.Option(help="经度 · Longitude")] = None,
+    lat: Annotated[float | None, typer.Option(help="纬度 · Latitude")] = None,
+    csv: Annotated[
+        Path | None, typer.Option(help="多个起点：lon,lat 列 · Many origins, columns lon and lat")
+    ] = None,
+    minutes: Annotated[str, typer.Option(help="分钟 · Minutes, e.g. 5,10,15")] = "15",
+    streets: Streets = "store",
+    datum: PointDatum = "wgs84",
+    profile: WalkProfile = None,
+    speed_kmh: Speed = None,
+    reach: Annotated[
+        str, typer.Option(help="nearest：最近街道；any：100 米内任一街道 · nearest or any street")
+    ] = "nearest",
+    output: terminal.Output = None,
+    store: terminal.StorePath = None,
+    as_json: terminal.AsJson = False,
+) -> None:
+    """步行圈 · What can be reached on foot within some minutes."""
+    from geo_service import boundary_files, reports
+
+    lons, lats = _origins(lon, lat, csv)
+    wanted = terminal.numbers(minutes, name="--minutes")
+    network = network_of(streets, store, profile=profile, quiet=as_json)
+    with terminal.progress("计算步行圈", "walking", quiet=as_json):
+        areas = network.catchment(
+            lons, lats, minutes=wanted, datum=datum, speed_kmh=speed_kmh, profile=profile,
+            reach=reach,
+        )  # fmt: skip
+    if output is not None:
+        reports.write_result(areas, output)
+    if as_json:
+        terminal.print_json(boundary_files.to_wgs84(areas).to_geo_dict())
+        return
+    columns = [c for c in areas.columns if c != areas.geometry.name]
+    rows = [[_shown(row[c]) for c in columns] for _, row in areas.head(60).iterrows()]
+    terminal.out().print(terminal.table(terminal.say("步行圈", "catchments"), columns, rows))
+    if output is not None:
+        said = terminal.say(f"已写入 {output}", f"Written to {output}")
+        terminal.out().print(said, markup=False)
+
+
+def route(
+    from_: Annotated[str, typer.Option("--from", help="起点 · Start: lon,lat")],
+    to: Annotated[str, typer.Option("--to", help="终点 · End: lon,lat")],
+    streets: Streets = "store",
+    datum: PointDatum = "wgs84",
+    profile: WalkProfile = None,
+    speed_kmh: Speed = None,
+    output: terminal.Output = None,
+    store: terminal.StorePath = None,
+    as_json: terminal.AsJson = False,
+) -> None:
+    """步行路线 · The walk between two points, with its minutes."""
+    import geopandas as gpd
+    import shapely
+
+    from geo_service import reports
+
+    start, end = terminal.lonlat(from_, name="--from"), terminal.lonlat(to, name="--to")
+    network = network_of(streets, store, profile=profile, quiet=as_json)
+    walk = network.route(start, end, datum=datum, speed_kmh=speed_kmh, profile=profile)
+    if output is not None:
+        columns = {"length_m": [walk.length_m], "minutes": [walk.minutes]}
+        reports.write_result(gpd.GeoDataFrame(columns, geometry=[walk.geometry], crs=4326), output)
+    if as_json:
+        terminal.print_json(
+            {
+                "length_m": walk.length_m,
+                "minutes": walk.minutes,
+                "geometry": shapely.geometry.mapping(walk.geometry),
+            }
+        )
+        return
+    zh = f"步行 {walk.length_m:.0f} 米，{walk.minutes:.1f} 分钟"
+    en = f"{walk.length_m:.0f} m on foot, {walk.minutes:.1f} minutes"
+    terminal.out().print(terminal.say(zh, en))
+
+
+def network_of(
+    streets: str, store: str | None, *, profile: str | None = None, quiet: bool = False
+) -> WalkNetwork:
+    """Give the walk network of a .osm.pbf file, or the one the store keeps.
+
+    Raises
+    ------
+    ConflictError
+        ``streets_missing`` where the store has none.
+    """
+    from geo_service.store import open_store
+    from geo_service.streets import WalkNetwork
+
+    if streets != "store":
+        with terminal.progress("读取街道", "reading streets", quiet=quiet) as advance:
+            return WalkNetwork.from_pbf(streets, profile=profile or "adult", on_progress=advance)
+    with open_store(terminal.store_path(store)) as opened:
+        path = opened.streets_path
+    if not path.exists():
+        raise ConflictError("streets_missing")
+    return WalkNetwork.load(path)
+
+
+def _origins(
+    lon: float | None, lat: float | None, csv: Path | None
+) -> tuple[list[float], list[float]]:
+    if csv is not None:
+        frame = read_points(csv)
+        return list(frame["lon"]), list(frame["lat"])
+    if lon is None or lat is None:
+        reason = "give --lon and --lat, or --csv"
+        raise InputError("parameter_invalid", name="--lon/--lat", value="", reason=reason)
+    return [lon], [lat]
+
+
+def read_points(path: Path) -> pd.DataFrame:
+    """Read a CSV or spreadsheet of places; texts stay texts, ``lon`` and ``lat`` are numbers.
+
+    Raises
+    ------
+    MissingError
+        ``file_missing``.
+    InputError
+        ``file_unreadable``, ``field_missing``, ``value_invalid``.
+    """
+    import pandas as pd
+
+    from geo_service import encodings, layers
+
+    if not path.exists():
+        raise MissingError("file_missing", file=str(path))
+    try:
+        if path.suffix.lower() == ".xlsx":
+            frame = pd.read_excel(path, dtype=str)
+        else:
+            encoding = encodings.detect_encoding(path.read_bytes(), file=path.name)
+            frame = pd.read_csv(path, dtype=str, encoding=encoding)
+    except (ValueError, OSError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError("file_unreadable", file=path.name, reason=error) from error
+    matched = layers.match_fields(frame.columns)
+    frame = frame.rename(columns={theirs: ours for ours, theirs in matched.items()})
+    for column in ("lon", "lat"):
+        if column not in frame:
+            raise InputError(
+                "field_missing", file=path.name, field=column, found=", ".join(frame.columns)
+            )
+        numbers = pd.to_numeric(frame[column], errors="coerce")
+        if numbers.isna().any():
+            row = int(numbers.isna().to_numpy().argmax())
+            raise InputError(
+                "value_invalid", file=path.name, row=row + 2, field=column,
+                value=frame[column].iloc[row], reason="not a number",
+            )  # fmt: skip
+        frame[column] = numbers
+    return frame
+
+
+def _tell(network: WalkNetwork, source: str, as_json: bool) -> None:
+    facts = network.facts()
+    if as_json:
+        terminal.print_json({"source": source, **facts})
+        return
+    rows = [(name, _shown(value)) for name, value in facts.items()]
+    title = terminal.say("街道已导入", "streets imported")
+    terminal.out().print(terminal.table(title, ("", ""), rows))
+
+
+def _shown(value: object) -> object:
+    return f"{value:,.1f}" if isinstance(value, float) else value
