@@ -221,6 +221,8 @@ def _shapes(
     walked_m = np.concatenate(([0.0], np.cumsum(length_m)))
     shape_cm = np.zeros(points.size, np.int32)
     shape_cm[slot] = np.rint((walked_m[1:] - walked_m[starts[chain_of]]) * CM_PER_M)
+    last = shape_start[1:] - 1
+    shape_cm[last] = np.maximum(shape_cm[last], 1)  # so that every step of a walk gets farther
     return shape_start, points, shape_cm
 
 

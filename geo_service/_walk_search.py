@@ -1,0 +1,217 @@
+"""Compiled loops of bounded search; `geo_service.walking` is the room that uses them.
+
+Dial's bucket queue (1969) with wide buckets, label-correcting inside a bucket as in Cherkassky,
+Goldberg and Radzik 1996. Distances are whole centimetres, so the answer is exact and no order of
+work can change it. Only what was touched is reset: a search costs what it reaches.
+
+Two arrays are a search's workspace, made once for many searches. ``state`` holds for every node its
+distance and its links in the queue side by side, so that a step touches one line of memory;
+``buckets`` holds the first node of each bucket.
+"""
+
+from __future__ import annotations
+
+import numba
+import numpy as np
+import numpy.typing as npt
+
+Ints = npt.NDArray[np.int32]
+Longs = npt.NDArray[np.int64]
+Flags = npt.NDArray[np.bool_]
+
+FAR = 2**31 - 1
+"""Distance of a node that was not reached."""
+
+BUCKET_BITS = 10  # 10.24 m, near the shortest chains of a city: few nodes are looked at twice
+_CM, _NEXT, _BEFORE = 0, 1, 2  # columns of state
+_NOBODY, _NOT_QUEUED = -1, -2
+_CM_SHIFT, _CM_BITS, _HEAD_SHIFT, _STARTS_AT_TAIL = 3, 0x1FFFFFFF, 32, 4  # contraction.Graph.arcs
+
+
+@numba.njit(cache=True, nogil=True)
+def _put(node: int, bucket: int, state: Ints, buckets: Ints) -> None:
+    first = buckets[bucket]
+    state[node, _NEXT] = first
+    state[node, _BEFORE] = _NOBODY
+    if first != _NOBODY:
+        state[first, _BEFORE] = node
+    buckets[bucket] = node
+
+
+@numba.njit(cache=True, nogil=True)
+def _take(node: int, bucket: int, state: Ints, buckets: Ints) -> None:
+    after, before = state[node, _NEXT], state[node, _BEFORE]
+    if before == _NOBODY:
+        buckets[bucket] = after
+    else:
+        state[before, _NEXT] = after
+    if after != _NOBODY:
+        state[after, _BEFORE] = before
+    state[node, _BEFORE] = _NOT_QUEUED
+
+
+@numba.njit(cache=True, nogil=True)
+def _offer(
+    node: int, cm: int, reached: int, state: Ints, buckets: Ints, touched: Ints
+) -> int:
+    """Note a shorter way to a node and queue it; give the number of nodes reached so far."""
+    known = state[node, _CM]
+    if cm >= known:
+        return reached
+    if known == FAR:
+        touched[reached] = node
+        reached += 1
+    elif state[node, _BEFORE] != _NOT_QUEUED:
+        _take(node, known >> BUCKET_BITS, state, buckets)
+    state[node, _CM] = cm
+    _put(node, cm >> BUCKET_BITS, state, buckets)
+    return reached
+
+
+@numba.njit(cache=True, nogil=True)
+def _search(
+    arc_start: Ints, arcs: Longs, permit: int, seeds: Ints, seed_cm: Longs, limit_cm: int,
+    state: Ints, buckets: Ints, touched: Ints,
+) -> int:  # fmt: skip
+    """Walk from the seeds as far as the limit; give how many nodes were reached."""
+    reached = 0
+    for s in range(seeds.size):
+        if seed_cm[s] <= limit_cm:
+            reached = _offer(seeds[s], seed_cm[s], reached, state, buckets, touched)
+    for bucket in range((limit_cm >> BUCKET_BITS) + 1):
+        while buckets[bucket] != _NOBODY:
+            node = buckets[bucket]
+            _take(node, bucket, state, buckets)
+            walked = np.int64(state[node, _CM])
+            for slot in range(arc_start[node], arc_start[node + 1]):
+                arc = arcs[slot]
+                cm = walked + ((arc >> _CM_SHIFT) & _CM_BITS)
+                if arc & permit != 0 and cm <= limit_cm:
+                    reached = _offer(arc >> _HEAD_SHIFT, cm, reached, state, buckets, touched)
+    return reached
+
+
+@numba.njit(cache=True, nogil=True)
+def _workspace(nodes: int, limit_cm: int) -> tuple[Ints, Ints, Ints]:
+    state = np.empty((nodes, 4), np.int32)  # the fourth column only rounds a node to 16 bytes
+    state[:, _CM] = FAR
+    state[:, _BEFORE] = _NOT_QUEUED
+    buckets = np.full((limit_cm >> BUCKET_BITS) + 1, _NOBODY, np.int32)
+    return state, buckets, np.empty(nodes, np.int32)
+
+
+@numba.njit(cache=True, nogil=True)
+def _room_for(values: Ints, count: int) -> Ints:
+    """Give the array itself, or a copy at least twice as long where `count` does not fit."""
+    if count <= values.size:
+        return values
+    longer = np.empty(max(count, 2 * values.size), np.int32)
+    longer[: values.size] = values
+    return longer
+
+
+@numba.njit(cache=True, nogil=True)
+def reach_many(
+    arc_start: Ints, arcs: Longs, permit: int, seeds: Ints, seed_cm: Longs, limit_cm: int
+) -> tuple[Longs, Ints, Ints]:
+    """Search from many origins; give counts, then reached nodes and centimetres in a row.
+
+    Parameters
+    ----------
+    arc_start, arcs
+        The graph, see `contraction.Graph`.
+    permit
+        The bit an arc must have: `MAY_LEAVE`, or `MAY_ARRIVE` to search against the walk.
+    seeds, seed_cm : shape (k, 2)
+        Where each origin enters the graph, and what was walked till there; beyond the limit a seed
+        does not count.
+    limit_cm
+        Nodes at just this distance are reached.
+    """
+    state, buckets, touched = _workspace(arc_start.size - 1, limit_cm)
+    counts = np.empty(seeds.shape[0], np.int64)
+    nodes = np.empty(1024, np.int32)
+    cm = np.empty(1024, np.int32)
+    used = 0
+    for origin in range(seeds.shape[0]):
+        reached = _search(
+            arc_start, arcs, permit, seeds[origin], seed_cm[origin], limit_cm,
+            state, buckets, touched,
+        )  # fmt: skip
+        nodes = _room_for(nodes, used + reached)
+        cm = _room_for(cm, used + reached)
+        for i in range(reached):
+            node = touched[i]
+            nodes[used + i] = node
+            cm[used + i] = state[node, _CM]
+            state[node, _CM] = FAR
+        counts[origin] = reached
+        used += reached
+    return counts, nodes[:used], cm[:used]
+
+
+@numba.njit(cache=True, nogil=True)
+def matrix_rows(
+    arc_start: Ints, arcs: Longs, arc_edges: Ints, permit: int, seeds: Ints, seed_cm: Longs,
+    spots: Longs, up: Flags, down: Flags, limit_cm: int,
+    target_start: Longs, targets: Longs, edge_cm: Ints,
+) -> tuple[Longs, Ints, Ints]:  # fmt: skip
+    """Search from many sources; give the targets within the limit: counts, targets, centimetres.
+
+    Parameters
+    ----------
+    spots : shape (k, 3)
+        The sources' edge, offset and leg, for walks that never leave the edge.
+    up, down : shape (e,)
+        Whether a search may run along an edge from its tail, and from its head.
+    target_start, targets
+        The targets of each edge; a row of `targets` is number, offset and leg.
+    """
+    state, buckets, touched = _workspace(arc_start.size - 1, limit_cm)
+    best = np.full(targets.shape[0], FAR, np.int32)
+    near = np.empty(targets.shape[0], np.int32)
+    counts = np.empty(seeds.shape[0], np.int64)
+    found = np.empty(1024, np.int32)
+    cm = np.empty(1024, np.int32)
+    used = 0
+    for source in range(seeds.shape[0]):
+        edge, offset, leg = spots[source, 0], spots[source, 1], spots[source, 2]
+        hits = 0
+        for t in range(target_start[edge], target_start[edge + 1]):
+            ahead = targets[t, 1] - offset
+            if ahead == 0 or (ahead > 0 and up[edge]) or (ahead < 0 and down[edge]):
+                walk = abs(ahead) + leg + targets[t, 2]
+                if walk <= limit_cm:
+                    best[t] = walk
+                    near[hits] = t
+                    hits += 1
+        reached = _search(
+            arc_start, arcs, permit, seeds[source], seed_cm[source], limit_cm,
+            state, buckets, touched,
+        )  # fmt: skip
+        for i in range(reached):
+            node = touched[i]
+            walked = np.int64(state[node, _CM])
+            state[node, _CM] = FAR
+            for slot in range(arc_start[node], arc_start[node + 1]):
+                e = arc_edges[slot]
+                from_tail = arcs[slot] & _STARTS_AT_TAIL != 0
+                for t in range(target_start[e], target_start[e + 1]):
+                    along = targets[t, 1] if from_tail else edge_cm[e] - targets[t, 1]
+                    walk = walked + along + targets[t, 2]
+                    open_way = along == 0 or arcs[slot] & permit != 0
+                    if open_way and walk <= limit_cm and walk < best[t]:
+                        if best[t] == FAR:
+                            near[hits] = t
+                            hits += 1
+                        best[t] = walk
+        found = _room_for(found, used + hits)
+        cm = _room_for(cm, used + hits)
+        for i in range(hits):
+            t = near[i]
+            found[used + i] = targets[t, 0]
+            cm[used + i] = best[t]
+            best[t] = FAR
+        counts[source] = hits
+        used += hits
+    return counts, found[:used], cm[:used]
