@@ -1,0 +1,10 @@
+"""Choose sites: covering and median models with proven bounds, and proposals people can check.
+
+`maximal_cover`, `set_cover` and `p_median` work on plain arrays; `propose_sites` walks the streets,
+solves, and explains.
+"""
+
+from geo_service.siting.covering import maximal_cover, set_cover
+from geo_service.siting.plans import Plan
+
+__all__ = ["Plan", "maximal_cover", "set_cover"]

@@ -1,0 +1,112 @@
+"""What a siting model answers: the sites, what they reach, and what is proven about it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from geo_service.errors import InputError
+
+IntArray = npt.NDArray[np.int64]
+FloatArray = npt.NDArray[np.float64]
+BoolArray = npt.NDArray[np.bool_]
+Progress = Callable[[float, str], None]
+"""Called with the share done (0 to 1) and the name of the step; raise in it to stop the work."""
+
+Status = Literal["optimal", "bounded", "time_limit"]
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """A choice of sites with a proven bound.
+
+    Parameters
+    ----------
+    sites : ndarray of int
+        Chosen candidates, in the order they should be built: each next one adds the most
+        (for a median: saves the most) to those before it; demanded sites (``must``) come first.
+    objective : float
+        Covered weight with everything that is open already (`maximal_cover`), number of sites
+        (`set_cover`), or weighted cost (`p_median`).
+    bound : float
+        No plan whatever does better than this: an upper bound for covered weight, a lower bound for
+        a number of sites or a cost.
+    gap_percent : float
+        ``100 |bound - objective| / objective``.
+    curve : ndarray of float
+        Entry ``k`` is the best objective known for ``k + 1`` sites; the last is `objective`. For
+        `set_cover` it is the weight covered by the first ``k + 1`` sites.
+    proven : bool
+        The bound equals the objective: no plan is better. Weights that are not whole in binary
+        (0.1) are proven to within 1e-9 of the objective.
+    seconds : float
+        Wall-clock time used.
+    status : {"optimal", "bounded", "time_limit"}
+        ``optimal`` is said only with proof. ``time_limit``: the clock cut a step short, so another
+        machine may answer differently; ``bounded`` and ``optimal`` answers repeat exactly.
+    """
+
+    sites: IntArray
+    objective: float
+    bound: float
+    gap_percent: float
+    curve: FloatArray
+    proven: bool
+    seconds: float
+    status: Status
+
+
+class Clock:
+    """How much of the promised time is left."""
+
+    def __init__(self, seconds: float) -> None:
+        if not (np.isfinite(seconds) and seconds > 0):
+            raise InputError(
+                "parameter_invalid", name="seconds", value=seconds, reason="must be above 0"
+            )
+        self.seconds = float(seconds)
+        self.cut = False
+        self._start = time.perf_counter()
+
+    def spent(self) -> float:
+        """Seconds since the start."""
+        return time.perf_counter() - self._start
+
+    def left(self) -> float:
+        """Seconds until the promise ends; negative when it is past."""
+        return self.seconds - self.spent()
+
+    def out_of_time(self, share: float = 1.0) -> bool:
+        """Tell whether this share of the time is used up; if so, remember that the clock cut in."""
+        over = self.spent() >= share * self.seconds
+        self.cut = self.cut or over
+        return over
+
+
+def judge(
+    *,
+    sites: IntArray,
+    objective: float,
+    bound: float,
+    curve: FloatArray,
+    proven: bool,
+    clock: Clock,
+) -> Plan:
+    """Put a plan together, with its gap and what may be said of it."""
+    gap = 0.0 if proven else 100.0 * abs(bound - objective) / max(abs(objective), 1e-300)
+    status: Status = "optimal" if proven else "time_limit" if clock.cut else "bounded"
+    return Plan(
+        sites=sites,
+        objective=objective,
+        bound=objective if proven else bound,
+        gap_percent=gap,
+        curve=curve,
+        proven=proven,
+        seconds=clock.spent(),
+        status=status,
+    )
