@@ -160,7 +160,7 @@ def reach(
     else:
         lonlat = _pairs("origins", asked)
         snapped = network.snap_all(lonlat[:, 0], lonlat[:, 1], datum=datum)
-        seeds, seed_cm = _seeds(network.graph, snapped, against=against)
+        seeds, seed_cm = entrances(network.graph, snapped, against=against)
     graph = network.graph
     permit = MAY_ARRIVE if against else MAY_LEAVE
 
@@ -311,7 +311,7 @@ def _matrix(
     workers: int | None,
 ) -> tuple[LongArray, IntArray, IntArray]:
     """Search from every source; give the targets within the limit as CSR arrays."""
-    seeds, seed_cm = _seeds(graph, sources, against=against)
+    seeds, seed_cm = entrances(graph, sources, against=against)
     # A source without a street has no seed within any limit; edge 0 with a far leg stands for it.
     leg = np.where(sources.found, sources.leg_cm, _walk_search.FAR)
     spots = np.stack((np.maximum(sources.edge, 0), sources.offset_cm, leg), axis=1)
@@ -346,7 +346,7 @@ def _in_parts(
     return indptr, np.concatenate([row[1] for row in rows]), np.concatenate([r[2] for r in rows])
 
 
-def _seeds(graph: Graph, snapped: Snapped, *, against: bool) -> tuple[IntArray, LongArray]:
+def entrances(graph: Graph, snapped: Snapped, *, against: bool) -> tuple[IntArray, LongArray]:
     """Where snapped places enter the graph: the tail and the head of their edge, with the walk.
 
     A direction that is closed gives a seed too far for any limit, as does a place without a street.
@@ -381,9 +381,9 @@ def _shortest(
     if graph.component[graph.tail[start_edge]] != graph.component[graph.tail[end_edge]]:
         return None
     direct = _along_one_edge(graph, start_edge, offset, goal) if start_edge == end_edge else None
-    seeds, seed_cm = _seeds(graph, start, against=False)
+    seeds, seed_cm = entrances(graph, start, against=False)
     seed_cm = seed_cm - start.leg_cm[:, None]
-    exits, exit_cm = _seeds(graph, end, against=True)
+    exits, exit_cm = entrances(graph, end, against=True)
     exit_cm = exit_cm - end.leg_cm[:, None]
     best, cm = _meet(graph, seeds, seed_cm, exits[0], exit_cm[0], direct)
     if best is None:

@@ -69,26 +69,37 @@ class StreetIndex:
     ----------
     graph : Graph
         What is snapped to.
+
+    Attributes
+    ----------
+    begin, edge : ndarray of int64, shape (s,)
+        First vertex and chain of the accepted segments; those of refused pieces come after.
+    accepted : int
+        How many segments belong to accepted pieces.
+    tree : shapely.STRtree
+        The accepted segments.
     """
 
     def __init__(self, graph: Graph) -> None:
         self._graph = graph
-        vertex = np.arange(graph.shape_x.size - 1)
-        inner = np.ones(vertex.size, bool)
-        inner[graph.shape_start[1:-1] - 1] = False
-        self.begin: LongArray = vertex[inner]
-        self.edge: LongArray = np.repeat(
-            np.arange(graph.tail.size), np.diff(graph.shape_start) - 1
+        inner = np.ones(max(graph.shape_x.size - 1, 0), bool)
+        inner[graph.shape_start[1:-1] - 1] = False  # from one chain's last vertex to the next chain
+        begin = np.flatnonzero(inner)
+        edge = np.repeat(np.arange(graph.tail.size), np.diff(graph.shape_start) - 1)
+        short = graph.component_cm < _least_piece_cm(graph)
+        refused = short[graph.component[graph.tail[edge]]]
+        order = np.argsort(refused, kind="stable")
+        self.begin: LongArray = begin[order]
+        self.edge: LongArray = edge[order]
+        self.accepted = int(np.count_nonzero(~refused))
+        lines = shapely.linestrings(
+            np.stack((self._vertices(self.begin), self._vertices(self.begin + 1)), axis=1)
         )
-        ends = np.stack((self.begin, self.begin + 1), axis=1)
-        xy = np.stack((graph.shape_x[ends], graph.shape_y[ends]), axis=2)
-        accepted = np.append(graph.component_cm, 0) >= _least_piece_cm(graph)
-        self._accepted = accepted[graph.component[graph.tail[self.edge]]]
-        lines = shapely.linestrings(xy)
-        self.tree = shapely.STRtree(lines)
-        self._rows = np.flatnonzero(self._accepted)
-        whole = bool(self._accepted.all())
-        self._tree = self.tree if whole else shapely.STRtree(lines[self._rows])
+        self.tree = shapely.STRtree(lines[: self.accepted])
+        self._refused = shapely.STRtree(lines[self.accepted :])
+
+    def _vertices(self, at: LongArray) -> FloatArray:
+        return np.stack((self._graph.shape_x[at], self._graph.shape_y[at]), axis=1)
 
     def snap(self, x: FloatArray, y: FloatArray, *, limit_m: float) -> Snapped:
         """Snap places given in the plane; of equally near segments the first one counts.
@@ -101,15 +112,15 @@ class StreetIndex:
             The farthest street that is accepted.
         """
         points = shapely.points(x, y)
-        segment = self._rows[_nearest(self._tree, points)]
+        segment = _nearest(self.tree, points)
         spot_x, spot_y, offset_cm = self._project(segment, x, y)
         distance_m = np.hypot(spot_x - x, spot_y - y)
         refused_m = np.full(x.size, np.nan)
-        if self._tree is not self.tree:
-            other = _nearest(self.tree, points)
+        if self.begin.size > self.accepted:
+            other = _nearest(self._refused, points) + self.accepted
             other_x, other_y, _ = self._project(other, x, y)
-            nearer = ~self._accepted[other]
-            refused_m[nearer] = np.hypot(other_x - x, other_y - y)[nearer]
+            other_m = np.hypot(other_x - x, other_y - y)
+            refused_m = np.where(other_m < distance_m, other_m, np.nan)
         near = distance_m <= limit_m
         return Snapped(
             np.where(near, self.edge[segment], -1), offset_cm / CM_PER_M, distance_m,

@@ -1,0 +1,235 @@
+"""Compiled loops of catchments: cells to streets, walked distances of cells, and their outline."""
+
+from __future__ import annotations
+
+import math
+
+import numba
+import numpy as np
+import numpy.typing as npt
+
+Ints = npt.NDArray[np.int32]
+Longs = npt.NDArray[np.int64]
+Singles = npt.NDArray[np.float32]
+Floats = npt.NDArray[np.float64]
+Flags = npt.NDArray[np.bool_]
+
+NO_EDGE = -1
+CROSSING_STEPS = 1024
+"""An outline crosses between two cells at a multiple of this part of a cell (1 cm at 10 m cells):
+two outlines share a vertex or keep a clear distance, which keeps them valid and nested in degrees
+as well."""
+
+
+@numba.njit(cache=True, nogil=True)
+def _foot(px: float, py: float, segment: Floats) -> tuple[float, float]:
+    """Give the distance of a point from a segment and the share of the segment at its foot."""
+    dx, dy = segment[2], segment[3]
+    squared = dx * dx + dy * dy
+    share = 0.0
+    if squared > 0.0:
+        share = min(1.0, max(0.0, (px * dx + py * dy) / squared))
+    return math.hypot(px - share * dx, py - share * dy), share
+
+
+@numba.njit(cache=True, nogil=True)
+def nearest_streets(
+    segments: Floats, edges: Ints, x0: float, y0: float, cell_m: float, size: int, far_m: float
+) -> tuple[Ints, Singles, Singles]:
+    """Give each cell centre of a square the nearest street: chain, centimetres along it, metres off.
+
+    Parameters
+    ----------
+    segments : shape (k, 6)
+        x and y of the beginning, difference to the end, and the walked centimetres at both.
+    edges : shape (k,)
+        The chain of each segment. Of equally near segments the first one counts.
+    x0, y0, cell_m, size
+        Centre of the first cell, width of a cell, cells a side.
+    far_m
+        A street farther off does not count.
+    """
+    edge = np.full((size, size), NO_EDGE, np.int32)
+    offset = np.zeros((size, size), np.float32)
+    leg = np.full((size, size), np.inf, np.float32)
+    for s in range(edges.size):
+        ax, ay = segments[s, 0] - x0, segments[s, 1] - y0
+        bx, by = ax + segments[s, 2], ay + segments[s, 3]
+        i0 = max(0, math.ceil((min(ax, bx) - far_m) / cell_m))
+        i1 = min(size - 1, math.floor((max(ax, bx) + far_m) / cell_m))
+        j0 = max(0, math.ceil((min(ay, by) - far_m) / cell_m))
+        j1 = min(size - 1, math.floor((max(ay, by) + far_m) / cell_m))
+        for j in range(j0, j1 + 1):
+            for i in range(i0, i1 + 1):
+                off_m, share = _foot(i * cell_m - ax, j * cell_m - ay, segments[s])
+                if off_m <= far_m and np.float32(off_m) < leg[j, i]:
+                    edge[j, i] = edges[s]
+                    offset[j, i] = segments[s, 4] + share * (segments[s, 5] - segments[s, 4])
+                    leg[j, i] = off_m
+    return edge, offset, leg
+
+
+@numba.njit(cache=True, nogil=True)
+def _walked_cm(
+    e: int, offset: float, ends: Ints, edge_cm: Ints, ways: Flags, cm: Longs, origin: Longs
+) -> float:
+    """Give the walk from the origin to a spot on a chain, in centimetres, infinite where none."""
+    best = np.inf
+    tail, head = cm[ends[e, 0]], cm[ends[e, 1]]
+    if tail >= 0 and (ways[e, 0] or offset == 0.0):
+        best = tail + offset
+    if head >= 0 and (ways[e, 1] or offset == edge_cm[e]):
+        best = min(best, head + edge_cm[e] - offset)
+    if e == origin[0]:
+        ahead = offset - origin[1]
+        if ahead == 0.0 or (ahead > 0.0 and ways[e, 0]) or (ahead < 0.0 and ways[e, 1]):
+            best = min(best, abs(ahead) + origin[2])
+    return best
+
+
+@numba.njit(cache=True, nogil=True)
+def nearest_walks(
+    edge: Ints, offset: Singles, leg: Singles, leg_limit_m: float,
+    ends: Ints, edge_cm: Ints, ways: Flags, cm: Longs, origin: Longs,
+) -> Singles:  # fmt: skip
+    """Give the metres walked to each cell by its nearest street, infinite where there is none.
+
+    Parameters
+    ----------
+    edge, offset, leg
+        As `nearest_streets` gave them.
+    ends, ways : shape (e, 2)
+        Tail and head of each chain; whether it may be walked forward, and back.
+    cm : shape (n,)
+        Centimetres to each node, -1 where not reached.
+    origin
+        Chain, offset and leg of the origin, in centimetres.
+    """
+    metres = np.full(edge.shape, np.inf, np.float32)
+    for j in range(edge.shape[0]):
+        for i in range(edge.shape[1]):
+            e = edge[j, i]
+            if e != NO_EDGE and leg[j, i] <= leg_limit_m:
+                walked = _walked_cm(e, offset[j, i], ends, edge_cm, ways, cm, origin)
+                metres[j, i] = walked / 100.0 + leg[j, i]
+    return metres
+
+
+@numba.njit(cache=True, nogil=True)
+def any_walks(
+    segments: Floats, edges: Ints, x0: float, y0: float, cell_m: float, rows: int, columns: int,
+    leg_limit_m: float, ends: Ints, edge_cm: Ints, ways: Flags, cm: Longs, origin: Longs,
+) -> Singles:  # fmt: skip
+    """Give the metres walked to each cell by the best of all streets within the longest leg.
+
+    Of every segment the point nearest to the cell counts. Parameters as in `nearest_streets` and
+    `nearest_walks`.
+    """
+    metres = np.full((rows, columns), np.inf, np.float32)
+    for s in range(edges.size):
+        ax, ay = segments[s, 0] - x0, segments[s, 1] - y0
+        bx, by = ax + segments[s, 2], ay + segments[s, 3]
+        i0 = max(0, math.ceil((min(ax, bx) - leg_limit_m) / cell_m))
+        i1 = min(columns - 1, math.floor((max(ax, bx) + leg_limit_m) / cell_m))
+        j0 = max(0, math.ceil((min(ay, by) - leg_limit_m) / cell_m))
+        j1 = min(rows - 1, math.floor((max(ay, by) + leg_limit_m) / cell_m))
+        for j in range(j0, j1 + 1):
+            for i in range(i0, i1 + 1):
+                off_m, share = _foot(i * cell_m - ax, j * cell_m - ay, segments[s])
+                if off_m > leg_limit_m:
+                    continue
+                at = segments[s, 4] + share * (segments[s, 5] - segments[s, 4])
+                walked = _walked_cm(edges[s], at, ends, edge_cm, ways, cm, origin)
+                metres[j, i] = min(metres[j, i], np.float32(walked / 100.0 + off_m))
+    return metres
+
+
+@numba.njit(cache=True, nogil=True)
+def _crossing(
+    metres: Singles, leg: Singles, j: int, i: int, v: int, u: int,
+    level_m: float, leg_limit_m: float, jump_m: float,
+) -> float:  # fmt: skip
+    """Give the share of the way from cell (j, i) to its neighbour (v, u) where the outline crosses.
+
+    Linear between cells of one street; where a cell lies beyond the longest leg, by the legs; in
+    the middle where the walks jump, since there the two cells belong to different streets. Each
+    case depends on the level not at all or monotonely: outlines of lower levels lie inside.
+    """
+    swapped = metres[j, i] > metres[v, u]
+    if swapped:
+        j, i, v, u = v, u, j, i
+    inner, outer = metres[j, i], metres[v, u]
+    share = 0.5
+    if outer - inner <= jump_m:
+        share = (level_m - inner) / (outer - inner)
+    elif outer == np.inf and leg_limit_m < leg[v, u] < np.inf:
+        share = (leg_limit_m - leg[j, i]) / (leg[v, u] - leg[j, i])
+    step = min(CROSSING_STEPS - 16, max(16, round(share * CROSSING_STEPS)))
+    return (CROSSING_STEPS - step if swapped else step) / CROSSING_STEPS
+
+
+@numba.njit(cache=True, nogil=True)
+def outlines(
+    metres: Singles, leg: Singles, level_m: float, leg_limit_m: float, jump_m: float, cases: Ints
+) -> tuple[Floats, Floats, Longs]:
+    """Trace where walks cross a level, by marching squares; the inside lies on the left.
+
+    Cells at the rim of the array must be outside. At a saddle the inside parts stay apart.
+
+    Parameters
+    ----------
+    cases : shape (16, 4)
+        For each set of inside corners up to two lines, from and to a side of the square (bottom,
+        right, top, left), -1 where there is none.
+
+    Returns
+    -------
+    tuple of ndarray
+        Column and row positions of the vertices, and where each ring begins (one more than rings).
+        Rings are not closed.
+    """
+    rows, columns = metres.shape
+    following = np.full(2 * rows * columns, -1, np.int32)  # crossing -> next crossing of its ring
+    crossings = 0
+    sides = np.empty(4, np.int64)
+    for j in range(rows - 1):
+        for i in range(columns - 1):
+            case = (
+                (metres[j, i] <= level_m)
+                + 2 * (metres[j, i + 1] <= level_m)
+                + 4 * (metres[j + 1, i + 1] <= level_m)
+                + 8 * (metres[j + 1, i] <= level_m)
+            )
+            if case in (0, 15):
+                continue
+            # A crossing is named by its cell and its direction: 2 x cell, + 1 upwards.
+            cell = j * columns + i
+            sides[0], sides[1] = 2 * cell, 2 * (cell + 1) + 1
+            sides[2], sides[3] = 2 * (cell + columns), 2 * cell + 1
+            for line in range(0, 4, 2):
+                if cases[case, line] >= 0:
+                    following[sides[cases[case, line]]] = sides[cases[case, line + 1]]
+                    crossings += 1
+    x, y = np.empty(crossings), np.empty(crossings)
+    starts = np.empty(crossings // 4 + 2, np.int64)
+    placed = 0
+    rings = 0
+    for first in range(following.size):
+        at = first
+        if following[at] < 0:
+            continue
+        starts[rings] = placed
+        rings += 1
+        while following[at] >= 0:
+            j, i, upwards = at // 2 // columns, at // 2 % columns, at % 2
+            share = _crossing(
+                metres, leg, j, i, j + upwards, i + 1 - upwards, level_m, leg_limit_m, jump_m
+            )
+            x[placed] = i + share * (1 - upwards)
+            y[placed] = j + share * upwards
+            placed += 1
+            after = following[at]
+            following[at] = -1
+            at = after
+    starts[rings] = placed
+    return x, y, starts[: rings + 1]
