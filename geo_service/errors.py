@@ -174,6 +174,26 @@ CATALOGUE: dict[str, Refusal] = {
         "“{store}”不是本软件的数据库。请用 --store 指向正确的文件。",
         "“{store}” is not a store of this program. Point --store at the right file.",
     ),
+    "store_newer": Refusal(
+        409,
+        "“{store}”由更新版本的软件建立（结构版本 {schema}）。请升级本软件。",
+        "“{store}” was made by a newer version of this program (schema {schema}). Upgrade.",
+    ),
+    "store_busy": Refusal(
+        503,
+        "“{store}”正被另一个写入占用，等了 {seconds} 秒。请稍后再试。",
+        "“{store}” is being written by someone else; {seconds} s went by. Try again later.",
+    ),
+    "store_unusable": Refusal(
+        500,
+        "“{store}”无法使用：{reason}。请检查磁盘空间和文件权限。",
+        "“{store}” can't be used: {reason}. Check disk space and permissions.",
+    ),
+    "table_missing": Refusal(
+        404,
+        "数据库里没有表“{table}”。现有：{known}。",
+        "The store holds no table “{table}”. It has: {known}.",
+    ),
     "layer_unknown": Refusal(
         404,
         "没有图层“{layer}”。现有：{known}。",
@@ -187,6 +207,11 @@ CATALOGUE: dict[str, Refusal] = {
         409,
         "草稿 {draft} 建立后，“{layer}”又发布了修订 {revision}。请重新导入后再发布。",
         "“{layer}” has moved on to revision {revision} since draft {draft} was made. Import it again.",
+    ),
+    "draft_check_outdated": Refusal(
+        409,
+        "草稿 {draft} 检查之后，相邻或上级图层又有发布。请重新检查后再发布。",
+        "Draft {draft} was checked before its neighbours or its parent layer moved on. Check it again.",
     ),
     "draft_has_faults": Refusal(
         409,

@@ -1,0 +1,21 @@
+"""Revisions of layers in one store: drafts, proof, publication, history.
+
+The embedded home is one GeoPackage file that QGIS opens as it is.
+"""
+
+from __future__ import annotations
+
+from geo_service.store.records import Check, CodeRecord, Diff, Draft, Info, Revision
+from geo_service.store.store import Store, create_store, open_store
+
+__all__ = [
+    "Check",
+    "CodeRecord",
+    "Diff",
+    "Draft",
+    "Info",
+    "Revision",
+    "Store",
+    "create_store",
+    "open_store",
+]

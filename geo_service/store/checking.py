@@ -1,0 +1,133 @@
+"""What a layer's contract asks of a draft, in the words of the coverage check."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+import geopandas as gpd
+
+from geo_service import codes, profiles
+from geo_service.boundary_files import Note
+from geo_service.layers import LAYERS, Layer
+
+_OPEN_GROUND = ("gap", "missing_grid", "rim_gap", "outline_mismatch", "parent_mismatch")
+_OVERLAPPING = ("overlap", "overrun", "duplicate_geometry")
+_NOT_ASKED: Mapping[str, tuple[str, ...]] = {
+    "tiles": (),
+    "nests_in": _OPEN_GROUND,
+    "no_overlap": _OPEN_GROUND,
+    "partial": (*_OPEN_GROUND, *_OVERLAPPING),
+}
+"""Contract -> the fault kinds it allows; they are told as notes."""
+
+_PLACE_PATTERN = r"^.*$"
+
+
+def rules_for(layer: Layer, profile: str | profiles.Profile) -> profiles.Profile:
+    r"""Give a profile as it applies to a layer.
+
+    What the layer's contract does not ask becomes a note; codes have the length of the layer's
+    level; size bounds and required fields, written for grids, bind grids only.
+
+    Parameters
+    ----------
+    layer : Layer
+        Whose rules.
+    profile : str or Profile
+        By name, file or value.
+
+    Examples
+    --------
+    >>> from geo_service.layers import LAYERS
+    >>> rules_for(LAYERS["counties"], "default").code_pattern
+    '^\\d{6}$'
+    """
+    rules = profiles.load(profile) if isinstance(profile, str) else profile
+    allowed: dict[str, profiles.Severity] = dict.fromkeys(_NOT_ASKED[layer.contract], "note")
+    rules = replace(rules, severities={**rules.severities, **allowed})
+    if layer.level == "grid":
+        return rules
+    return replace(
+        rules,
+        code_pattern=_pattern(layer.level),
+        households=None,
+        population=None,
+        required_fields=(),
+    )
+
+
+def outline_for(
+    layer: Layer, current: Callable[[str], tuple[gpd.GeoDataFrame, int] | None]
+) -> tuple[gpd.GeoDataFrame | None, dict[str, int], tuple[Note, ...]]:
+    """Find what a layer is checked within: its parent, or the nearest published layer above.
+
+    Parameters
+    ----------
+    layer : Layer
+        The layer to check.
+    current : callable
+        Layer name -> its current frame and revision, or ``None`` where nothing is published.
+
+    Returns
+    -------
+    geopandas.GeoDataFrame or None
+        The outline.
+    dict
+        Layer looked for -> its revision; 0 where it is absent.
+    tuple of Note
+        Said where the parent itself is missing.
+    """
+    if layer.parent is None or layer.contract == "partial":
+        return None, {}, ()
+    looked_up: dict[str, int] = {}
+    above: str | None = layer.parent
+    while above is not None:
+        found = current(above)
+        if found is not None:
+            frame, revision = found
+            return frame, {**looked_up, above: revision}, _skipped(layer, above)
+        looked_up[above] = 0
+        above = LAYERS[above].parent
+    parent = LAYERS[layer.parent]
+    return (
+        None,
+        looked_up,
+        (
+            Note(
+                "outline_absent",
+                f"数据库里没有“{parent.zh}”及其上级图层，未检查外缘覆盖。",
+                f"The store holds no {parent.name} nor a layer above: the rim was not checked.",
+            ),
+        ),
+    )
+
+
+def _skipped(layer: Layer, above: str) -> tuple[Note, ...]:
+    if above == layer.parent or layer.parent is None:
+        return ()
+    parent = LAYERS[layer.parent]
+    return (
+        Note(
+            "outline_above",
+            f"数据库里没有“{parent.zh}”，改用“{LAYERS[above].zh}”作为外缘。",
+            f"The store holds no {parent.name}: the outline of {above} was used.",
+        ),
+    )
+
+
+def _pattern(level: str) -> str:
+    if level == "city":
+        return r"^\d{4}(00)?$"
+    length = codes.LENGTHS.get(level)
+    return rf"^\d{{{length}}}$" if length else _PLACE_PATTERN
+
+
+def errors_of(report: Any, rules: profiles.Profile) -> dict[str, int]:
+    """Count the faults of a report that are errors, by kind."""
+    return {
+        kind: int(count)
+        for kind, count in report.counts.items()
+        if count and rules.severity(kind) == "error"
+    }

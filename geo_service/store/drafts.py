@@ -1,0 +1,274 @@
+"""Drafts: what was uploaded, what it would make of its layer, and what forbids publishing it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import geopandas as gpd
+import sqlalchemy as sa
+
+from geo_service import codes, crs
+from geo_service.boundary_files import Note
+from geo_service.errors import ConflictError, MissingError
+from geo_service.store import conversion, log, register, revisions, times
+from geo_service.store.records import Check, Draft, State
+from geo_service.store.revisions import Shelf
+from geo_service.store.rows import RESERVED, Column, Rows, from_frame
+from geo_service.store.schema import Schema
+
+_SHOWN = 5  # codes named in one message
+_STATES_ZH = {"published": "发布", "discarded": "作废"}
+
+
+@dataclass(frozen=True, slots=True)
+class Arrived:
+    """An upload in the working plane, taken apart."""
+
+    rows: Rows
+    columns: tuple[Column, ...]
+    crs: str
+    notes: tuple[Note, ...]
+
+
+def arrive(
+    frame: gpd.GeoDataFrame, plane: str, *, source: str, replace_within: str | None
+) -> Arrived:
+    """Bring an upload into the plane and take it apart, noting what is left out."""
+    converted, notes = conversion.into_plane(frame, plane, source=source)
+    rows, columns = from_frame(converted, source=source)
+    left_out = [str(c) for c in frame.columns if str(c) in RESERVED]
+    if left_out:
+        names = ", ".join(left_out)
+        notes += (Note("columns_dropped", f"未保留列：{names}。", f"Columns left out: {names}."),)
+    if replace_within is not None:
+        rows, outside = _inside(rows, replace_within)
+        notes += outside
+    return Arrived(rows, columns, crs.name(frame.crs), notes)
+
+
+def put(shelf: Shelf, arrived: Arrived, *, notes: Iterable[Note], **record: Any) -> int:
+    """Write a draft and its rows; give its number."""
+    drafts = shelf.schema.drafts
+    inserted = shelf.connection.execute(
+        drafts.insert().values(
+            layer=shelf.layer,
+            state="open",
+            base_revision=shelf.number,
+            crs=arrived.crs,
+            notes=[_note_dict(note) for note in notes],
+            created_at=times.now(),
+            features=len(arrived.rows),
+            columns=log.columns_to(arrived.columns),
+            **record,
+        )
+    )
+    key = inserted.inserted_primary_key
+    assert key is not None  # both homes give it
+    number = int(key[0])
+    if len(arrived.rows):
+        rows = arrived.rows
+        entries = zip(rows.codes, rows.attributes, shelf.home.encode(rows.wkb), strict=True)
+        shelf.connection.execute(
+            shelf.schema.draft_features.insert(),
+            [
+                {
+                    "draft": number,
+                    "position": position,
+                    "code": code,
+                    "attributes": attributes.decode(),
+                    "geom": blob,
+                }
+                for position, (code, attributes, blob) in enumerate(entries)
+            ],
+        )
+    return number
+
+
+def listed(schema: Schema, connection: sa.Connection) -> list[Draft]:
+    """Read every draft's record, oldest first."""
+    found = connection.execute(sa.select(schema.drafts).order_by(schema.drafts.c.id))
+    return [_draft(row) for row in found]
+
+
+def get(schema: Schema, connection: sa.Connection, number: int) -> Draft:
+    """Read one draft's record.
+
+    Raises
+    ------
+    MissingError
+        ``draft_unknown``.
+    """
+    query = sa.select(schema.drafts).where(schema.drafts.c.id == number)
+    row = connection.execute(query).first()
+    if row is None:
+        raise MissingError("draft_unknown", draft=number)
+    return _draft(row)
+
+
+def require_open(draft: Draft) -> Draft:
+    """Refuse a closed draft with ``draft_closed``."""
+    if draft.state != "open":
+        state = f"{_STATES_ZH[draft.state]} {draft.state}"
+        raise ConflictError("draft_closed", draft=draft.id, state=state)
+    return draft
+
+
+def whole_layer(shelf: Shelf, draft: Draft) -> tuple[Rows, tuple[Column, ...]]:
+    """Give the layer as it would be with a draft in it."""
+    rows, columns = _content(shelf, draft.id)
+    if draft.replace_within is None:
+        return rows, columns
+    published = revisions.current(shelf).rows
+    around = [
+        i
+        for i, code in enumerate(published.codes)
+        if not codes.is_within(code, draft.replace_within)
+    ]
+    return published.take(around) + rows, _united(shelf.columns, columns)
+
+
+def keep_check(schema: Schema, connection: sa.Connection, number: int, check: Check) -> None:
+    """Keep a verdict with its draft."""
+    connection.execute(
+        schema.drafts.update().where(schema.drafts.c.id == number).values(check=check.to_dict())
+    )
+
+
+def close(
+    schema: Schema, connection: sa.Connection, number: int, state: State, revision: int | None
+) -> None:
+    """Close a draft and let its rows go."""
+    features = schema.draft_features
+    connection.execute(features.delete().where(features.c.draft == number))
+    connection.execute(
+        schema.drafts.update()
+        .where(schema.drafts.c.id == number)
+        .values(state=state, revision=revision)
+    )
+
+
+def refuse_stale(shelf: Shelf, draft: Draft) -> None:
+    """Refuse a draft whose ground was published again since it was made.
+
+    Six counties work side by side: a draft of one area goes stale only by changes inside that area.
+
+    Raises
+    ------
+    ConflictError
+        ``draft_stale``.
+    """
+    if draft.base_revision == shelf.number:
+        return
+    if draft.replace_within is not None:
+        gone, born = revisions.versions_between(shelf, draft.base_revision, shelf.number)
+        touched = (*gone.rows.codes, *born.rows.codes)
+        if not any(codes.is_within(code, draft.replace_within) for code in touched):
+            return
+    raise ConflictError("draft_stale", draft=draft.id, layer=shelf.layer, revision=shelf.number)
+
+
+def refuse_faults(draft: Draft, check: Check, accept: Iterable[str]) -> list[str]:
+    """Refuse errors that are not accepted by name; give the kinds that were.
+
+    Raises
+    ------
+    ConflictError
+        ``draft_has_faults``.
+    """
+    named = set(accept)
+    refused = {kind: count for kind, count in check.errors.items() if kind not in named}
+    if refused:
+        kinds = ", ".join(f"{kind} {count}" for kind, count in sorted(refused.items()))
+        raise ConflictError(
+            "draft_has_faults", draft=draft.id, errors=sum(refused.values()), kinds=kinds
+        )
+    return sorted(named & check.errors.keys())
+
+
+def refuse_reused_codes(shelf: Shelf, rows: Rows) -> None:
+    """Refuse codes that were retired.
+
+    Raises
+    ------
+    ConflictError
+        ``code_reused``.
+    """
+    reused = sorted(register.retired(shelf) & set(rows.codes))
+    if reused:
+        shown = [*reused[:_SHOWN], *(["…"] if len(reused) > _SHOWN else [])]
+        raise ConflictError("code_reused", codes=shown, count=len(reused))
+
+
+def _inside(rows: Rows, area: str) -> tuple[Rows, tuple[Note, ...]]:
+    """Keep the rows of an area, and those without a code for the check to find."""
+    kept = [i for i, code in enumerate(rows.codes) if not code or codes.is_within(code, area)]
+    if len(kept) == len(rows):
+        return rows, ()
+    outside = sorted(set(rows.codes) - {rows.codes[i] for i in kept})
+    shown = ", ".join(outside[:_SHOWN]) + (" …" if len(outside) > _SHOWN else "")
+    count = len(rows) - len(kept)
+    note = Note(
+        "outside_area",
+        f"{count} 个要素的编码不在 {area} 范围内，未纳入：{shown}。",
+        f"{count} features have codes outside {area} and were left out: {shown}.",
+    )
+    return rows.take(kept), (note,)
+
+
+def _content(shelf: Shelf, number: int) -> tuple[Rows, tuple[Column, ...]]:
+    drafts, features = shelf.schema.drafts, shelf.schema.draft_features
+    stored = shelf.connection.execute(sa.select(drafts.c.columns).where(drafts.c.id == number))
+    columns = log.columns_from(stored.scalar_one())
+    query = (
+        sa.select(features.c.code, features.c.attributes, features.c.geom)
+        .where(features.c.draft == number)
+        .order_by(features.c.position)
+    )
+    found = shelf.connection.execute(query).all()
+    rows = Rows(
+        [row[0] for row in found],
+        shelf.home.decode([row[2] for row in found]),
+        [row[1].encode() for row in found],
+    )
+    return rows, columns
+
+
+def _united(published: tuple[Column, ...], arrived: tuple[Column, ...]) -> tuple[Column, ...]:
+    """Columns of both; where a column's types differ it becomes the wider one."""
+    out = {column.name: column for column in published}
+    for column in arrived:
+        known = out.get(column.name)
+        out[column.name] = column if known is None else replace(known, type=_wider(known, column))
+    return tuple(out.values())
+
+
+def _wider(one: Column, other: Column) -> str:
+    if one.type == other.type:
+        return one.type
+    return "real" if {one.type, other.type} == {"integer", "real"} else "text"
+
+
+def _draft(row: sa.Row[Any]) -> Draft:
+    found = row._mapping
+    return Draft(
+        id=found["id"],
+        layer=found["layer"],
+        state=found["state"],
+        base_revision=found["base_revision"],
+        replace_within=found["replace_within"],
+        source=found["source"],
+        sha256=found["sha256"],
+        crs=found["crs"],
+        notes=tuple(Note(**note) for note in found["notes"]),
+        author=found["author"],
+        created_at=found["created_at"],
+        features=found["features"],
+        check=log.check_from(found["check"]),
+        revision=found["revision"],
+    )
+
+
+def _note_dict(note: Note) -> dict[str, str]:
+    return {"code": note.code, "zh": note.zh, "en": note.en}

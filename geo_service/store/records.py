@@ -1,0 +1,247 @@
+"""What the store tells about drafts, revisions and differences."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import geopandas as gpd
+
+from geo_service.boundary_files import Note
+
+State = Literal["open", "published", "discarded"]
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """The verdict a draft or a revision carries.
+
+    Parameters
+    ----------
+    verdict : str
+        ``clean`` or ``faults``.
+    counts, errors : Mapping
+        Fault kind -> how many; `errors` only of kinds the profile calls an error.
+    coverage_percent : str or None
+        Truncated text.
+    profile : str
+        ``name@version``.
+    against : Mapping
+        Layer -> revision it was checked with: its own published neighbours and its parent.
+    notes : tuple of Note
+        What was special about this check.
+    checked_at : str
+        UTC, ISO 8601.
+    """
+
+    verdict: str
+    counts: Mapping[str, int]
+    errors: Mapping[str, int]
+    coverage_percent: str | None
+    profile: str
+    against: Mapping[str, int]
+    notes: tuple[Note, ...]
+    checked_at: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain JSON."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """An upload on its way to a revision.
+
+    Parameters
+    ----------
+    id : int
+        Its number in the store.
+    layer : str
+        Where it belongs.
+    state : str
+        ``open``, ``published`` or ``discarded``.
+    base_revision : int
+        The layer's revision when the draft was made; 0 where there was none.
+    replace_within : str or None
+        The code of the area it replaces; ``None``: the whole layer.
+    source, sha256 : str
+        The uploaded file.
+    crs : str
+        The system it came in.
+    notes : tuple of Note
+        The reader's, and what the store did at the door.
+    author, created_at : str
+        Who, and when (UTC, ISO 8601).
+    features : int
+        How many it holds.
+    check : Check or None
+        The last check.
+    revision : int or None
+        What it became.
+    """
+
+    id: int
+    layer: str
+    state: State
+    base_revision: int
+    replace_within: str | None
+    source: str
+    sha256: str
+    crs: str
+    notes: tuple[Note, ...]
+    author: str
+    created_at: str
+    features: int
+    check: Check | None
+    revision: int | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain JSON."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Revision:
+    """A published state of a layer.
+
+    Parameters
+    ----------
+    layer : str
+        Whose.
+    number : int
+        From 1 on, per layer.
+    published_at : str
+        UTC, ISO 8601.
+    author, message : str
+        Who and why.
+    features : int
+        How many.
+    sha256 : str
+        Of the content, in any order: `rows.content_hash`.
+    changes : Mapping
+        ``added``, ``removed`` and ``changed`` features since the revision before.
+    check : Check or None
+        The verdict it was published with.
+    accepted : tuple of str
+        Kinds of faults it was published in spite of.
+    draft : int or None
+        The draft it came from; ``None`` for a rollback.
+    source, source_sha256 : str
+        The uploaded file.
+    """
+
+    layer: str
+    number: int
+    published_at: str
+    author: str
+    message: str
+    features: int
+    sha256: str
+    changes: Mapping[str, int]
+    check: Check | None
+    accepted: tuple[str, ...]
+    draft: int | None
+    source: str
+    source_sha256: str
+
+    @property
+    def profile(self) -> str | None:
+        """The rule profile of the verdict."""
+        return self.check.profile if self.check else None
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain JSON."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Diff:
+    """What is different between two revisions of a layer.
+
+    Parameters
+    ----------
+    layer : str
+        Whose.
+    before, after : int
+        The revisions.
+    added, removed : geopandas.GeoDataFrame
+        Features whose code is only after, or only before.
+    changed : geopandas.GeoDataFrame
+        ``code``, ``moved_area_m2`` (area in one of the two geometries only, measured in the working
+        plane), ``attributes`` (column -> [before, after]), ``revision``, ``who`` and ``when`` of
+        the latest change, and the geometry after.
+    """
+
+    layer: str
+    before: int
+    after: int
+    added: gpd.GeoDataFrame
+    removed: gpd.GeoDataFrame
+    changed: gpd.GeoDataFrame
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing is different."""
+        return not (len(self.added) or len(self.removed) or len(self.changed))
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain JSON, without geometries."""
+        changed = self.changed.drop(columns="geometry").to_dict("records")
+        return {
+            "layer": self.layer,
+            "before": self.before,
+            "after": self.after,
+            "added": self.added["code"].tolist(),
+            "removed": self.removed["code"].tolist(),
+            "changed": changed,
+        }
+
+
+@dataclass(frozen=True)
+class CodeRecord:
+    """What became of a code, in use or retired.
+
+    Parameters
+    ----------
+    code, layer : str
+        Which, and where.
+    status : str
+        ``current`` or ``retired``.
+    valid_from : int
+        The revision that brought the code in.
+    valid_to : int or None
+        The revision it was retired in.
+    feature : geopandas.GeoDataFrame
+        One row: its current, or its last state.
+    successors : tuple of (str, float)
+        For a retired code: the current codes on its ground, with their share of its area, largest
+        first.
+    """
+
+    code: str
+    layer: str
+    status: Literal["current", "retired"]
+    valid_from: int
+    valid_to: int | None
+    feature: gpd.GeoDataFrame
+    successors: tuple[tuple[str, float], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Info:
+    """A store at a glance."""
+
+    store: str
+    title: str
+    plane: str
+    synthetic: bool
+    created_at: str
+    layers: Mapping[str, Mapping[str, Any]]
+    tables: Mapping[str, int]
+    open_drafts: int
+    streets: bool
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain JSON."""
+        return asdict(self)

@@ -1,0 +1,311 @@
+"""Revisions of layers: how rows live from one to another, and what is different between two.
+
+A row of a layer carries the revision it came in with (``valid_from``) and, once another revision
+dropped or changed it, that revision's number (``valid_to``, exclusive). Unchanged rows stay where
+they are, so a revision costs what it changes.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import orjson
+import shapely
+import sqlalchemy as sa
+
+from geo_service.layers import LAYERS
+from geo_service.store import log
+from geo_service.store.geopackage import GeoPackage
+from geo_service.store.rows import Column, Rows, canonical, content_hash, from_cell, to_cell
+from geo_service.store.schema import Schema, layer_table
+
+
+@dataclass(frozen=True)
+class Shelf:
+    """One layer inside one transaction: where its rows lie and what they look like.
+
+    Parameters
+    ----------
+    home : GeoPackage
+        The store's home.
+    schema : Schema
+        Its tables.
+    connection : sqlalchemy.Connection
+        The transaction.
+    layer : str
+        The layer's name.
+    number : int
+        Its latest revision; 0 where nothing is published.
+    columns : tuple of Column
+        Of the latest revision.
+    """
+
+    home: GeoPackage
+    schema: Schema
+    connection: sa.Connection
+    layer: str
+    number: int
+    columns: tuple[Column, ...]
+
+    @property
+    def table(self) -> sa.Table:
+        """The table of the current revision."""
+        return layer_table(self.layer, self.columns, self.home.geometry_type())
+
+
+@dataclass(frozen=True, slots=True)
+class Lived:
+    """Rows with the revisions they lived from and to (`alive`: still current)."""
+
+    rows: Rows
+    valid_from: list[int]
+    valid_to: list[int]
+    fids: list[int]
+
+
+Box = tuple[float, float, float, float]
+"""Min x, min y, max x, max y in the working plane."""
+
+ALIVE = 2**31 - 1
+"""The ``valid_to`` of a current row."""
+
+
+def open_shelf(home: GeoPackage, schema: Schema, connection: sa.Connection, layer: str) -> Shelf:
+    """Find a layer's latest revision."""
+    revisions = schema.revisions
+    query = (
+        sa.select(revisions.c.number, revisions.c.columns)
+        .where(revisions.c.layer == layer)
+        .order_by(revisions.c.number.desc())
+        .limit(1)
+    )
+    found = connection.execute(query).first()
+    if found is None:
+        return Shelf(home, schema, connection, layer, 0, ())
+    return Shelf(home, schema, connection, layer, found[0], log.columns_from(found[1]))
+
+
+def current(shelf: Shelf, *, bbox: Box | None = None, code: str | None = None) -> Lived:
+    """Read the current rows: of a box if one is given (by their boxes), of a code if one is."""
+    if shelf.number == 0:
+        return Lived(Rows([], [], []), [], [], [])
+    table = shelf.table
+    query = sa.select(table)
+    if bbox is not None:
+        query = query.where(shelf.home.within_bbox(table, bbox))
+    if code is not None:
+        query = query.where(table.c.code == code)
+    fetched = shelf.connection.execute(query).all()
+    fids, blobs, codes, *attributes, valid_from = _by_column(fetched, len(table.columns))
+    rows = Rows(codes, shelf.home.decode(blobs), _canonical(attributes, shelf.columns, len(codes)))
+    return Lived(rows, valid_from, [ALIVE] * len(codes), fids)
+
+
+def at(shelf: Shelf, number: int, *, bbox: Box | None = None) -> Lived:
+    """Read the rows of a revision; a box narrows only the current ones."""
+    now = current(shelf, bbox=bbox)
+    if number == shelf.number:
+        return now
+    history = shelf.schema.history
+    kept = [i for i, since in enumerate(now.valid_from) if since <= number]
+    before = past(shelf, history.c.valid_from <= number, history.c.valid_to > number)
+    return joined(some(now, kept), before)
+
+
+def versions_between(shelf: Shelf, before: int, after: int) -> tuple[Lived, Lived]:
+    """Row versions that lived at `before` and not at `after`, and the other way round."""
+    history = shelf.schema.history
+    gone = past(
+        shelf,
+        history.c.valid_from <= before,
+        history.c.valid_to > before,
+        history.c.valid_to <= after,
+    )
+    now = current(shelf)
+    born_now = some(now, [i for i, since in enumerate(now.valid_from) if before < since <= after])
+    born = past(
+        shelf,
+        history.c.valid_from > before,
+        history.c.valid_from <= after,
+        history.c.valid_to > after,
+    )
+    return gone, joined(born_now, born)
+
+
+def write(shelf: Shelf, rows: Rows, columns: tuple[Column, ...]) -> tuple[dict[str, int], str]:
+    """Make rows the layer's next revision (`shelf.number` + 1).
+
+    Returns
+    -------
+    dict
+        How many were ``added``, ``removed`` and ``changed``.
+    str
+        The content hash.
+    """
+    number = shelf.number + 1
+    old = current(shelf)
+    digests = rows.digests()
+    stays, leaves, comes = match_equal(old.rows.digests(), digests)
+    _to_history(shelf, some(old, leaves), number)
+    extent = tuple(shapely.total_bounds(shapely.from_wkb(np.array(rows.wkb, dtype=object))))
+    kind = _geometry_kind(rows)
+    if shelf.number and columns == shelf.columns and kind == _declared_kind(shelf):
+        table = shelf.table
+        with shelf.home.unguarded(shelf.connection, shelf.layer, extent):
+            shelf.home.remove_rows(shelf.connection, table, [old.fids[i] for i in leaves])
+            first = max(old.fids, default=0) + 1
+            _add(shelf, table, columns, rows.take(comes), [number] * len(comes), first)
+    else:
+        if shelf.number:
+            shelf.home.drop_layer(shelf.connection, shelf.table)
+        table = layer_table(shelf.layer, columns, shelf.home.geometry_type(kind))
+        shelf.home.create_layer(shelf.connection, table, kind, _identifier(shelf.layer))
+        since = [number] * len(rows)
+        for old_row, new_row in stays:
+            since[new_row] = old.valid_from[old_row]
+        with shelf.home.unguarded(shelf.connection, shelf.layer, extent):
+            _add(shelf, table, columns, rows, since, 1)
+    return _changes(old.rows, rows, leaves, comes), content_hash(digests)
+
+
+def match_equal(
+    old: list[bytes], new: list[bytes]
+) -> tuple[list[tuple[int, int]], list[int], list[int]]:
+    """Match equal rows one to one: (old, new) pairs, old rows left over, new rows left over."""
+    waiting: dict[bytes, list[int]] = defaultdict(list)
+    for i, digest in enumerate(old):
+        waiting[digest].append(i)
+    stays, comes = [], []
+    for j, digest in enumerate(new):
+        if waiting.get(digest):
+            stays.append((waiting[digest].pop(0), j))
+        else:
+            comes.append(j)
+    return stays, sorted(i for left in waiting.values() for i in left), comes
+
+
+def _changes(old: Rows, new: Rows, leaves: list[int], comes: list[int]) -> dict[str, int]:
+    before = Counter(old.codes[i] for i in leaves)
+    after = Counter(new.codes[j] for j in comes)
+    changed = (before & after).total() - min(before[""], after[""])
+    return {
+        "added": after.total() - changed,
+        "removed": before.total() - changed,
+        "changed": changed,
+    }
+
+
+def _to_history(shelf: Shelf, lived: Lived, number: int) -> None:
+    if not lived.fids:
+        return
+    blobs = shelf.home.encode(lived.rows.wkb)
+    entries = zip(lived.rows.codes, lived.rows.attributes, blobs, lived.valid_from, strict=True)
+    shelf.connection.execute(
+        shelf.schema.history.insert(),
+        [
+            {
+                "layer": shelf.layer,
+                "valid_from": since,
+                "valid_to": number,
+                "code": code,
+                "attributes": attributes.decode(),
+                "geom": blob,
+            }
+            for code, attributes, blob, since in entries
+        ],
+    )
+
+
+def past(shelf: Shelf, *conditions: sa.ColumnElement[bool]) -> Lived:
+    """Read rows that are not current any more, in the order they were retired."""
+    history = shelf.schema.history
+    query = (
+        sa.select(
+            history.c.id,
+            history.c.valid_from,
+            history.c.valid_to,
+            history.c.code,
+            history.c.attributes,
+            history.c.geom,
+        )
+        .where(history.c.layer == shelf.layer, *conditions)
+        .order_by(history.c.id)
+    )
+    fetched = shelf.connection.execute(query).all()
+    fids, valid_from, valid_to, codes, attributes, blobs = _by_column(fetched, 6)
+    rows = Rows(codes, shelf.home.decode(blobs), [text.encode() for text in attributes])
+    return Lived(rows, valid_from, valid_to, fids)
+
+
+def _add(
+    shelf: Shelf,
+    table: sa.Table,
+    columns: Sequence[Column],
+    rows: Rows,
+    since: list[int],
+    first_fid: int,
+) -> None:
+    if not len(rows):
+        return
+    names = [column.key for column in table.columns][3:-1]
+    kinds = [(name, column.name, column.type) for name, column in zip(names, columns, strict=True)]
+    cells = []
+    for i, (code, blob) in enumerate(zip(rows.codes, shelf.home.encode(rows.wkb), strict=True)):
+        plain = orjson.loads(rows.attributes[i])
+        cell = {name: to_cell(plain.get(key), kind) for name, key, kind in kinds}
+        cell.update(fid=first_fid + i, geom=blob, code=code, valid_from=since[i])
+        cells.append(cell)
+    shelf.home.add_rows(shelf.connection, table, cells, rows.bounds())
+
+
+def _canonical(values: list[list[Any]], columns: Sequence[Column], count: int) -> list[bytes]:
+    plain = [
+        [from_cell(value, column.type) for value in column_values]
+        for column, column_values in zip(columns, values, strict=True)
+    ]
+    names = [column.name for column in columns]
+    by_row = zip(*plain, strict=True) if plain else iter([()] * count)
+    return [canonical(dict(zip(names, row, strict=True))) for row in by_row]
+
+
+def _by_column(fetched: Sequence[Any], width: int) -> list[list[Any]]:
+    if not fetched:
+        return [[] for _ in range(width)]
+    return [list(values) for values in zip(*fetched, strict=True)]
+
+
+def some(lived: Lived, where: list[int]) -> Lived:
+    """Take the rows at positions."""
+    return Lived(
+        lived.rows.take(where),
+        [lived.valid_from[i] for i in where],
+        [lived.valid_to[i] for i in where],
+        [lived.fids[i] for i in where],
+    )
+
+
+def joined(one: Lived, other: Lived) -> Lived:
+    """Put two lots of rows one after the other."""
+    return Lived(
+        one.rows + other.rows,
+        one.valid_from + other.valid_from,
+        one.valid_to + other.valid_to,
+        one.fids + other.fids,
+    )
+
+
+def _geometry_kind(rows: Rows) -> str:
+    kinds = {g.geom_type for g in shapely.from_wkb(np.array(rows.wkb, dtype=object))}
+    return kinds.pop().upper() if len(kinds) == 1 else "GEOMETRY"
+
+
+def _declared_kind(shelf: Shelf) -> str:
+    return shelf.home.declared_kind(shelf.connection, shelf.layer)
+
+
+def _identifier(layer: str) -> str:
+    return f"{LAYERS[layer].zh} {layer}"

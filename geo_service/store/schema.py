@@ -1,0 +1,196 @@
+"""The store's own tables, in SQLAlchemy Core; both homes (GeoPackage, PostGIS) have the same.
+
+Beside them every published layer is one plain spatial table under the layer's name, with real
+columns, holding its current revision: what QGIS shows. Rows that a later revision replaced move to
+``gs_history``; rows of drafts wait in ``gs_draft_features``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+import sqlalchemy as sa
+from sqlalchemy.types import TypeDecorator, TypeEngine
+
+from geo_service.store.rows import Column
+
+APPLICATION = "geo-service"
+SCHEMA_VERSION = 1
+
+_INTEGER = sa.BigInteger().with_variant(sa.Integer(), "sqlite")  # GeoPackage knows no BIGINT
+_TYPES: dict[str, TypeEngine[Any]] = {
+    "integer": _INTEGER,
+    "real": sa.Double(),
+    "boolean": sa.Boolean(),
+}
+
+
+class Json(TypeDecorator[Any]):
+    """Plain data as JSON text: a column that every GIS program can show."""
+
+    impl = sa.Text
+    cache_ok = True
+
+    def process_bind_param(self, value: Any, dialect: sa.Dialect) -> str | None:
+        """Write plain data."""
+        return None if value is None else orjson.dumps(value).decode()
+
+    def process_result_value(self, value: str | None, dialect: sa.Dialect) -> Any:
+        """Read plain data."""
+        return None if value is None else orjson.loads(value)
+
+
+@dataclass(frozen=True)
+class Schema:
+    """The tables of one store; `geometry` is the home's column type for exact geometries."""
+
+    metadata: sa.MetaData
+    settings: sa.Table
+    revisions: sa.Table
+    drafts: sa.Table
+    draft_features: sa.Table
+    history: sa.Table
+    codes: sa.Table
+    tables: sa.Table
+
+
+def schema(geometry: TypeEngine[Any]) -> Schema:
+    """Describe the store's own tables for a home.
+
+    Parameters
+    ----------
+    geometry : sqlalchemy type
+        The home's column type for geometries.
+    """
+    json, key = Json(), _INTEGER
+    metadata = sa.MetaData()
+    settings = sa.Table(
+        "gs_settings",
+        metadata,
+        sa.Column("key", sa.Text, primary_key=True),
+        sa.Column("value", sa.Text, nullable=False),
+    )
+    revisions = sa.Table(
+        "gs_revisions",
+        metadata,
+        sa.Column("id", key, primary_key=True),
+        sa.Column("layer", sa.Text, nullable=False),
+        sa.Column("number", sa.Integer, nullable=False),
+        sa.Column("published_at", sa.Text, nullable=False),
+        sa.Column("author", sa.Text, nullable=False),
+        sa.Column("message", sa.Text, nullable=False),
+        sa.Column("features", sa.Integer, nullable=False),
+        sa.Column("sha256", sa.Text, nullable=False),
+        sa.Column("changes", json, nullable=False),
+        sa.Column("columns", json, nullable=False),
+        sa.Column("verdict", json),
+        sa.Column("accepted", json, nullable=False),
+        sa.Column("draft", sa.Integer),
+        sa.Column("source", sa.Text, nullable=False),
+        sa.Column("source_sha256", sa.Text, nullable=False),
+        sa.UniqueConstraint("layer", "number"),
+    )
+    drafts = sa.Table(
+        "gs_drafts",
+        metadata,
+        sa.Column("id", key, primary_key=True),
+        sa.Column("layer", sa.Text, nullable=False),
+        sa.Column("state", sa.Text, nullable=False),
+        sa.Column("base_revision", sa.Integer, nullable=False),
+        sa.Column("replace_within", sa.Text),
+        sa.Column("source", sa.Text, nullable=False),
+        sa.Column("sha256", sa.Text, nullable=False),
+        sa.Column("crs", sa.Text, nullable=False),
+        sa.Column("notes", json, nullable=False),
+        sa.Column("author", sa.Text, nullable=False),
+        sa.Column("created_at", sa.Text, nullable=False),
+        sa.Column("features", sa.Integer, nullable=False),
+        sa.Column("columns", json, nullable=False),
+        sa.Column("check", json),
+        sa.Column("revision", sa.Integer),
+        sqlite_autoincrement=True,  # a discarded draft's number is not given again
+    )
+    draft_features = sa.Table(
+        "gs_draft_features",
+        metadata,
+        sa.Column("draft", key, sa.ForeignKey(drafts.c.id), primary_key=True),
+        sa.Column("position", key, primary_key=True),
+        sa.Column("code", sa.Text, nullable=False),
+        sa.Column("attributes", sa.Text, nullable=False),
+        sa.Column("geom", geometry, nullable=False),
+    )
+    history = sa.Table(
+        "gs_history",
+        metadata,
+        sa.Column("id", key, primary_key=True),
+        sa.Column("layer", sa.Text, nullable=False),
+        sa.Column("valid_from", sa.Integer, nullable=False),
+        sa.Column("valid_to", sa.Integer, nullable=False),
+        sa.Column("code", sa.Text, nullable=False),
+        sa.Column("attributes", sa.Text, nullable=False),
+        sa.Column("geom", geometry, nullable=False),
+        sa.Index("gs_history_validity", "layer", "valid_to", "valid_from"),
+        sa.Index("gs_history_code", "code"),
+    )
+    codes = sa.Table(
+        "gs_codes",
+        metadata,
+        sa.Column("layer", sa.Text, primary_key=True),
+        sa.Column("code", sa.Text, primary_key=True),
+        sa.Column("since", sa.Integer, nullable=False),
+        sa.Column("retired", sa.Integer),
+        sa.Index("gs_codes_code", "code"),
+    )
+    tables = sa.Table(
+        "gs_tables",
+        metadata,
+        sa.Column("name", sa.Text, primary_key=True),
+        sa.Column("columns", json, nullable=False),
+        sa.Column("rows", sa.Integer, nullable=False),
+        sa.Column("sha256", sa.Text, nullable=False),
+        sa.Column("updated_at", sa.Text, nullable=False),
+    )
+    return Schema(metadata, settings, revisions, drafts, draft_features, history, codes, tables)
+
+
+def layer_table(name: str, columns: Sequence[Column], geometry: TypeEngine[Any]) -> sa.Table:
+    """Describe the table of a layer's current revision."""
+    return sa.Table(
+        name,
+        sa.MetaData(),
+        sa.Column("fid", sa.Integer, primary_key=True),
+        sa.Column("geom", geometry, nullable=False),
+        sa.Column("code", sa.Text, nullable=False),
+        *_attributes(columns),
+        sa.Column("valid_from", sa.Integer, nullable=False),
+        sa.Index(f"{name}_code", "code"),
+        sqlite_autoincrement=True,
+    )
+
+
+def attribute_table(name: str, columns: Sequence[Column]) -> sa.Table:
+    """Describe a table of plain rows: addresses, facilities, candidates, demand."""
+    return sa.Table(
+        name,
+        sa.MetaData(),
+        sa.Column("fid", sa.Integer, primary_key=True),
+        *_attributes(columns),
+        sqlite_autoincrement=True,
+    )
+
+
+def _attributes(columns: Sequence[Column]) -> list[sa.Column[Any]]:
+    """Real columns; a name that differs from another in case only gets a number behind it."""
+    taken = {"fid", "geom", "code", "valid_from"}
+    out = []
+    for column in columns:
+        name, number = column.name, 1
+        while name.casefold() in taken:
+            number += 1
+            name = f"{column.name}_{number}"
+        taken.add(name.casefold())
+        out.append(sa.Column(name, _TYPES.get(column.type, sa.Text()), quote=True))
+    return out

@@ -1,0 +1,719 @@
+"""A store: layers in dated revisions, drafts on their way there, tables beside them.
+
+Everything comes in as a draft, is checked, and is published as a revision in one transaction.
+Nothing above this room knows whether a file or a server keeps it.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import geopandas as gpd
+import pandas as pd
+import shapely
+import sqlalchemy as sa
+
+from geo_service import codes, crs, layers, profiles
+from geo_service.boundary_files import Note
+from geo_service.errors import ConflictError, InputError, MissingError
+from geo_service.store import (
+    checking,
+    differences,
+    drafts,
+    geopackage,
+    log,
+    register,
+    revisions,
+    rows,
+    tables,
+    times,
+)
+from geo_service.store.geopackage import GeoPackage
+from geo_service.store.records import Check, CodeRecord, Diff, Draft, Info, Revision
+from geo_service.store.schema import APPLICATION, SCHEMA_VERSION, schema
+
+Box = tuple[float, float, float, float]
+
+
+def create_store(
+    path: str | os.PathLike[str],
+    *,
+    plane: str = "EPSG:4547",
+    title: str = "",
+    synthetic: bool = False,
+    timezone: str = "Asia/Shanghai",
+) -> Store:
+    """Make a new, empty store.
+
+    Parameters
+    ----------
+    path : str or path-like
+        The GeoPackage file to make.
+    plane : str
+        The working plane: a projected system in metres, in which geometry is kept and checked.
+    title : str
+        What people call it.
+    synthetic : bool
+        Marks made-up data; every output says so.
+    timezone : str
+        Where a bare date in an as-of query ends its day.
+
+    Raises
+    ------
+    ConflictError
+        ``store_exists``.
+    InputError
+        ``parameter_invalid`` for a plane that is not one, ``output_unwritable``.
+    """
+    target = _file_path(path)
+    system = crs.parse_crs(plane)
+    if not system.is_projected or system.axis_info[0].unit_conversion_factor != 1.0:
+        reason = "the working plane must be a projected system in metres, such as EPSG:4547"
+        raise InputError("parameter_invalid", name="plane", value=plane, reason=reason)
+    settings = {
+        "application": APPLICATION,
+        "schema": str(SCHEMA_VERSION),
+        "plane": crs.name(system) if crs.epsg(system) else system.to_wkt(),
+        "title": title,
+        "synthetic": str(int(synthetic)),
+        "timezone": times.zone(timezone).key,
+        "created_at": times.now(),
+    }
+    metadata = schema(geopackage.Blob("BLOB")).metadata
+    geopackage.create(target, settings["plane"], metadata, settings)
+    return open_store(target)
+
+
+def open_store(path_or_url: str | os.PathLike[str]) -> Store:
+    """Open a store that exists.
+
+    Parameters
+    ----------
+    path_or_url : str or path-like
+        A GeoPackage made by `create_store`.
+
+    Raises
+    ------
+    MissingError
+        ``store_missing``.
+    InputError
+        ``store_foreign``, ``store_newer``, ``file_unreadable``.
+    """
+    path = _file_path(path_or_url)
+    geopackage.check_file(path)
+    settings = geopackage.settings_of(path)
+    if settings.get("application") != APPLICATION:
+        raise InputError("store_foreign", store=str(path))
+    if int(settings["schema"]) > SCHEMA_VERSION:
+        raise InputError("store_newer", store=str(path), schema=settings["schema"])
+    return Store(GeoPackage(path, settings["plane"]), settings)
+
+
+class Store:
+    """An open store; use it in a ``with`` block or call `close`.
+
+    Made by `open_store` and `create_store`. Safe to share between threads: every call takes its own
+    connection, reads one snapshot, and writes in one transaction.
+
+    Parameters
+    ----------
+    home : GeoPackage
+        Where it is kept.
+    settings : dict
+        As read from there.
+    """
+
+    def __init__(self, home: GeoPackage, settings: dict[str, str]) -> None:
+        self._home = home
+        self._settings = settings
+        self._schema = schema(home.geometry_type("BLOB"))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<Store {self._home.name}>"
+
+    def close(self) -> None:
+        """Let the store go; what was published stands in the file itself."""
+        self._home.close()
+
+    # what it is
+
+    @property
+    def plane(self) -> str:
+        """The working plane, as ``EPSG:4547``."""
+        return self._settings["plane"]
+
+    @property
+    def synthetic(self) -> bool:
+        """Whether the data is made up."""
+        return self._settings["synthetic"] == "1"
+
+    @property
+    def streets_path(self) -> Path:
+        """Where the walk network is kept, beside the store; there may be none yet."""
+        return self._home.streets_path
+
+    def info(self) -> Info:
+        """Give the store at a glance."""
+        with self._home.reading() as connection:
+            latest = {
+                name: self._revisions(connection, name)[-1] for name in self._published(connection)
+            }
+            return Info(
+                store=self._home.name,
+                title=self._settings["title"],
+                plane=self.plane,
+                synthetic=self.synthetic,
+                created_at=self._settings["created_at"],
+                layers={
+                    name: {
+                        "revision": revision.number,
+                        "features": revision.features,
+                        "published_at": revision.published_at,
+                        "sha256": revision.sha256,
+                    }
+                    for name, revision in latest.items()
+                },
+                tables=tables.sizes(self._schema, connection),
+                open_drafts=sum(d.state == "open" for d in drafts.listed(self._schema, connection)),
+                streets=self.streets_path.exists(),
+            )
+
+    def layers(self) -> list[str]:
+        """Give the names of the published layers, from the city down."""
+        with self._home.reading() as connection:
+            return self._published(connection)
+
+    def current_revisions(self) -> dict[str, int]:
+        """Give each published layer's latest revision; cheap enough to ask before every answer."""
+        revisions_table = self._schema.revisions
+        query = sa.select(revisions_table.c.layer, sa.func.max(revisions_table.c.number)).group_by(
+            revisions_table.c.layer
+        )
+        with self._home.reading() as connection:
+            return {row[0]: row[1] for row in connection.execute(query)}
+
+    # drafts
+
+    def create_draft(
+        self,
+        layer: str,
+        frame: gpd.GeoDataFrame,
+        *,
+        source: str = "",
+        sha256: str = "",
+        notes: Iterable[Note] = (),
+        author: str = "",
+        replace_within: str | None = None,
+    ) -> Draft:
+        """Take a frame in as a draft of a layer.
+
+        Parameters
+        ----------
+        layer : str
+            A name in `geo_service.layers.LAYERS`.
+        frame : geopandas.GeoDataFrame
+            In any coordinate system; it is brought into the working plane here, once. ``code`` is
+            text; other columns are kept as they are.
+        source, sha256 : str
+            The file it came from.
+        notes : iterable of Note
+            The reader's.
+        author : str
+            Who brings it.
+        replace_within : str, optional
+            The code of the county, township or community whose part of the layer this is.
+
+        Raises
+        ------
+        MissingError
+            ``layer_unknown``.
+        InputError
+            ``crs_missing``, ``geometry_missing``, ``code_is_a_float`` and others.
+        """
+        layers.layer(layer)
+        if replace_within is not None and codes.level_of(replace_within) is None:
+            raise InputError(
+                "parameter_invalid",
+                name="replace_within",
+                value=replace_within,
+                reason="not a division code, such as 411081",
+            )
+        arrived = drafts.arrive(frame, self.plane, source=source, replace_within=replace_within)
+        with self._home.writing() as connection:
+            shelf = self._shelf(connection, layer)
+            number = drafts.put(
+                shelf,
+                arrived,
+                source=source,
+                sha256=sha256,
+                notes=(*notes, *arrived.notes),
+                author=author,
+                replace_within=replace_within,
+            )
+            return drafts.get(self._schema, connection, number)
+
+    def drafts(self, *, state: str | None = None) -> list[Draft]:
+        """Give the drafts, oldest first; of one state (``open``) if one is named."""
+        with self._home.reading() as connection:
+            found = drafts.listed(self._schema, connection)
+        return [draft for draft in found if state is None or draft.state == state]
+
+    def draft(self, id: int) -> Draft:
+        """Give one draft.
+
+        Raises
+        ------
+        MissingError
+            ``draft_unknown``.
+        """
+        with self._home.reading() as connection:
+            return drafts.get(self._schema, connection, id)
+
+    def draft_frame(self, id: int) -> gpd.GeoDataFrame:
+        """Give the whole layer as it would be after publishing a draft.
+
+        Rows stand in the order of the uploaded file; of a draft that replaces one area, the
+        published rows around it come first.
+
+        Raises
+        ------
+        ConflictError
+            ``draft_closed``: the rows of a closed draft are not kept.
+        """
+        with self._home.reading() as connection:
+            draft = self._open_draft(connection, id)
+            whole, columns = drafts.whole_layer(self._shelf(connection, draft.layer), draft)
+        return rows.to_frame(whole, columns, self.plane)
+
+    def check_draft(
+        self,
+        id: int,
+        *,
+        profile: str | profiles.Profile = "default",
+        within: gpd.GeoDataFrame | shapely.Geometry | None = None,
+        on_progress: Callable[..., None] | None = None,
+    ) -> Any:
+        """Check the layer as it would be after publishing a draft, and keep the verdict.
+
+        Parameters
+        ----------
+        id : int
+            The draft.
+        profile : str or Profile
+            The rules; what the layer's contract does not ask counts as a note.
+        within : GeoDataFrame or shapely geometry, optional
+            The outline; by default the current revision of the parent layer, or of the nearest
+            published layer above it.
+        on_progress : callable, optional
+            Passed to the check.
+
+        Returns
+        -------
+        geo_service.coverage.CoverageReport
+        """
+        from geo_service import coverage  # the checks compile kernels: only who checks pays
+
+        draft = self.draft(id)
+        layer = layers.layer(draft.layer)
+        rules = checking.rules_for(layer, profile)
+        notes: tuple[Note, ...] = ()
+        against = {draft.layer: self.current_revisions().get(draft.layer, 0)}
+        if within is None:
+            within, outline, notes = checking.outline_for(layer, self._current)
+            against.update(outline)
+        frame = self.draft_frame(id)
+        options = {} if on_progress is None else {"on_progress": on_progress}
+        report = coverage.check(frame, within=within, profile=rules, **options)
+        check = Check(
+            verdict=report.verdict,
+            counts=dict(report.counts),
+            errors=checking.errors_of(report, rules),
+            coverage_percent=report.coverage_percent,
+            profile=rules.label,
+            against=against,
+            notes=notes,
+            checked_at=times.now(),
+        )
+        with self._home.writing() as connection:
+            self._open_draft(connection, id)
+            drafts.keep_check(self._schema, connection, id, check)
+        return report
+
+    def discard(self, id: int) -> Draft:
+        """Close a draft without publishing it; its rows are let go, its record stays.
+
+        Raises
+        ------
+        ConflictError
+            ``draft_closed``.
+        """
+        with self._home.writing() as connection:
+            self._open_draft(connection, id)
+            drafts.close(self._schema, connection, id, "discarded", None)
+            return drafts.get(self._schema, connection, id)
+
+    # revisions
+
+    def publish(
+        self, id: int, *, message: str = "", author: str = "", accept: Iterable[str] = ()
+    ) -> Revision:
+        """Make a draft the next revision of its layer, in one transaction.
+
+        A draft that was not checked, or whose neighbours or parent have moved on since, is checked
+        first.
+
+        Parameters
+        ----------
+        id : int
+            The draft.
+        message, author : str
+            Kept with the revision; the author defaults to the draft's.
+        accept : iterable of str
+            Fault kinds that are known and accepted; recorded with the revision.
+
+        Raises
+        ------
+        ConflictError
+            ``draft_closed``, ``draft_has_faults``, ``draft_stale``, ``code_reused``,
+            ``draft_check_outdated``.
+        """
+        self._check_again_where_outdated(self.draft(id))
+        with self._home.writing() as connection:
+            draft = self._open_draft(connection, id)
+            shelf = self._shelf(connection, draft.layer)
+            check = self._fresh_check(connection, draft)
+            drafts.refuse_stale(shelf, draft)
+            accepted = drafts.refuse_faults(draft, check, accept)
+            whole, columns = drafts.whole_layer(shelf, draft)
+            drafts.refuse_reused_codes(shelf, whole)
+            revision = self._write(
+                shelf,
+                whole,
+                columns,
+                message=message,
+                author=author or draft.author,
+                verdict=check.to_dict(),
+                accepted=accepted,
+                draft=id,
+                source=draft.source,
+                source_sha256=draft.sha256,
+            )
+            drafts.close(self._schema, connection, id, "published", revision.number)
+        self._home.settle()
+        return revision
+
+    def history(self, layer: str) -> list[Revision]:
+        """Give a layer's revisions, oldest first; empty where nothing is published."""
+        layers.layer(layer)
+        with self._home.reading() as connection:
+            return self._revisions(connection, layer)
+
+    def revision(self, layer: str, at: times.Moment | None = None) -> Revision:
+        """Give the revision that was valid at a moment.
+
+        Parameters
+        ----------
+        layer : str
+            Whose.
+        at : int, str, date, datetime or None
+            A revision's number; a date (the state at the end of that day in the store's time zone)
+            or a time; ``None``: the latest.
+
+        Raises
+        ------
+        MissingError
+            ``layer_unknown`` where nothing is published, ``revision_unknown``.
+        """
+        with self._home.reading() as connection:
+            return self._at(connection, layer, at)
+
+    def frame(
+        self, layer: str, *, at: times.Moment | None = None, bbox: Box | None = None
+    ) -> gpd.GeoDataFrame:
+        """Give a layer's features in the working plane, ordered by code.
+
+        Parameters
+        ----------
+        layer : str
+            Which.
+        at : int, str, date, datetime or None
+            As in `revision`.
+        bbox : tuple of float, optional
+            Min x, min y, max x, max y in the working plane: only features whose box meets it.
+
+        Returns
+        -------
+        geopandas.GeoDataFrame
+            ``code``, the layer's columns, geometry. ``attrs`` names layer and revision.
+        """
+        with self._home.reading() as connection:
+            revision = self._at(connection, layer, at)
+            shelf = self._shelf(connection, layer)
+            lived = revisions.at(shelf, revision.number, bbox=bbox)
+            columns = self._columns(connection, revision)
+        frame = _by_code(rows.to_frame(lived.rows, columns, self.plane))
+        if bbox is not None:
+            frame = _meeting(frame, bbox)
+        frame.attrs.update(layer=layer, revision=revision.number)
+        return frame
+
+    def diff(self, layer: str, a: times.Moment, b: times.Moment | None = None) -> Diff:
+        """Compare two revisions of a layer.
+
+        Parameters
+        ----------
+        layer : str
+            Which.
+        a, b : int, str, date, datetime
+            The revision before and the one after (default: the latest).
+        """
+        with self._home.reading() as connection:
+            before, after = self._at(connection, layer, a), self._at(connection, layer, b)
+            return differences.diff(
+                self._shelf(connection, layer),
+                before.number,
+                after.number,
+                columns=(self._columns(connection, before), self._columns(connection, after)),
+                log={r.number: r for r in self._revisions(connection, layer)},
+                plane=self.plane,
+            )
+
+    def rollback(
+        self, layer: str, revision: times.Moment, *, message: str = "", author: str = ""
+    ) -> Revision:
+        """Publish an earlier revision's state again, as a new revision.
+
+        Codes that were retired since come back: they are the same features.
+
+        Raises
+        ------
+        MissingError
+            ``revision_unknown``.
+        InputError
+            ``parameter_invalid`` for the current revision.
+        """
+        with self._home.writing() as connection:
+            target = self._at(connection, layer, revision)
+            shelf = self._shelf(connection, layer)
+            if target.number == shelf.number:
+                raise InputError(
+                    "parameter_invalid",
+                    name="revision",
+                    value=revision,
+                    reason="it is the current revision",
+                )
+            made = self._write(
+                shelf,
+                revisions.at(shelf, target.number).rows,
+                self._columns(connection, target),
+                message=message or f"恢复到修订 {target.number} / back to revision {target.number}",
+                author=author,
+                verdict=target.check.to_dict() if target.check else None,
+                accepted=list(target.accepted),
+                draft=None,
+                source=target.source,
+                source_sha256=target.source_sha256,
+            )
+        self._home.settle()
+        return made
+
+    def find_code(self, code: str, *, layer: str | None = None) -> CodeRecord:
+        """Tell what a code stands for, or stood for.
+
+        Raises
+        ------
+        MissingError
+            ``code_unknown``.
+        """
+        with self._home.reading() as connection:
+            for name in self._published(connection) if layer is None else [layer]:
+                found = register.find(self._shelf(connection, name), code, self.plane)
+                if found is not None:
+                    return found
+        what = layers.LAYERS[layer].zh if layer in layers.LAYERS else "feature"
+        raise MissingError("code_unknown", code=code, what=what)
+
+    # tables
+
+    def put_table(self, name: str, frame: pd.DataFrame) -> None:
+        """Keep a plain table (``addresses``, ``facilities``, ``candidates``, ``demand``), whole.
+
+        Parameters
+        ----------
+        name : str
+            Lower-case Latin letters, digits and ``_``.
+        frame : pandas.DataFrame
+            Any columns; points are told by ``lon`` and ``lat``, WGS84 degrees. Of a GeoDataFrame
+            of points they are taken from the geometry.
+
+        Raises
+        ------
+        InputError
+            ``parameter_invalid``, ``crs_missing``.
+        """
+        with self._home.writing() as connection:
+            tables.put(self._home, self._schema, connection, name, frame)
+
+    def table(self, name: str) -> pd.DataFrame:
+        """Give a table back.
+
+        Raises
+        ------
+        MissingError
+            ``addresses_missing`` or ``table_missing``.
+        """
+        with self._home.reading() as connection:
+            return tables.get(self._schema, connection, name)
+
+    def tables(self) -> dict[str, int]:
+        """Give the names of the tables and their numbers of rows."""
+        with self._home.reading() as connection:
+            return tables.sizes(self._schema, connection)
+
+    # care
+
+    def backup(self, path: str | os.PathLike[str]) -> Path:
+        """Copy the store, and the streets beside it, while others read and write.
+
+        Raises
+        ------
+        ConflictError
+            ``store_exists``.
+        """
+        target = Path(path)
+        self._home.backup(target)
+        if self.streets_path.is_file():
+            shutil.copy2(self.streets_path, target.with_suffix(self.streets_path.suffix))
+        return target
+
+    def verify(self) -> list[str]:
+        """Look for damage: of the file, its indexes, and of published content.
+
+        Returns
+        -------
+        list of str
+            What is wrong; empty for a sound store. Every layer's current rows are hashed again and
+            compared with the revision log.
+        """
+        with self._home.reading() as connection:
+            published = self._published(connection)
+            wrong = []
+            for name in published:
+                shelf = self._shelf(connection, name)
+                found = rows.content_hash(revisions.current(shelf).rows.digests())
+                if found != self._revisions(connection, name)[-1].sha256:
+                    wrong.append(f"{name}: content differs from revision {shelf.number}")
+        return self._home.faults(published) + wrong
+
+    # inside
+
+    def _shelf(self, connection: sa.Connection, layer: str) -> revisions.Shelf:
+        return revisions.open_shelf(self._home, self._schema, connection, layer)
+
+    def _published(self, connection: sa.Connection) -> list[str]:
+        table = self._schema.revisions
+        found = set(connection.execute(sa.select(table.c.layer).distinct()).scalars())
+        return [name for name in layers.LAYERS if name in found]
+
+    def _revisions(self, connection: sa.Connection, layer: str) -> list[Revision]:
+        return log.revisions(self._schema, connection, layer)
+
+    def _columns(self, connection: sa.Connection, revision: Revision) -> tuple[rows.Column, ...]:
+        return log.columns_at(self._schema, connection, revision.layer, revision.number)
+
+    def _at(self, connection: sa.Connection, layer: str, at: times.Moment | None) -> Revision:
+        layers.layer(layer)
+        found = self._revisions(connection, layer)
+        if not found:
+            known = ", ".join(self._published(connection))
+            raise MissingError("layer_unknown", layer=layer, known=known)
+        return times.pick(found, at, self._settings["timezone"])
+
+    def _open_draft(self, connection: sa.Connection, id: int) -> Draft:
+        return drafts.require_open(drafts.get(self._schema, connection, id))
+
+    def _current(self, layer: str) -> tuple[gpd.GeoDataFrame, int] | None:
+        if layer not in self.current_revisions():
+            return None
+        frame = self.frame(layer)
+        return frame, frame.attrs["revision"]
+
+    def _outdated(self, check: Check) -> bool:
+        now = self.current_revisions()
+        return any(now.get(layer, 0) != number for layer, number in check.against.items())
+
+    def _check_again_where_outdated(self, draft: Draft) -> None:
+        drafts.require_open(draft)
+        if draft.check is None:
+            self.check_draft(draft.id)
+        elif self._outdated(draft.check):
+            name = draft.check.profile.split("@")[0]
+            if name not in profiles.known():
+                raise ConflictError("draft_check_outdated", draft=draft.id)
+            self.check_draft(draft.id, profile=name)
+
+    def _fresh_check(self, connection: sa.Connection, draft: Draft) -> Check:
+        """Give the check, unless somebody published beside it since we looked."""
+        now = {name: self._shelf(connection, name).number for name in layers.LAYERS}
+        check = draft.check
+        if check is None or any(now[name] != number for name, number in check.against.items()):
+            raise ConflictError("draft_check_outdated", draft=draft.id)
+        return check
+
+    def _write(
+        self,
+        shelf: revisions.Shelf,
+        whole: rows.Rows,
+        columns: tuple[rows.Column, ...],
+        **record: Any,
+    ) -> Revision:
+        changes, sha256 = revisions.write(shelf, whole, columns)
+        register.advance(shelf, whole.codes)
+        shelf.connection.execute(
+            self._schema.revisions.insert().values(
+                layer=shelf.layer,
+                number=shelf.number + 1,
+                published_at=times.now(),
+                features=len(whole),
+                sha256=sha256,
+                changes=changes,
+                columns=log.columns_to(columns),
+                **record,
+            )
+        )
+        return self._revisions(shelf.connection, shelf.layer)[-1]
+
+
+def _file_path(path_or_url: str | os.PathLike[str]) -> Path:
+    text = os.fspath(path_or_url)
+    if "://" in text:
+        reason = "a store is a GeoPackage file, such as city.gpkg"
+        raise InputError("parameter_invalid", name="store", value=text, reason=reason)
+    return Path(text)
+
+
+def _by_code(frame: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
+    return frame.sort_values("code", kind="stable", ignore_index=True)
+
+
+def _meeting(frame: gpd.GeoDataFrame, bbox: Sequence[float]) -> gpd.GeoDataFrame:
+    x0, y0, x1, y1 = bbox
+    box = frame.geometry.bounds
+    meets = (box.minx <= x1) & (box.maxx >= x0) & (box.miny <= y1) & (box.maxy >= y0)
+    return frame[meets].reset_index(drop=True)
