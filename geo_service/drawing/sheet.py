@@ -50,14 +50,14 @@ class Sheet:
     Examples
     --------
     >>> from shapely import LineString, box
-    >>> sheet = Sheet([box(0, 0, 2, 1), box(2, 0, 3, 1)])
-    >>> sheet.split(0, LineString([(1, -1), (1, 2)]))
+    >>> sheet = Sheet([box(0, 0, 3, 1), box(3, 0, 4, 1)])
+    >>> sheet.split(0, LineString([(2, -1), (2, 2)]))
     [0, 2]
     >>> sheet.merge([1, 2])
     1
     >>> sheet.geometry(1).area, sheet.faces
     (2.0, [0, 1])
-    >>> sheet.undo(), sheet.undo(), sheet.geometry(0).equals(box(0, 0, 2, 1))
+    >>> sheet.undo(), sheet.undo(), sheet.geometry(0).equals(box(0, 0, 3, 1))
     (True, True, True)
     """
 

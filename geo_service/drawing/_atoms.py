@@ -1,0 +1,219 @@
+"""From blocks to atoms: no sliver among them, and none with more households than a grid can take.
+
+A street block is the wrong unit to draw with: most households of a dense city live in blocks that
+are too big for one grid. So big blocks are cut by minor ways first, and then straight across,
+between homes and clear of buildings.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import shapely
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
+from geo_service import topology
+from geo_service.drawing import _blocks
+from geo_service.drawing.sheet import Sheet
+from geo_service.errors import InputError
+
+SLIVER_AREA_M2 = 200.0
+SLIVER_WIDTH_M = 8.0
+"""Below either, a face is what lies between two carriageways, not a block."""
+
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+Shapes = npt.NDArray[np.object_]
+
+_WELD_ROUNDS = 8
+_SHARES = np.array([0.0, 0.04, -0.04, 0.08, -0.08, 0.13, -0.13, 0.18, -0.18])
+_BUILDING_COST_PER_M = 0.25
+_IMBALANCE_COST = 2.0
+_LONG_BLOCK = 1.6
+
+
+@dataclass(frozen=True)
+class Homes:
+    """Where people live.
+
+    Parameters
+    ----------
+    xy : ndarray, shape (n, 2)
+        Places, in the plane of the drawing.
+    count : ndarray of int
+        Households at each place.
+    """
+
+    xy: FloatArray
+    count: IntArray
+
+    def within(self, shapes: Shapes) -> IntArray:
+        """Give the shape each place lies in (the first of several, the nearest of none)."""
+        points = shapely.points(self.xy)
+        tree = shapely.STRtree(shapes)
+        found = np.full(len(points), -1, np.int64)
+        place, shape = tree.query(points, predicate="intersects")
+        first = np.lexsort((shape, place))
+        place, at = np.unique(place[first], return_index=True)
+        found[place] = shape[first][at]
+        lost = found < 0
+        if lost.any():
+            found[lost] = tree.nearest(points[lost])
+        return found
+
+    def weigh(self, shapes: Shapes) -> IntArray:
+        """Give the households of every shape."""
+        total = np.bincount(self.within(shapes), self.count, minlength=len(shapes))
+        return np.rint(total).astype(np.int64)
+
+
+def cut(
+    area: Any,
+    *,
+    lines: Shapes,
+    minor: Shapes,
+    homes: Homes,
+    most: int,
+    buildings: Shapes,
+) -> Shapes:
+    """Cut an area into atoms.
+
+    Parameters
+    ----------
+    area : shapely Polygon or MultiPolygon
+        What to cut, in a metric plane.
+    lines, minor : ndarray of shapely lines
+        What cuts everywhere, and what cuts only blocks that hold too many households.
+    homes : Homes
+        Where people live.
+    most : int
+        The households an atom may hold, as far as cuts can help.
+    buildings : ndarray of shapely polygons
+        What straight cuts keep clear of.
+
+    Returns
+    -------
+    ndarray of shapely Polygon
+        They tile the area and share every vertex.
+    """
+    blocks = weld(_blocks.cut_by_lines(area, lines))
+    big = blocks[homes.weigh(blocks) > most]
+    if len(big) and len(minor):
+        inside = shapely.get_parts(shapely.intersection(shapely.union_all(minor), big))
+        blocks = weld(_blocks.cut_by_lines(area, np.concatenate([lines, inside])))
+    return _cut_big(blocks, homes, most, buildings)
+
+
+def weld(shapes: Shapes) -> Shapes:
+    """Join slivers to the neighbour they share most border with."""
+    for _ in range(_WELD_ROUNDS):
+        area, length = shapely.area(shapes), shapely.length(shapes)
+        sliver = (area < SLIVER_AREA_M2) | (2 * area / length < SLIVER_WIDTH_M)
+        a, b, shared = topology.build(shapes).neighbours()
+        a, b, shared = np.append(a, b), np.append(b, a), np.append(shared, shared)
+        joins = sliver[a]
+        if not joins.any():
+            break
+        a, b, shared = a[joins], b[joins], shared[joins]
+        best = np.lexsort((b, -shared, a))
+        a, at = np.unique(a[best], return_index=True)
+        b = b[best][at]
+        links = coo_array((np.ones(len(a)), (a, b)), shape=(len(shapes), len(shapes)))
+        shapes = dissolve(shapes, connected_components(links, directed=False)[1])
+    return shapes
+
+
+def dissolve(shapes: Shapes, label: npt.NDArray[np.integer[Any]]) -> Shapes:
+    """Make one shape of all with the same label, labels in order; no vertex is moved."""
+    order = np.argsort(label, kind="stable")
+    starts = np.flatnonzero(np.diff(label[order], prepend=-1))
+    groups = np.split(shapes[order], starts[1:])
+    joined = [g[0] if len(g) == 1 else shapely.coverage_union_all(g) for g in groups]
+    return shapely.orient_polygons([shapely.get_parts(s)[0] if _single(s) else s for s in joined])
+
+
+def _single(shape: Any) -> bool:
+    return int(shapely.get_num_geometries(shape)) == 1
+
+
+def _cut_big(blocks: Shapes, homes: Homes, most: int, buildings: Shapes) -> Shapes:
+    sheet = Sheet(blocks, snap=_blocks.RIM_SNAP_M)
+    places = homes.within(blocks)
+    order = np.argsort(places, kind="stable")
+    bounds = np.searchsorted(places[order], np.arange(len(blocks) + 1))
+    near_buildings = shapely.STRtree(buildings)
+    waiting = [(face, order[bounds[face] : bounds[face + 1]]) for face in range(len(blocks))]
+    while waiting:
+        face, here = waiting.pop()
+        if homes.count[here].sum() <= most or len(here) < 2:
+            continue
+        shape = sheet.geometry(face)
+        avoid = buildings[near_buildings.query(shape)]
+        for line in _cuts_across(shape, homes.xy[here], homes.count[here], most, avoid):
+            try:
+                faces = sheet.split(face, line)
+            except InputError:
+                continue
+            parts = np.array([sheet.geometry(each) for each in faces], object)
+            within = Homes(homes.xy[here], homes.count[here]).within(parts)
+            waiting += [(each, here[within == i]) for i, each in enumerate(faces)]
+            break
+    return np.array([sheet.geometry(face) for face in sheet.faces], object)
+
+
+def _cuts_across(
+    shape: Any, xy: FloatArray, count: IntArray, most: int, avoid: Shapes
+) -> list[Any]:
+    """Give straight cuts between homes, the best first: short, even, clear of buildings."""
+    corner = shapely.get_coordinates(shapely.minimum_rotated_rectangle(shape))
+    sides = [corner[1] - corner[0], corner[2] - corner[1]]
+    lengths = [float(np.hypot(*side)) for side in sides]
+    total = int(count.sum())
+    pieces = -(-total // most)
+    goal = (pieces // 2) / pieces
+    scale = np.sqrt(shape.area)
+    found = []
+    for number, (side, length) in enumerate(zip(sides, lengths, strict=True)):
+        if length * _LONG_BLOCK < max(lengths):
+            continue
+        along, across = side / length, sides[1 - number] / lengths[1 - number]
+        for share, base in _between_homes(xy @ along, count / total, goal):
+            middle = corner[0] + along * (base - corner[0] @ along)
+            reach = across * 2 * max(lengths)
+            line = shapely.LineString([middle - reach, middle + reach])
+            for chord in shapely.get_parts(shapely.intersection(line, shape)):
+                crossed = shapely.length(shapely.intersection(chord, avoid)).sum()
+                cost = (
+                    chord.length / scale
+                    + _BUILDING_COST_PER_M * crossed
+                    + _IMBALANCE_COST * abs(share - goal)
+                )
+                found.append((float(cost), number, base, chord))
+    found.sort(key=lambda each: each[:3])
+    return [_beyond(chord) for *_, chord in found]
+
+
+def _between_homes(position: FloatArray, share: FloatArray, goal: float) -> list[tuple[float, float]]:
+    """Give places to cut, between neighbouring homes along an axis, with the share before each."""
+    order = np.argsort(position, kind="stable")
+    before = np.cumsum(share[order])[:-1]
+    gap = np.diff(position[order])
+    places = []
+    for wanted in np.clip(goal + _SHARES, 0.02, 0.98):
+        away = np.abs(before - wanted)
+        away[gap <= 0.0] = np.inf
+        at = int(away.argmin()) if len(away) else 0
+        if len(away) and np.isfinite(away[at]):
+            places.append((float(before[at]), float(position[order][at] + gap[at] / 2)))
+    return list(dict.fromkeys(places))
+
+
+def _beyond(chord: Any) -> Any:
+    """Lengthen a chord a little, so that it surely crosses the border at both ends."""
+    a, b = shapely.get_coordinates(chord)[[0, -1]]
+    step = (b - a) / np.hypot(*(b - a)) * 1e-3
+    return shapely.LineString([a - step, b + step])
