@@ -301,6 +301,57 @@ CATALOGUE: dict[str, Refusal] = {
         "At most {limit} at once; here are {count}. Send them in parts.",
     ),
     "not_found": Refusal(404, "没有 {what}。", "There is no {what}."),
+    "parameter_missing": Refusal(
+        422, "缺少参数 {name}。请补上后再试。", "{name} is missing. Give it and try again."
+    ),
+    "parameter_unknown": Refusal(
+        400,
+        "没有参数“{name}”。可用的字段：{known}。",
+        "There is no parameter “{name}”. Fields one can filter by: {known}.",
+    ),
+    "request_malformed": Refusal(
+        400, "请求无法读取：{reason}。", "The request can't be read: {reason}."
+    ),
+    "upload_too_large": Refusal(
+        413,
+        "内容超过 {limit_mb} MB，未接收。请分成几个文件。",
+        "This is more than {limit_mb} MB and was not taken. Split it into several files.",
+    ),
+    "page_unknown": Refusal(
+        404,
+        "没有“{path}”这个地址。可用的地址见 /openapi.json。",
+        "There is nothing at “{path}”. What there is stands in /openapi.json.",
+    ),
+    "method_unknown": Refusal(
+        405,
+        "“{path}”不支持 {method}。用法见 /openapi.json。",
+        "“{path}” does not answer {method}. How to use it stands in /openapi.json.",
+    ),
+    "tile_outside": Refusal(
+        404,
+        "没有瓦片 {z}/{x}/{y}：该级别的行列号超出范围。",
+        "There is no tile {z}/{x}/{y}: its column or row is beyond that zoom.",
+    ),
+    "busy": Refusal(
+        503,
+        "同类计算正在进行，请稍后再试。",
+        "The same kind of work is under way. Try again shortly.",
+    ),
+    "host_refused": Refusal(
+        421,
+        "不以“{host}”这个名称提供服务。请用 127.0.0.1 或 localhost 访问。",
+        "The service does not answer as “{host}”. Use 127.0.0.1 or localhost.",
+    ),
+    "origin_refused": Refusal(
+        403,
+        "来自“{origin}”的页面不能修改这里的数据。",
+        "A page from “{origin}” may not change anything here.",
+    ),
+    "internal_error": Refusal(
+        500,
+        "服务出错了，已记入日志。请把时间和操作告诉管理员。",
+        "The service failed and has logged it. Tell the operator what you did and when.",
+    ),
 }
 
 

@@ -1,0 +1,186 @@
+"""Uploads on their way to a revision: draft, check, difference, publication; and the history."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Annotated, Any
+
+import orjson
+from fastapi import APIRouter, Depends, Query, Request
+from pydantic import BaseModel, ConfigDict
+from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import UploadFile
+from starlette.responses import Response
+
+from geo_service import layers
+from geo_service.api import state as states
+from geo_service.api import uploads
+from geo_service.api.state import State
+from geo_service.errors import InputError
+from geo_service.store import Draft
+
+_TEXT_FIELDS = {
+    "layer": "Which layer it belongs to: city, counties, townships, communities, grids …",
+    "replace_within": "The code of the area whose part of the layer it replaces",
+    "crs": "Coordinate system, where the file does not say: EPSG:4547",
+    "datum": "gcj02 or bd09, where its longitudes and latitudes are shifted",
+    "encoding": "Text encoding, where it can't be told: GB18030",
+    "file_layer": "Which layer of the file, where it holds several",
+    "author": "Who brings it",
+}
+_READER_OPTIONS = {"crs": "crs", "datum": "datum", "encoding": "encoding", "file_layer": "layer"}
+_UPLOAD_SCHEMA: dict[str, Any] = {
+    "required": True,
+    "content": {
+        "multipart/form-data": {
+            "schema": {
+                "type": "object",
+                "required": ["file", "layer"],
+                "properties": {
+                    "file": {"type": "string", "format": "binary"},
+                    **{
+                        name: {"type": "string", "description": text}
+                        for name, text in _TEXT_FIELDS.items()
+                    },
+                },
+            }
+        }
+    },
+}
+
+router = APIRouter(tags=["drafts"])
+
+StateOf = Annotated[State, Depends(states.of)]
+Profile = Annotated[str, Query(description="Rule profile")]
+
+
+class Publication(BaseModel):
+    """Why a draft is published, and which faults it is published in spite of."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"message": "2026 redraw of the east", "accept": []}]}
+    )
+
+    message: str = ""
+    author: str = ""
+    accept: list[str] = []
+
+
+@router.get("/drafts", summary="All drafts")
+def drafts(state: StateOf) -> Response:
+    """List the drafts, oldest first."""
+    return _json({"drafts": [_told(draft) for draft in state.store.drafts()]})
+
+
+@router.post(
+    "/drafts",
+    status_code=201,
+    summary="Upload a boundary file as a draft",
+    openapi_extra={"requestBody": _UPLOAD_SCHEMA},
+)
+async def upload(request: Request) -> Response:
+    """Read a file (zipped shapefile, GeoPackage, GeoJSON, KML, DXF …) and keep it as a draft."""
+    state = states.of(request)
+    async with request.form(max_files=1, max_fields=len(_TEXT_FIELDS)) as form:
+        file = form.get("file")
+        if not isinstance(file, UploadFile):
+            raise InputError("parameter_missing", name="file")
+        given = {key: str(value) for key, value in form.items() if key in _TEXT_FIELDS and value}
+        if "layer" not in given:
+            raise InputError("parameter_missing", name="layer")
+        layers.layer(given["layer"])  # refused before the file is read
+        draft = await run_in_threadpool(_take_in, state, file, given)
+    return _json(_told(draft), 201, {"Location": f"/drafts/{draft.id}"})
+
+
+@router.get("/drafts/{number}", summary="One draft")
+def draft(number: int, state: StateOf) -> Response:
+    """Tell what a draft is and what its last check said."""
+    return _json(_told(state.store.draft(number)))
+
+
+@router.get("/drafts/{number}/check", summary="Check a draft")
+def check(number: int, state: StateOf, profile: Profile = "default") -> Response:
+    """Check the layer as it would be with the draft in it; every fault is in the answer."""
+    report = state.store.check_draft(number, profile=profile)
+    return _json({"draft": number, **report.to_dict()})
+
+
+@router.get("/drafts/{number}/diff", summary="What a draft would change")
+def difference(number: int, state: StateOf) -> Response:
+    """Compare the codes and shapes of a draft with the published layer."""
+    found = state.store.draft(number)
+    after = state.store.draft_frame(number).set_index("code").geometry
+    published = found.layer in state.revisions()
+    before = state.store.frame(found.layer).set_index("code").geometry if published else after[:0]
+    kept = after.index[~after.index.duplicated()].intersection(before.index, sort=False)
+    one, other = before.loc[kept], after[~after.index.duplicated()].loc[kept]
+    moved = kept[~one.geom_equals_exact(other, tolerance=0.0).to_numpy()]
+    return _json(
+        {
+            "draft": number,
+            "layer": found.layer,
+            "before": state.revisions().get(found.layer, 0),
+            "added": sorted(set(after.index) - set(before.index)),
+            "removed": sorted(set(before.index) - set(after.index)),
+            "moved": sorted(moved),
+        }
+    )
+
+
+@router.post("/drafts/{number}/publish", status_code=201, summary="Publish a draft")
+def publish(number: int, state: StateOf, publication: Publication | None = None) -> Response:
+    """Make a draft the next revision: needs a check without errors, or each kind accepted."""
+    asked = publication or Publication()
+    revision = state.store.publish(
+        number, message=asked.message, author=asked.author, accept=asked.accept
+    )
+    state.look_again()
+    where = {"Location": f"/collections/{revision.layer}"}
+    return _json(revision.to_dict(), 201, where)
+
+
+@router.delete("/drafts/{number}", status_code=204, summary="Discard a draft")
+def discard(number: int, state: StateOf) -> Response:
+    """Close a draft without publishing it."""
+    state.store.discard(number)
+    return Response(status_code=204)
+
+
+@router.get("/history/{layer}", summary="The revisions of a layer")
+def history(layer: str, state: StateOf) -> Response:
+    """List the revisions of a layer, oldest first."""
+    found = [revision.to_dict() for revision in state.store.history(layer)]
+    return _json({"layer": layer, "revisions": found})
+
+
+@router.get("/history/{layer}/diff", summary="What changed between two revisions")
+def changes(layer: str, state: StateOf, a: int, b: int | None = None) -> Response:
+    """Compare two revisions: codes added, removed and changed, with the area that moved."""
+    return _json(state.store.diff(layer, a, b).to_dict())
+
+
+def _take_in(state: State, file: UploadFile, given: dict[str, str]) -> Draft:
+    options = {ours: given[name] for name, ours in _READER_OPTIONS.items() if name in given}
+    with tempfile.TemporaryDirectory(prefix="geo-service-") as folder:
+        read = uploads.read(uploads.keep(file, Path(folder)), options)
+    return state.store.create_draft(
+        given["layer"],
+        read.layer_frame(),
+        source=read.source,
+        sha256=read.sha256,
+        notes=read.notes,
+        author=given.get("author", ""),
+        replace_within=given.get("replace_within"),
+    )
+
+
+def _told(draft: Draft) -> dict[str, Any]:
+    links = {what: f"/drafts/{draft.id}/{what}" for what in ("check", "diff", "publish")}
+    return {**draft.to_dict(), "links": links if draft.state == "open" else {}}
+
+
+def _json(body: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    data = orjson.dumps(body, option=orjson.OPT_SERIALIZE_NUMPY, default=str)
+    return Response(data, status, headers, "application/json")

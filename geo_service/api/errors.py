@@ -1,0 +1,191 @@
+"""Every refusal over HTTP as RFC 9457 problem details, in the reader's language.
+
+A problem carries the stable ``code`` of the catalogue, its sentence in the language that
+``Accept-Language`` prefers (``detail``), and the same sentence in both (``detail_zh``,
+``detail_en``). ``type`` is an address on this server that tells what the code means.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+from fastapi import APIRouter, FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from geo_service import errors
+from geo_service.errors import GeoServiceError, InputError, Language, MissingError
+
+MEDIA_TYPE = "application/problem+json"
+
+log = logging.getLogger("geo_service.api")
+router = APIRouter(tags=["service"])
+
+# What FastAPI's validation finds, said in Chinese; its own words serve for English.
+_REASONS_ZH = {
+    "int_parsing": "不是整数",
+    "int_from_float": "不是整数",
+    "float_parsing": "不是数字",
+    "finite_number": "不是有限的数字",
+    "bool_parsing": "不是 true 或 false",
+    "greater_than": "必须大于 {gt}",
+    "greater_than_equal": "不能小于 {ge}",
+    "less_than": "必须小于 {lt}",
+    "less_than_equal": "不能大于 {le}",
+    "string_too_short": "太短",
+    "string_too_long": "太长",
+    "literal_error": "只能是 {expected}",
+    "enum": "只能是 {expected}",
+    "json_invalid": "不是有效的 JSON",
+    "too_short": "项数太少",
+    "too_long": "项数太多",
+}
+_CODE_OF_STATUS = {404: "page_unknown", 405: "method_unknown"}
+
+
+def install(app: FastAPI) -> None:
+    """Make every error of an app a problem, whatever raised it."""
+    app.add_exception_handler(GeoServiceError, _on_refusal)
+    app.add_exception_handler(RequestValidationError, _on_validation)
+    app.add_exception_handler(HTTPException, _on_http)
+    app.add_exception_handler(Exception, _on_failure)
+
+
+def reader_language(accept: str | None) -> Language:
+    """Give the language a reader prefers, from an ``Accept-Language`` header.
+
+    Examples
+    --------
+    >>> reader_language("zh-CN,zh;q=0.9,en;q=0.8"), reader_language("de, en;q=0.5, zh;q=0.4")
+    ('zh', 'en')
+    >>> reader_language(None)
+    'en'
+    """
+    weights: dict[str, float] = {}
+    for part in (accept or "").split(","):
+        tag, _, rest = part.strip().partition(";")
+        text = rest.strip().removeprefix("q=")
+        try:
+            weight = float(text) if text else 1.0
+        except ValueError:
+            weight = 0.0
+        primary = tag.strip().lower().split("-")[0]
+        weights[primary] = max(weight, weights.get(primary, 0.0))
+    return "zh" if weights.get("zh", 0.0) > weights.get("en", 0.0) else "en"
+
+
+def problem(request: Request, error: GeoServiceError, **extra: object) -> Response:
+    """Give the answer that tells a refusal.
+
+    Parameters
+    ----------
+    request : Request
+        Whose reader is spoken to.
+    error : GeoServiceError
+        What is refused.
+    **extra : object
+        Further members, such as every field a validation found wrong.
+    """
+    return _respond(
+        request, error.code, error.status, error.message("zh"), error.message("en"), extra
+    )
+
+
+@router.get("/problems/{code}", summary="What an error code means")
+def meaning(code: str) -> Response:
+    """Tell a code of the catalogue: its status and its sentences, with the places left open."""
+    refusal = errors.CATALOGUE.get(code)
+    if refusal is None:
+        raise MissingError("not_found", what=f"error code “{code}”")
+    body = {"code": code, "title": _title(code), "status": refusal.status}
+    return Response(
+        orjson.dumps({**body, "zh": refusal.zh, "en": refusal.en}), media_type="application/json"
+    )
+
+
+def _respond(
+    request: Request, code: str, status: int, zh: str, en: str, extra: Mapping[str, object]
+) -> Response:
+    chosen = reader_language(request.headers.get("accept-language"))
+    body = {
+        "type": f"/problems/{code}",
+        "title": _title(code),
+        "status": status,
+        "code": code,
+        "detail": zh if chosen == "zh" else en,
+        "detail_zh": zh,
+        "detail_en": en,
+        "instance": request.url.path,
+        **extra,
+    }
+    headers = {"Content-Language": "zh-CN" if chosen == "zh" else "en", "Vary": "Accept-Language"}
+    return Response(orjson.dumps(body, default=str), status, headers, MEDIA_TYPE)
+
+
+def _title(code: str) -> str:
+    return code.replace("_", " ").capitalize()
+
+
+def _on_refusal(request: Request, error: Exception) -> Response:
+    assert isinstance(error, GeoServiceError)
+    return problem(request, error)
+
+
+def _on_validation(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    found = [_finding(item) for item in error.errors()]
+    first = found[0]
+    if first["missing"]:
+        return problem(request, InputError("parameter_missing", name=first["name"]), errors=found)
+    zh, en = (
+        InputError(
+            "parameter_invalid", name=first["name"], value=first["value"], reason=first[reason]
+        )
+        for reason in ("reason_zh", "reason_en")
+    )
+    extra = {"errors": found}
+    return _respond(
+        request, "parameter_invalid", zh.status, zh.message("zh"), en.message("en"), extra
+    )
+
+
+def _finding(item: Mapping[str, Any]) -> dict[str, Any]:
+    """One thing the validation of a request found, in both languages."""
+    place = [str(part) for part in item["loc"] if part not in {"query", "path", "body"}]
+    context = {key: str(value) for key, value in (item.get("ctx") or {}).items()}
+    zh = _REASONS_ZH.get(item["type"], item["msg"])
+    value = item.get("input")
+    return {
+        "name": ".".join(place) or "body",
+        "value": value if isinstance(value, str | int | float) else None,
+        "missing": item["type"] == "missing",
+        "reason_zh": zh.format_map(context) if context else zh,
+        "reason_en": item["msg"],
+    }
+
+
+def _on_http(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    code = _CODE_OF_STATUS.get(error.status_code)
+    refused = InputError(
+        code or "request_malformed",
+        path=request.url.path,
+        method=request.method,
+        reason=error.detail,
+    )
+    response = _respond(
+        request, refused.code, error.status_code, refused.message("zh"), refused.message("en"), {}
+    )
+    for name, value in (error.headers or {}).items():
+        response.headers[name] = value
+    return response
+
+
+def _on_failure(request: Request, error: Exception) -> Response:
+    # The path only: a query may hold a phone number or an address.
+    log.error("%s %s failed", request.method, request.url.path, exc_info=error)
+    return problem(request, InputError("internal_error"))

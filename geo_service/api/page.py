@@ -1,0 +1,127 @@
+"""The landing page, and the map page with what it needs to know of the city."""
+
+from __future__ import annotations
+
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import orjson
+from fastapi import APIRouter, Depends, FastAPI, Request
+from starlette.responses import FileResponse, RedirectResponse, Response
+from starlette.staticfiles import StaticFiles
+
+import geo_service
+from geo_service.api import features, masking
+from geo_service.api import state as states
+from geo_service.api.state import State
+from geo_service.errors import MissingError
+
+CONFORMS_TO = [
+    "http://www.opengis.net/spec/ogcapi-common-1/1.0/conf/core",
+    "http://www.opengis.net/spec/ogcapi-common-2/1.0/conf/collections",
+    "http://www.opengis.net/spec/ogcapi-features-1/1.0/conf/core",
+    "http://www.opengis.net/spec/ogcapi-features-1/1.0/conf/geojson",
+    "http://www.opengis.net/spec/ogcapi-features-1/1.0/conf/oas30",
+]
+
+router = APIRouter(tags=["service"])
+
+StateOf = Annotated[State, Depends(states.of)]
+_WEB = Path(str(resources.files("geo_service") / "web"))
+
+
+def mount_files(app: FastAPI) -> None:
+    """Serve the page's own files, and MapLibre from its Python package: nothing from elsewhere."""
+    app.mount("/web", StaticFiles(directory=_WEB), name="web")
+    app.mount("/maplibre", StaticFiles(packages=[("maplibre", "srcjs")]), name="maplibre")
+
+
+@router.get("/", summary="Landing page: where everything is")
+def landing(request: Request, state: StateOf) -> Response:
+    """Give the links of the service; a browser is sent to the map."""
+    if "text/html" in request.headers.get("accept", ""):
+        return RedirectResponse("/map")
+    base = str(request.base_url)
+    info = state.store.info()
+    named = (
+        ("self", "", "application/json", "This page"),
+        ("service-desc", "openapi.json", "application/vnd.oai.openapi+json;version=3.1", "The API"),
+        ("conformance", "conformance", "application/json", "What is conformed to"),
+        ("data", "collections", "application/json", "The layers"),
+        ("alternate", "map", "text/html", "The map 地图"),
+    )
+    links = [
+        {"rel": rel, "href": base + path, "type": kind, "title": title}
+        for rel, path, kind, title in named
+    ]
+    return _json(
+        {
+            "title": info.title or "Geo Service 网格服务",
+            "description": "Governance grids: published layers, lookup, walks, sites. 网格服务",
+            "synthetic": info.synthetic,
+            "version": geo_service.__version__,
+            "links": links,
+        }
+    )
+
+
+@router.get("/conformance", summary="The standards this service conforms to")
+async def conformance() -> dict[str, list[str]]:
+    """Give the conformance classes."""
+    return {"conformsTo": CONFORMS_TO}
+
+
+@router.get("/map", summary="The map page", include_in_schema=False)
+async def map_page() -> FileResponse:
+    """Give the page itself."""
+    return FileResponse(_WEB / "map.html", headers={"Cache-Control": "no-cache"})
+
+
+@router.get("/map/city", summary="What the map page needs to know", include_in_schema=False)
+def city(state: StateOf) -> Response:
+    """Give the title, the extent, the layers with their revisions, and what else there is."""
+    info = state.store.info()
+    views = [state.view(name) for name in state.revisions()]
+    bounds = np.array([view.bounds for view in views]).reshape(-1, 4)
+    box = [*bounds[:, :2].min(axis=0), *bounds[:, 2:].max(axis=0)] if len(bounds) else None
+    return _json(
+        {
+            "title": info.title or "网格地图",
+            "synthetic": info.synthetic,
+            "bounds": box,
+            "layers": [
+                {"id": v.layer.name, "revision": v.revision, "published_at": v.published_at}
+                for v in views
+            ],
+            "streets": state.streets_stamp(),
+            "facilities": "facilities" in info.tables,
+            "addresses": "addresses" in info.tables,
+        }
+    )
+
+
+@router.get("/map/facilities", summary="Existing facilities as points", include_in_schema=False)
+def facilities(state: StateOf) -> Response:
+    """Give the facilities that stand today."""
+    if "facilities" not in state.store.tables():
+        raise MissingError("not_found", what="facilities")
+    table = masking.masked(state.store.table("facilities"))
+    if "status" in table:
+        table = table[table["status"].isin(["existing", ""]) | table["status"].isna()]
+    points = [
+        {
+            "type": "Feature",
+            "geometry": {"type": "Point", "coordinates": [row.pop("lon"), row.pop("lat")]},
+            "properties": row,
+        }
+        for row in features.plain_records(table)
+    ]
+    return _json({"type": "FeatureCollection", "features": points})
+
+
+def _json(body: dict[str, Any]) -> Response:
+    return Response(
+        orjson.dumps(body, option=orjson.OPT_SERIALIZE_NUMPY), media_type="application/json"
+    )

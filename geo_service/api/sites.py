@@ -1,0 +1,129 @@
+"""Where the next stations and canteens should stand, with the proven bound and the reasons."""
+
+from __future__ import annotations
+
+import threading
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal
+
+import orjson
+import pandas as pd
+from fastapi import APIRouter, Body, Depends, Query
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.responses import Response
+
+from geo_service import siting
+from geo_service.api import state as states
+from geo_service.api.state import State
+from geo_service.errors import ConflictError, MissingError
+from geo_service.store import Store
+
+TABLE = "proposals"
+"""The store's table of proposals: one row each, the answer as JSON."""
+
+MAX_SECONDS = 30.0
+KEPT = 50
+# What a kind serves, and who walks to it: seniors at 1.0 m/s, riders at 1.4 m/s.
+_SERVES = {"rest_station": ("riders", "courier"), "canteen": ("population_60", "senior")}
+_WEIGHTS = ("weight", "population")
+
+router = APIRouter(tags=["sites"])
+
+StateOf = Annotated[State, Depends(states.of)]
+_one_at_a_time = threading.Lock()
+
+
+class Question(BaseModel):
+    """How many sites of which kind, within how many minutes."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"kind": "rest_station", "count": 5, "minutes": 15}]}
+    )
+
+    kind: Literal["rest_station", "canteen"]
+    count: int = Field(ge=1, le=5000)
+    minutes: float = Field(default=15.0, gt=0, le=60)
+    capacity: float | None = Field(default=None, gt=0)
+    speed_kmh: float | None = Field(default=None, gt=0, lt=30)
+    seconds: float = Field(default=5.0, gt=0, le=MAX_SECONDS)
+    seed: int = 0
+
+
+@router.post("/sites", summary="Propose sites")
+def propose(state: StateOf, question: Annotated[Question, Body()]) -> Response:
+    """Choose among the store's candidates; the answer is kept and shown on the map."""
+    if not _one_at_a_time.acquire(blocking=False):
+        raise ConflictError("busy")
+    try:
+        told = _propose(state, question)
+    finally:
+        _one_at_a_time.release()
+    return Response(orjson.dumps(told), media_type="application/json")
+
+
+@router.get("/sites/latest", summary="The latest proposal")
+def latest(
+    state: StateOf,
+    kind: Annotated[str | None, Query(description="Of one kind", examples=["canteen"])] = None,
+) -> Response:
+    """Give the proposal that was computed last, here or in the terminal."""
+    kept = _kept(state.store)
+    if kind is not None:
+        kept = kept[kept["kind"] == kind]
+    if kept.empty:
+        raise MissingError("not_found", what=f"{kind or ''} proposal 选址方案".strip())
+    return Response(kept["answer"].iloc[-1], media_type="application/json")
+
+
+def keep(store: Store, told: dict[str, Any]) -> None:
+    """Keep a proposal (its `to_dict`) in the store, so that the map shows it."""
+    row = {
+        "made_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "kind": told.get("kind", ""),
+        "sites": len(told["sites"]),
+        "answer": orjson.dumps(told, option=orjson.OPT_SERIALIZE_NUMPY).decode(),
+    }
+    kept = [*_kept(store).to_dict("records"), row][-KEPT:]
+    store.put_table(TABLE, pd.DataFrame(kept))
+
+
+def _propose(state: State, question: Question) -> dict[str, Any]:
+    weight, walker = _SERVES[question.kind]
+    tables = state.store.tables()
+    if "demand" not in tables:
+        raise MissingError("table_missing", table="demand", known=", ".join(tables) or "-")
+    demand = state.store.table("demand")
+    proposal = siting.propose_sites(
+        state.network(walker),
+        demand,
+        state.store.table("candidates") if "candidates" in tables else None,
+        count=question.count,
+        minutes=question.minutes,
+        existing=_existing(state.store, question.kind) if "facilities" in tables else None,
+        capacity=question.capacity,
+        speed_kmh=question.speed_kmh,
+        profile=walker,
+        weight_field=next((name for name in (weight, *_WEIGHTS) if name in demand), None),
+        kind=question.kind,
+        seconds=question.seconds,
+        seed=question.seed,
+    )
+    told: dict[str, Any] = orjson.loads(
+        orjson.dumps(proposal.to_dict(), option=orjson.OPT_SERIALIZE_NUMPY)
+    )
+    told.setdefault("kind", question.kind)
+    told.setdefault("minutes", question.minutes)
+    keep(state.store, told)
+    return told
+
+
+def _existing(store: Store, kind: str) -> pd.DataFrame:
+    found = store.table("facilities")
+    status = found.get("status", pd.Series("existing", index=found.index))
+    return found[(found["kind"] == kind) & (status == "existing")]
+
+
+def _kept(store: Store) -> pd.DataFrame:
+    if TABLE in store.tables():
+        return store.table(TABLE)
+    return pd.DataFrame({"made_at": [], "kind": [], "sites": [], "answer": []})

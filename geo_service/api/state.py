@@ -1,0 +1,293 @@
+"""What the routes answer from: the open store, and what was derived from its current revisions.
+
+Everything derived is kept per revision and never changes, so threads share it. A newly published
+revision is noticed by comparing revision numbers, at most once a second.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import OrderedDict, defaultdict
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import geopandas as gpd
+import numpy as np
+import numpy.typing as npt
+import shapely
+from starlette.requests import HTTPConnection
+
+from geo_service import crs, layers
+from geo_service.api import masking, mvt
+from geo_service.api.pyramid import Pyramid
+from geo_service.errors import ConflictError, MissingError
+from geo_service.streets import WalkNetwork
+
+if TYPE_CHECKING:
+    from geo_service.addresses import AddressBook
+    from geo_service.locate import Gazetteer
+    from geo_service.store import Store
+
+LOOK_EVERY_SECONDS = 1.0
+KEPT_VIEWS = 16
+GEOMETRY = "geometry"
+
+
+@dataclass(frozen=True)
+class View:
+    """One revision of a layer, as it is served.
+
+    Parameters
+    ----------
+    layer : layers.Layer
+        Which.
+    revision : int
+        Its number.
+    published_at : str
+        UTC, ISO 8601.
+    frame : geopandas.GeoDataFrame
+        Features by rising code, in the store's plane, phones masked.
+    executor : ThreadPoolExecutor
+        Where coarser zooms are made.
+    """
+
+    layer: layers.Layer
+    revision: int
+    published_at: str
+    frame: gpd.GeoDataFrame
+    executor: ThreadPoolExecutor
+
+    @cached_property
+    def lonlat(self) -> npt.NDArray[np.object_]:
+        """Geometries in WGS84 degrees, by row."""
+        plane = crs.Plane.of(self.frame.crs)
+
+        def unproject(xy: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+            return np.column_stack(plane.inverse(xy[:, 0], xy[:, 1]))
+
+        return np.asarray(shapely.transform(self.frame.geometry.to_numpy(), unproject))
+
+    @cached_property
+    def tree(self) -> shapely.STRtree:
+        """Index of `lonlat`."""
+        return shapely.STRtree(self.lonlat)
+
+    @cached_property
+    def plane_tree(self) -> shapely.STRtree:
+        """Index of the geometries in the store's plane."""
+        return shapely.STRtree(self.frame.geometry.to_numpy())
+
+    @cached_property
+    def bounds(self) -> tuple[float, float, float, float]:
+        """West, south, east, north in degrees."""
+        west, south, east, north = shapely.total_bounds(self.lonlat).tolist()
+        return west, south, east, north
+
+    @cached_property
+    def row_of(self) -> dict[str, int]:
+        """Code -> row; of a code that stands twice, the first."""
+        codes = self.frame["code"].tolist()
+        return {code: row for row, code in reversed(list(enumerate(codes)))}
+
+    @cached_property
+    def pyramid(self) -> Pyramid:
+        """Geometries by zoom, Web Mercator."""
+        geometries = mvt.to_mercator(self.frame.geometry.to_numpy(), self.frame.crs)
+        return Pyramid(geometries, tiles=self.layer.contract == "tiles", executor=self.executor)
+
+    @cached_property
+    def name_points(self) -> npt.NDArray[np.object_]:
+        """A point inside each feature, Web Mercator: where its name stands."""
+        return np.asarray(
+            mvt.to_mercator(
+                shapely.point_on_surface(self.frame.geometry.to_numpy()), self.frame.crs
+            )
+        )
+
+    @cached_property
+    def name_tree(self) -> shapely.STRtree:
+        """Index of `name_points`."""
+        return shapely.STRtree(self.name_points)
+
+
+class State:
+    """Shared by all requests of one application.
+
+    Parameters
+    ----------
+    store : Store
+        Open for the application's life.
+    streets : Path, optional
+        The walk network's file; by default the one beside the store.
+    """
+
+    def __init__(self, store: Store, *, streets: Path | None = None) -> None:
+        self.store = store
+        self.executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="derive")
+        self.started_at = time.time()
+        self.ready = False
+        self._streets_path = streets or store.streets_path
+        self._views: OrderedDict[tuple[str, int], View] = OrderedDict()
+        self._kept: dict[str, tuple[object, Any]] = {}
+        self._revisions: dict[str, int] = {}
+        self._looked_at = -LOOK_EVERY_SECONDS
+        self._locks: dict[str, threading.Lock] = defaultdict(threading.Lock)
+
+    def revisions(self) -> dict[str, int]:
+        """Give the current revision of each published layer, at most a second old."""
+        if time.monotonic() - self._looked_at >= LOOK_EVERY_SECONDS:
+            found = self.store.current_revisions()
+            self._revisions = {name: found[name] for name in layers.LAYERS if name in found}
+            self._looked_at = time.monotonic()
+        return self._revisions
+
+    def look_again(self) -> None:
+        """Let the next question see what was just published."""
+        self._looked_at = -LOOK_EVERY_SECONDS
+
+    def view(self, layer: str, *, at: int | str | None = None) -> View:
+        """Give a layer as it is, or as it was.
+
+        Parameters
+        ----------
+        layer : str
+            A published layer.
+        at : int or str, optional
+            A revision or a date.
+
+        Raises
+        ------
+        MissingError
+            ``layer_unknown``, ``revision_unknown``.
+        """
+        current = self.revisions()
+        if layer not in current:
+            raise MissingError("layer_unknown", layer=layer, known=", ".join(current))
+        number = current[layer] if at is None else self.store.revision(layer, at=at).number
+        key = (layer, number)
+        with self._locks["views"]:
+            if key not in self._views:
+                self._views[key] = self._make_view(layer, number)
+                while len(self._views) > KEPT_VIEWS:
+                    self._views.popitem(last=False)
+            self._views.move_to_end(key)
+            return self._views[key]
+
+    def gazetteer(self) -> Gazetteer:
+        """Give the lookup over the current grids."""
+        from geo_service.locate import Gazetteer
+
+        return self._current("gazetteer", lambda: Gazetteer.of(self.store))
+
+    def gazetteer_if_current(self) -> Gazetteer | None:
+        """Give the lookup if it is ready and of the current revisions: this never waits long."""
+        version, made = self._kept.get("gazetteer", (None, None))
+        return made if made is not None and version == self.revisions() else None
+
+    def address_book(self) -> AddressBook:
+        """Give the city's address book.
+
+        Raises
+        ------
+        ConflictError
+            ``addresses_missing``.
+        """
+        from geo_service.addresses import AddressBook
+
+        if "addresses" not in self.store.tables():
+            raise ConflictError("addresses_missing")
+        return self._current("addresses", lambda: AddressBook(self.store.table("addresses")))
+
+    def network(self, profile: str | None = None) -> WalkNetwork:
+        """Give the walk network for a profile.
+
+        Raises
+        ------
+        ConflictError
+            ``streets_missing``.
+        """
+        stamp = self.streets_stamp()
+        if stamp is None:
+            raise ConflictError("streets_missing")
+        made = self._keep("network", stamp, lambda: WalkNetwork.load(self._streets_path))
+        return made.with_profile(profile) if profile else made
+
+    def streets_stamp(self) -> int | None:
+        """Tell which state of the streets file is served; ``None`` where there is none."""
+        try:
+            return self._streets_path.stat().st_mtime_ns // 1_000_000
+        except OSError:
+            return None
+
+    def street_lines(self) -> Pyramid:
+        """Give the chains of the walk network as lines to draw."""
+        network = self.network()
+        return self._keep("street_lines", id(network), lambda: self._draw_streets(network))
+
+    def report(self, name: str, version: object, make: Callable[[], Any]) -> Any:
+        """Keep the answer of a long check for as long as what it was made from stays."""
+        return self._keep(name, version, make)
+
+    def warm(self) -> None:
+        """Derive everything the first visitor of the map will ask for."""
+        for layer in self.revisions():
+            self.view(layer)
+        if "grids" in self.revisions():
+            self.gazetteer()
+        if self.streets_stamp() is not None:
+            self.street_lines()
+        self.ready = True
+        for layer in layers.LAYERS:
+            if layer in self.revisions():
+                self.executor.submit(self.view(layer).pyramid.build)
+
+    def close(self) -> None:
+        """Let go of the store and of the threads."""
+        self.executor.shutdown(wait=True, cancel_futures=True)
+        self.store.close()
+
+    def _current(self, name: str, make: Callable[[], Any]) -> Any:
+        return self._keep(name, self.revisions(), make)
+
+    def _keep(self, name: str, version: object, make: Callable[[], Any]) -> Any:
+        kept_version, kept = self._kept.get(name, (None, None))
+        if kept is not None and kept_version == version:
+            return kept
+        with self._locks[name]:
+            kept_version, kept = self._kept.get(name, (None, None))
+            if kept is None or kept_version != version:
+                kept = make()
+                self._kept[name] = (version, kept)
+            return kept
+
+    def _make_view(self, layer: str, number: int) -> View:
+        frame = self.store.frame(layer, at=number)
+        ordered = frame.sort_values("code", kind="stable", ignore_index=True)
+        return View(
+            layer=layers.layer(layer),
+            revision=number,
+            published_at=self.store.revision(layer, at=number).published_at,
+            frame=masking.masked(ordered),
+            executor=self.executor,
+        )
+
+    def _draw_streets(self, network: WalkNetwork) -> Pyramid:
+        graph = network.graph
+        vertices = np.diff(graph.shape_start)
+        lines = shapely.linestrings(
+            np.column_stack((graph.shape_x, graph.shape_y)),
+            indices=np.repeat(np.arange(len(vertices)), vertices),
+        )
+        projected = mvt.to_mercator(np.asarray(lines), network.plane)
+        return Pyramid(projected, tiles=False, executor=self.executor)
+
+
+def of(connection: HTTPConnection) -> State:
+    """Give the state of the application a request came to (a FastAPI dependency)."""
+    state: State = connection.app.state.geo_service
+    return state

@@ -1,0 +1,95 @@
+"""Vector tiles of every layer, and of the streets beneath them."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import shapely
+from fastapi import APIRouter, Depends, Path, Request
+from starlette.responses import Response
+
+from geo_service.api import mvt
+from geo_service.api import state as states
+from geo_service.api.state import State, View
+from geo_service.errors import MissingError
+
+MEDIA_TYPE = "application/vnd.mapbox-vector-tile"
+MAX_ZOOM = 22
+STREETS = "streets"
+_SHOWN_FIELDS = ("code", "name", "kind", "parent_code", "households", "population")
+
+router = APIRouter(tags=["collections"])
+
+
+@router.get(
+    "/collections/{collection}/tiles/{z}/{x}/{y}",
+    summary="A vector tile of a layer",
+    response_class=Response,
+    responses={200: {"content": {MEDIA_TYPE: {}}}, 204: {"description": "Nothing here"}},
+    openapi_extra={"x-example": "/collections/grids/tiles/9/418/204"},
+)
+def tile(
+    request: Request,
+    collection: str,
+    z: Annotated[int, Path(ge=0, le=MAX_ZOOM)],
+    x: Annotated[int, Path(ge=0)],
+    y: Annotated[int, Path(ge=0)],
+    state: Annotated[State, Depends(states.of)],
+) -> Response:
+    """Give the features of a layer in a Web Mercator tile (z/x/y, north on top).
+
+    A layer of names (``grids_names``) lies beside the features: one point inside each.
+    ``streets`` holds the walk network's lines.
+    """
+    if x >= 2**z or y >= 2**z:
+        raise MissingError("tile_outside", z=z, x=x, y=y)
+    if collection == STREETS:
+        stamp = state.streets_stamp()
+        if stamp is None:
+            raise MissingError("layer_unknown", layer=STREETS, known=", ".join(state.revisions()))
+        pyramid, version, view = state.street_lines(), str(stamp), None
+    else:
+        view = state.view(collection)
+        pyramid, version = view.pyramid, str(view.revision)
+    tag = f'"{collection}-{version}-{pyramid.level(z)}"'
+    headers = {"ETag": tag, "Cache-Control": "no-cache"}
+    if request.headers.get("if-none-match") == tag:
+        return Response(status_code=304, headers=headers)
+    box = mvt.tile_box(z, x, y)
+    rows, geometries = pyramid.cut(mvt.clip_box(box), z)
+    layers = [mvt.TileLayer(collection, geometries, _shown(view, rows))]
+    if view is not None:
+        layers.append(_names(view, box))
+    data = mvt.encode(layers, box)
+    if not data:
+        return Response(status_code=204, headers=headers)
+    return Response(data, media_type=MEDIA_TYPE, headers=headers)
+
+
+def _shown(view: View | None, rows: npt.NDArray[np.intp]) -> dict[str, npt.NDArray[Any]]:
+    if view is None:
+        return {}
+    present = [name for name in _SHOWN_FIELDS if name in view.frame.columns]
+    return {name: _plain(view.frame[name].iloc[rows]) for name in present}
+
+
+def _plain(column: pd.Series[Any]) -> npt.NDArray[Any]:
+    if pd.api.types.is_numeric_dtype(column.dtype):
+        whole = column.notna().all() and (column % 1 == 0).all()
+        return column.to_numpy(dtype=np.int64 if whole else np.float64)
+    return column.astype(object).where(column.notna(), None).to_numpy()
+
+
+def _names(view: View, box: mvt.Box) -> mvt.TileLayer:
+    """The points of names that fall inside the tile itself, so that none is drawn twice."""
+    rows = np.sort(view.name_tree.query(shapely.box(*box)))
+    points = view.name_points[rows]
+    x, y = shapely.get_x(points), shapely.get_y(points)
+    inside = (box[0] <= x) & (x < box[2]) & (box[1] < y) & (y <= box[3])
+    rows = rows[inside]
+    named = {name: _plain(view.frame[name].iloc[rows]) for name in ("code", "name")
+             if name in view.frame.columns}  # fmt: skip
+    return mvt.TileLayer(f"{view.layer.name}_names", view.name_points[rows], named)

@@ -1,0 +1,120 @@
+"""Uploaded files, read in a process of their own.
+
+A file from outside meets GDAL's parsers in a process that has a limit on memory and time, holds
+nothing else, and is gone afterwards. What comes back is a `BoundaryFile` or a refusal.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import multiprocessing.connection
+import re
+import shutil
+import threading
+from collections.abc import Mapping
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+from starlette.datastructures import UploadFile
+
+from geo_service import boundary_files
+from geo_service.boundary_files import BoundaryFile
+from geo_service.errors import ConflictError, GeoServiceError, InputError
+
+SECONDS = 120.0
+"""How long reading one file may take."""
+
+MEMORY_GB = 6
+AT_ONCE = 2
+_LONGEST_NAME = 120
+_UNSAFE = re.compile(r"[^\w.()\-（） ]+")
+
+_seats = threading.BoundedSemaphore(AT_ONCE)
+# Children of a fork server that has the reader loaded start in milliseconds; Windows has none.
+_method = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
+_context = multiprocessing.get_context(_method)
+_context.set_forkserver_preload(["geo_service.boundary_files"])
+
+
+def keep(upload: UploadFile, folder: Path) -> Path:
+    """Write an upload into a folder, under its own name made harmless."""
+    name = _UNSAFE.sub("_", Path(upload.filename or "").name).lstrip(".")[-_LONGEST_NAME:]
+    path = folder / (name or "upload")
+    with path.open("wb") as file:
+        shutil.copyfileobj(upload.file, file)
+    return path
+
+
+def read(path: Path, options: Mapping[str, Any], *, seconds: float = SECONDS) -> BoundaryFile:
+    """Read a boundary file in a process of its own.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    options : Mapping
+        Keyword arguments of `geo_service.boundary_files.read`.
+    seconds : float
+        The process is ended after this long.
+
+    Raises
+    ------
+    InputError
+        Whatever the reader refuses; ``file_unreadable`` where its process died or took too long.
+    ConflictError
+        ``busy`` where `AT_ONCE` files are being read already.
+    """
+    if not _seats.acquire(timeout=seconds):
+        raise ConflictError("busy")
+    here, there = _context.Pipe(duplex=False)
+    process = _context.Process(target=_read, args=(there, str(path), dict(options)), daemon=True)
+    try:
+        process.start()
+        there.close()
+        return _answer(here, path, seconds)
+    finally:
+        process.kill()
+        process.join()
+        here.close()
+        _seats.release()
+
+
+def _answer(here: Connection, path: Path, seconds: float) -> BoundaryFile:
+    # The far end is closed when the process dies, which makes the pipe readable as well.
+    if not here.poll(seconds):
+        raise InputError("file_unreadable", file=path.name, reason=f"> {seconds:g} s")
+    try:
+        answer = here.recv()
+    except EOFError:
+        reason = f"its reader stopped (limit {MEMORY_GB} GB)"
+        raise InputError("file_unreadable", file=path.name, reason=reason) from None
+    if isinstance(answer, GeoServiceError):
+        raise answer
+    assert isinstance(answer, BoundaryFile)
+    return answer
+
+
+def _read(there: Connection, path: str, options: Mapping[str, Any]) -> None:
+    _limit_memory()
+    answer: BoundaryFile | GeoServiceError
+    try:
+        answer = boundary_files.read(path, **options)
+    except GeoServiceError as error:
+        answer = error
+    except (Exception, MemoryError) as error:
+        # Whatever a parser throws at a hostile file is that file's fault.
+        reason = type(error).__name__
+        answer = InputError("file_unreadable", file=Path(path).name, reason=reason)
+    there.send(answer)
+    there.close()
+
+
+def _limit_memory() -> None:
+    with contextlib.suppress(ImportError, ValueError, OSError):  # Windows has no such limit
+        import resource
+
+        limit = MEMORY_GB * 1024**3
+        resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))

@@ -1,0 +1,114 @@
+// The map page: opens the city, joins the four questions with the map, and speaks two languages.
+
+import * as canvas from "./canvas.js";
+import { byId, el, fill } from "./dom.js";
+import * as faults from "./faults.js";
+import * as find from "./find.js";
+import * as layers from "./layers.js";
+import { ask } from "./service.js";
+import * as sites from "./sites.js";
+import * as walk from "./walk.js";
+import { language, say, speak, translate } from "./words.js";
+
+const TABS = ["find", "walk", "faults", "sites"];
+let rooms = {}, city = null;
+
+translate();
+byId("language").textContent = say("other_language");
+byId("language").addEventListener("click", changeLanguage);
+start().catch((refused) => tellAboveMap(say("map_failed", { reason: refused.sentence ?? refused.message })));
+
+async function start() {
+  city = await ask("/map/city");
+  byId("synthetic").hidden = !city.synthetic;
+  foot();
+  if (!city.layers.length) tellAboveMap(say("empty_store"));
+  const map = await canvas.open(city).catch(() => null);
+  if (!map) tellAboveMap(say("no_webgl"));
+  join(map ?? silentMap());
+  document.documentElement.dataset.ready = "true";
+  followLink();
+}
+
+function join(map) {
+  const page = { walkFrom: (place) => { choose("walk"); rooms.walk.from(place); } };
+  rooms = {
+    find: find.start(map, page),
+    walk: walk.start(map, city),
+    faults: faults.start(map, city),
+    sites: sites.start(map),
+    layers: layers.start(map, city),
+  };
+  map.asked(([lon, lat]) => {
+    if (chosen() === "walk") return rooms.walk.from([lon, lat]);
+    choose("find");
+    return rooms.find.at(lon, lat);
+  });
+  for (const name of TABS) byId(`tab-${name}`).addEventListener("click", () => choose(name));
+  document.querySelector("[role=tablist]").addEventListener("keydown", stepTabs);
+}
+
+const chosen = () => TABS.find((name) => !byId(name).hidden);
+
+function choose(name) {
+  for (const tab of TABS) {
+    const button = byId(`tab-${tab}`), on = tab === name;
+    button.setAttribute("aria-selected", on);
+    button.tabIndex = on ? 0 : -1;
+    byId(tab).hidden = !on;
+  }
+  rooms[name].open?.();
+}
+
+function stepTabs(event) {
+  const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
+  if (!step) return;
+  const next = TABS[(TABS.indexOf(chosen()) + step + TABS.length) % TABS.length];
+  choose(next);
+  byId(`tab-${next}`).focus();
+}
+
+function changeLanguage() {
+  speak(language() === "zh" ? "en" : "zh");
+  byId("language").textContent = say("other_language");
+  byId("language").lang = language() === "zh" ? "en" : "zh-CN";
+  if (city) foot();
+  for (const room of Object.values(rooms)) room.redraw?.();
+}
+
+function foot() {
+  const grids = city.layers.find(({ id }) => id === "grids") ?? city.layers.at(-1);
+  fill(byId("foot"),
+    grids && el("span", {}, say("foot", { title: city.title, revision: grids.revision })),
+    city.streets && !city.synthetic && el("span", {}, say("foot_streets")));
+}
+
+/** A link may carry a question: ?tab=walk&lon=..&lat=.., ?q=address, ?tab=faults&layer=grids. */
+function followLink() {
+  const link = new URLSearchParams(location.search);
+  const tab = link.get("tab"), lon = Number(link.get("lon")), lat = Number(link.get("lat"));
+  if (TABS.includes(tab)) choose(tab);
+  if (link.has("q")) rooms.find.search(link.get("q"));
+  else if (tab === "faults" && (link.has("layer") || link.has("draft"))) {
+    rooms.faults.check(link.has("draft") ? `draft=${link.get("draft")}` : `layer=${link.get("layer")}`);
+  } else if (link.has("lon") && link.has("lat")) {
+    if (tab === "walk") rooms.walk.from([lon, lat]);
+    else rooms.find.at(lon, lat, { fly: true });
+  }
+}
+
+function tellAboveMap(sentence) {
+  byId("map").append(el("p", { className: "over", role: "alert" }, sentence));
+}
+
+/** Stands in where no map can be drawn, so that questions are still answered in words. */
+function silentMap() {
+  let place = null;
+  const nothing = () => {};
+  return {
+    asked: nothing, fit: nothing, flyTo: nothing, put: nothing, visible: nothing, whenClicked: nothing,
+    mark: (at) => { place = at; },
+    marked: () => place,
+    pin: () => ({ remove: nothing, getElement: () => document.createElement("i") }),
+  };
+}

@@ -1,0 +1,99 @@
+// "Where should the next ones stand?": proposed sites as numbered markers, with reasons and proof.
+
+import { byId, el, facts, fill } from "./dom.js";
+import { ask, latest } from "./service.js";
+import { count, metres, say } from "./words.js";
+
+export function start(map) {
+  const form = byId("sites-form"), answer = byId("sites-answer");
+  const turn = latest();
+  let draw = () => fill(answer), markers = [];
+
+  async function open() {
+    if (markers.length) return;
+    const current = turn();
+    try {
+      const plan = await ask("/sites/latest");
+      if (current()) present(plan, { title: say("sites_latest") });
+    } catch {
+      if (current()) show(() => fill(answer, el("p", { className: "hint" }, say("sites_none"))));
+    }
+  }
+
+  async function compute(event) {
+    event.preventDefault();
+    const current = turn();
+    show(() => fill(answer, el("p", { className: "busy" }, say("working"))));
+    const values = new FormData(form);
+    try {
+      const plan = await ask("/sites", {
+        method: "POST",
+        json: { kind: values.get("kind"), count: Number(values.get("count")), minutes: Number(values.get("minutes")) },
+      });
+      if (current()) present(plan, {});
+    } catch (refused) {
+      if (current()) show(() => fill(answer, el("p", { className: "refused", role: "alert" }, refused.sentence ?? String(refused))));
+    }
+  }
+
+  function present(plan, { title }) {
+    for (const marker of markers) marker.remove();
+    markers = plan.sites.map((site, i) => map.pin([site.lon, site.lat], {
+      className: "site", text: String(i + 1), label: say("site", { rank: i + 1 }), onclick: () => focus(i),
+    }));
+    if (plan.sites.length) map.fit({ type: "MultiPoint", coordinates: plan.sites.map(({ lon, lat }) => [lon, lat]) });
+    show(() => fill(answer, summary(plan, title)));
+  }
+
+  function summary(plan, title) {
+    return el("article", { className: "card" },
+      title && el("h2", {}, title),
+      bars(plan),
+      plan.gap_percent !== null && plan.gap_percent !== undefined && el("p", { className: "good" },
+        Number(plan.gap_percent) === 0 ? say("sites_best") : say("sites_proven", { gap: Number(plan.gap_percent).toFixed(2) })),
+      el("ol", { className: "list sites" }, plan.sites.map((site, i) => el("li", {},
+        el("button", { type: "button", className: "quiet", id: `site-${i}`, onclick: () => focus(i, site) },
+          el("span", { className: "number", ariaHidden: "true" }, String(i + 1)),
+          el("span", {}, el("strong", {}, site.name || site.id), reasons(site)))))));
+  }
+
+  function focus(i, site) {
+    byId(`site-${i}`)?.scrollIntoView({ block: "nearest" });
+    byId(`site-${i}`)?.focus({ preventScroll: true });
+    for (const [k, marker] of markers.entries()) marker.getElement().classList.toggle("chosen", k === i);
+    if (site) map.flyTo([site.lon, site.lat], { zoom: 14 });
+  }
+
+  function show(how) {
+    draw = how;
+    draw();
+  }
+
+  form.addEventListener("submit", compute);
+  return { open, redraw: () => draw() };
+}
+
+function reasons(site) {
+  const lines = [say("sites_newly", { count: count(site.newly_covered) })];
+  if (site.nearest_existing_m !== null && site.nearest_existing_m !== undefined) {
+    lines.push(say("sites_nearest", { distance: metres(site.nearest_existing_m) }));
+  }
+  return lines.map((line) => el("span", { className: "line" }, line));
+}
+
+/** Covered before and after, as two bars with their numbers. */
+function bars(plan) {
+  const share = (value) => (plan.demand_total ? (100 * value) / plan.demand_total : null);
+  const before = share(plan.covered_before), after = share(plan.covered_after);
+  if (before === null) return facts([[say("sites_before"), count(plan.covered_before)], [say("sites_after"), count(plan.covered_after)]]);
+  return el("div", { className: "bars" },
+    el("p", {}, say("sites_covered", { minutes: plan.minutes })),
+    bar(say("sites_before"), before, "now"), bar(say("sites_after"), after, "then"));
+}
+
+function bar(name, percent, className) {
+  const filled = el("span", { className: `filled ${className}` });
+  filled.style.width = `${percent}%`;
+  // Never rounded up: 99.97 % is not 100 %.
+  return el("div", { className: "bar-row" }, el("span", {}, name), el("span", { className: "track" }, filled), el("strong", {}, `${Math.floor(percent * 10) / 10}%`));
+}

@@ -1,0 +1,187 @@
+// What the page says, in both languages. {name} places are filled by say().
+
+const WORDS = {
+  title: ["网格地图", "Grid map"],
+  synthetic: ["演示数据（虚构）SYNTHETIC", "SYNTHETIC demo data 虚构"],
+  panel: ["查询", "Questions"],
+  map: ["地图", "Map"],
+  layers: ["图层", "Layers"],
+  other_language: ["English", "中文"],
+  loading: ["正在打开地图…", "Opening the map…"],
+  map_failed: ["地图打不开：{reason}", "The map can't be opened: {reason}"],
+  no_webgl: ["这台电脑的浏览器不能显示地图（缺少 WebGL）。左边的查询仍然可用。", "This browser can't draw the map (no WebGL). The questions beside it still work."],
+  working: ["正在计算…", "Working…"],
+  offline: ["连不上服务。请确认 geo-service 正在运行，再试一次。", "The service does not answer. Check that geo-service is running and try again."],
+  empty_store: ["还没有发布任何图层。", "Nothing has been published yet."],
+
+  tab_find: ["查网格", "Find"],
+  tab_walk: ["步行圈", "Walk"],
+  tab_faults: ["查问题", "Check"],
+  tab_sites: ["选点", "Sites"],
+
+  find_label: ["地址，或经度和纬度", "An address, or longitude and latitude"],
+  find_button: ["查找", "Find"],
+  find_hint: ["也可以直接点地图。", "You can also click the map."],
+  find_empty: ["请输入地址，或像 113.85, 34.03 这样的坐标。", "Type an address, or coordinates such as 113.85, 34.03."],
+  datum_label: ["这个坐标来自哪里？", "Where do the coordinates come from?"],
+  datum_choose: ["请选择", "Choose"],
+  datum_wgs84: ["GPS 设备（WGS84 / 国家2000）", "A GPS device (WGS84 / CGCS2000)"],
+  datum_gcj02: ["高德、腾讯地图（GCJ-02）", "AMap or Tencent (GCJ-02)"],
+  datum_bd09: ["百度地图（BD-09）", "Baidu (BD-09)"],
+  datum_needed: ["请先说明坐标来自哪里。选错会偏差约 500 到 1300 米，落到别的网格。", "Say where the coordinates come from. The wrong choice is off by 500 to 1300 m, in another grid."],
+  grid: ["网格", "Grid"],
+  code: ["编码", "Code"],
+  belongs: ["所属", "Belongs to"],
+  border: ["离最近的边界", "To the nearest border"],
+  near_border: ["离边界很近，请对照下面相邻的网格。", "Close to a border: compare the neighbouring grids below."],
+  others: ["附近的其他网格", "Other grids nearby"],
+  households: ["户数", "Households"],
+  population: ["人口", "People"],
+  population_60: ["60 岁以上", "People over 60"],
+  head: ["网格长", "Grid head"],
+  phone: ["联系电话", "Phone"],
+  revision_of: ["第 {revision} 版，{date} 起有效", "Revision {revision}, valid from {date}"],
+  not_found: ["这里不在任何网格内", "This place is in no grid"],
+  nearest_grid: ["最近的网格：{name}，{distance}外", "Nearest grid: {name}, {distance} away"],
+  walk_from_here: ["看从这里步行多远", "See the walk from here"],
+  copy: ["复制编码", "Copy the code"],
+  copied: ["已复制", "Copied"],
+  which_one: ["有几个地方都叫这个名字，是哪一个？", "Several places go by this name. Which one?"],
+  matched: ["按“{on}”找到", "Found by {on}"],
+
+  walk_hint: ["点地图上的一个地方，看 5、10、15 分钟能走到哪里。", "Click a place on the map to see where 5, 10 and 15 minutes on foot reach."],
+  walk_who: ["谁在走？", "Who walks?"],
+  walk_adult: ["成年人", "Adult"],
+  walk_senior: ["老年人", "Senior"],
+  walk_courier: ["骑手", "Courier"],
+  walk_result: ["从这里步行", "On foot from here"],
+  within: ["{minutes} 分钟内", "Within {minutes} minutes"],
+  area: ["面积", "Area"],
+  people: ["人口", "People"],
+  people_about: ["约 {count} 人", "about {count} people"],
+  snapped: ["离最近的可步行街道 {distance}。", "{distance} from the nearest walkable street."],
+  people_note: ["人口按网格平均分布估算。", "People are estimated by spreading each grid's count evenly."],
+  no_streets: ["还没有导入街道，无法计算步行。", "No streets have been imported, so walks can't be computed."],
+
+  faults_what: ["检查什么？", "Check what?"],
+  faults_choose: ["请选择", "Choose"],
+  faults_layer: ["已发布：{layer}", "Published: {layer}"],
+  faults_draft: ["草稿 {id}：{source}", "Draft {id}: {source}"],
+  faults_upload: ["检查一个文件…", "Check a file…"],
+  faults_upload_hint: ["压缩的 Shapefile、GeoPackage、GeoJSON 等。只检查，不会发布。", "A zipped shapefile, GeoPackage, GeoJSON and others. It is checked only, not published."],
+  faults_none: ["没有发现问题。", "No faults found."],
+  faults_count: ["发现 {count} 处问题", "{count} faults found"],
+  faults_covered: ["覆盖率 {percent}%", "Covered {percent}%"],
+  faults_more: ["只列出前 {shown} 处。", "Only the first {shown} are listed."],
+  faults_profile: ["规则：{profile}", "Rules: {profile}"],
+  severity_error: ["错误", "Error"],
+  severity_warning: ["提醒", "Warning"],
+  severity_note: ["说明", "Note"],
+
+  sites_kind: ["要建什么？", "What is to be built?"],
+  kind_rest_station: ["驿站", "Rest station"],
+  kind_canteen: ["社区食堂", "Canteen"],
+  sites_count: ["建几处", "How many"],
+  sites_minutes: ["步行分钟", "Minutes' walk"],
+  sites_button: ["计算", "Compute"],
+  sites_latest: ["最近一次方案", "The latest proposal"],
+  sites_none: ["还没有方案。填好上面两项，点“计算”。", "No proposal yet. Fill in the form and press Compute."],
+  sites_before: ["现在", "Now"],
+  sites_after: ["建成后", "With these"],
+  sites_covered: ["{minutes} 分钟内走得到的比例", "Share within {minutes} minutes' walk"],
+  sites_newly: ["新增覆盖 {count}", "Newly covers {count}"],
+  sites_nearest: ["离最近的现有设施 {distance}", "{distance} from the nearest existing one"],
+  sites_proven: ["已证明：再好也多不过 {gap}%", "Proven: no plan is more than {gap}% better"],
+  sites_best: ["已证明没有更好的方案", "Proven: no better plan exists"],
+  site: ["方案点 {rank}", "Proposed site {rank}"],
+
+  layer_city: ["市界", "City"],
+  layer_counties: ["区县", "Counties"],
+  layer_townships: ["乡镇（街道）", "Townships"],
+  layer_communities: ["社区（村）", "Communities"],
+  layer_grids: ["网格", "Grids"],
+  layer_micro_grids: ["微网格", "Micro-grids"],
+  layer_streets: ["街道", "Streets"],
+  layer_facilities: ["现有设施", "Existing facilities"],
+  layer_faults: ["问题", "Faults"],
+  layer_sites: ["方案点", "Proposed sites"],
+  layer_names: ["名称", "Names"],
+  zoom_in_for: ["放大后显示", "shown when zoomed in"],
+
+  zoom_in: ["放大", "Zoom in"],
+  zoom_out: ["缩小", "Zoom out"],
+  whole_city: ["看全市", "Whole city"],
+  foot: ["{title} · 网格第 {revision} 版", "{title} · grids revision {revision}"],
+  foot_streets: ["街道 © OpenStreetMap 贡献者", "Streets © OpenStreetMap contributors"],
+  keyboard_hint: ["方向键移动地图，加减键缩放，回车查询中心点", "Arrows move the map, plus and minus zoom, Enter asks about the centre"],
+  metres: ["{value} 米", "{value} m"],
+  kilometres: ["{value} 公里", "{value} km"],
+  km2: ["{value} 平方公里", "{value} km²"],
+};
+
+const known = ["zh", "en"];
+let chosen = start();
+
+function start() {
+  const asked = new URLSearchParams(location.search).get("lang") ?? remembered();
+  if (known.includes(asked)) return asked;
+  return navigator.language.toLowerCase().startsWith("zh") ? "zh" : "en";
+}
+
+function remembered() {
+  try {
+    return localStorage.getItem("lang");
+  } catch {
+    return null; // storage can be forbidden
+  }
+}
+
+export const language = () => chosen;
+
+/** Speak another language from now on. */
+export function speak(lang) {
+  chosen = lang;
+  try {
+    localStorage.setItem("lang", lang);
+  } catch {
+    // the choice then lasts for this page only
+  }
+  translate();
+}
+
+/** A sentence of the page. */
+export function say(word, places = {}) {
+  const pair = WORDS[word];
+  if (!pair) return word;
+  return pair[known.indexOf(chosen)].replace(/\{(\w+)\}/g, (_, name) => places[name] ?? "");
+}
+
+export const knows = (word) => word in WORDS;
+
+/** Put the chosen language into every element that names its word. */
+export function translate() {
+  document.documentElement.lang = chosen === "zh" ? "zh-CN" : "en";
+  document.title = say("title");
+  for (const element of document.querySelectorAll("[data-word]")) {
+    element.textContent = say(element.dataset.word);
+  }
+  for (const element of document.querySelectorAll("[data-word-label]")) {
+    element.setAttribute("aria-label", say(element.dataset.wordLabel));
+  }
+}
+
+export function count(value) {
+  return new Intl.NumberFormat(chosen === "zh" ? "zh-CN" : "en").format(Math.round(value));
+}
+
+export function metres(value) {
+  if (value < 1000) return say("metres", { value: value < 10 ? value.toFixed(1) : Math.round(value) });
+  return say("kilometres", { value: (value / 1000).toFixed(value < 10000 ? 2 : 1) });
+}
+
+export const squareKilometres = (m2) => say("km2", { value: (m2 / 1e6).toFixed(2) });
+
+/** The day of a timestamp. */
+export function day(text) {
+  return String(text ?? "").slice(0, 10);
+}
