@@ -1,0 +1,312 @@
+"""Read a boundary file, and refuse in a sentence what can't be used."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import geopandas as gpd
+import numpy as np
+import pandas as pd
+import shapely
+
+from geo_service import codes, crs, layers
+from geo_service.boundary_files import opening
+from geo_service.boundary_files.notes import Note
+from geo_service.errors import InputError, MissingError
+
+Shapes = Literal["polygon", "point", "line", "any"]
+
+_SHAPES: Mapping[str, frozenset[int]] = {
+    "polygon": frozenset({3, 6}),
+    "point": frozenset({0, 4}),
+    "line": frozenset({1, 2, 5}),
+}
+_MOST_EXACT_INTEGER = 2**53
+
+
+@dataclass(frozen=True)
+class BoundaryFile:
+    """A boundary file as read.
+
+    Parameters
+    ----------
+    frame : geopandas.GeoDataFrame
+        The features under the file's own column names, codes as text, in the file's coordinates.
+    fields : Mapping
+        Our field name -> the file's column (`layers.match_fields`).
+    notes : tuple of Note
+        What was found and assumed.
+    source : str
+        The file's name, with the member's name where it came out of a zip.
+    sha256 : str
+        Of the file as it was given.
+    """
+
+    frame: gpd.GeoDataFrame
+    fields: Mapping[str, str]
+    notes: tuple[Note, ...]
+    source: str
+    sha256: str
+
+    def layer_frame(self) -> gpd.GeoDataFrame:
+        """The features under our field names (``code``, ``name`` ...); other columns stay as named.
+
+        Raises
+        ------
+        InputError
+            ``field_missing`` where no column is the code.
+        """
+        if "code" not in self.fields:
+            found = ", ".join(c for c in self.frame.columns if c != self.frame.geometry.name)
+            raise InputError(
+                "field_missing", file=self.source, field="网格编码 / code", found=found
+            )
+        ours = {theirs: name for name, theirs in self.fields.items()}
+        frame = self.frame.rename(columns=ours)
+        return frame.rename_geometry("geometry") if frame.geometry.name != "geometry" else frame
+
+
+def read(
+    path: str | Path,
+    *,
+    layer: str | None = None,
+    crs: str | int | None = None,
+    datum: str | None = None,
+    encoding: str | None = None,
+    fields: Mapping[str, str] | None = None,
+    shapes: Shapes = "polygon",
+) -> BoundaryFile:
+    """Read a boundary file.
+
+    Parameters
+    ----------
+    path : str or Path
+        Anything pyogrio reads, a zipped shapefile, or GeoParquet.
+    layer : str, optional
+        Which layer, where the file holds several.
+    crs : str or int, optional
+        The coordinate system, where the file has none or a wrong one.
+    datum : str, optional
+        ``gcj02`` or ``bd09``: the shift the coordinates carry, which is undone. Needs longitudes
+        and latitudes.
+    encoding : str, optional
+        The text encoding of a shapefile, where it can't be told.
+    fields : Mapping, optional
+        Our field name -> the file's column, where the names are unusual.
+    shapes : {"polygon", "point", "line", "any"}
+        What the features must be.
+
+    Returns
+    -------
+    BoundaryFile
+
+    Raises
+    ------
+    MissingError
+        ``file_missing``.
+    InputError
+        ``file_unreadable``, ``zip_without_boundaries``, ``layer_choice``, ``layer_empty``,
+        ``crs_missing``, ``crs_unknown``, ``datum_unknown``, ``datum_not_projected``,
+        ``lonlat_swapped``, ``geometry_missing``, ``coordinate_not_finite``, ``not_polygons``,
+        ``encoding_unreadable``, ``field_missing``, ``code_is_a_float``.
+    """
+    given = Path(path)
+    if not given.exists():
+        raise MissingError("file_missing", file=str(path))
+    notes: list[Note] = []
+    with opening.unpacked(given) as (inner, source):
+        frame = opening.features(inner, source, layer=layer, encoding=encoding, notes=notes)
+    _require_features(frame, source)
+    _require_shapes(frame, source, shapes)
+    frame = _with_crs(frame, source, crs, notes)
+    frame = _without_shift(frame, datum, notes)
+    matched = _matched(frame, source, fields)
+    frame = _codes_as_text(frame, matched, source, notes)
+    return BoundaryFile(frame, matched, tuple(notes), source, _sha256(given))
+
+
+def read_area(path: str | Path, *, like: gpd.GeoDataFrame | None = None) -> gpd.GeoDataFrame:
+    """Read the area that a layer is to fill: an outline of one feature or many.
+
+    Parameters
+    ----------
+    path : str or Path
+        A polygon file.
+    like : geopandas.GeoDataFrame, optional
+        The layer it will be compared with; both must be in one coordinate system. An area without
+        one takes this layer's.
+
+    Raises
+    ------
+    InputError
+        As `read`, and ``crs_differs``.
+    """
+    try:
+        area = read(path)
+    except InputError as error:
+        if error.code != "crs_missing" or like is None or like.crs is None:
+            raise
+        area = read(path, crs=like.crs.to_wkt())
+    if like is not None and like.crs is not None and not crs.same(area.frame.crs, like.crs):
+        raise InputError(
+            "crs_differs",
+            file=area.source,
+            crs=crs.name(area.frame.crs),
+            other="the layer 图层",
+            other_crs=crs.name(like.crs),
+        )
+    return area.layer_frame() if "code" in area.fields else area.frame
+
+
+def _require_features(frame: Any, source: str) -> None:
+    if not isinstance(frame, gpd.GeoDataFrame):
+        if len(frame) == 0:
+            raise InputError("layer_empty", file=source)
+        raise InputError("geometry_missing", file=source, row=1)
+    if len(frame) == 0:
+        raise InputError("layer_empty", file=source)
+
+
+def _require_shapes(frame: gpd.GeoDataFrame, source: str, shapes: Shapes) -> None:
+    geometries = frame.geometry.to_numpy()
+    absent = shapely.is_missing(geometries) | shapely.is_empty(geometries)
+    if absent.any():
+        raise InputError("geometry_missing", file=source, row=_first(absent))
+    if shapes != "any":
+        allowed = _SHAPES[shapes]
+        wrong = ~np.isin(shapely.get_type_id(geometries), list(allowed))
+        if wrong.any():
+            found = geometries[_first(wrong) - 1].geom_type
+            raise InputError("not_polygons", file=source, row=_first(wrong), found=found)
+    coordinates, owner = shapely.get_coordinates(geometries, return_index=True)
+    broken = ~np.isfinite(coordinates).all(axis=1)
+    if broken.any():
+        row = int(owner[np.flatnonzero(broken)[0]]) + 1
+        raise InputError("coordinate_not_finite", file=source, row=row)
+
+
+def _first(flags: Any) -> int:
+    """Row number, counted from one as people do."""
+    return int(np.flatnonzero(flags)[0]) + 1
+
+
+def _with_crs(
+    frame: gpd.GeoDataFrame, source: str, given: str | int | None, notes: list[Note]
+) -> gpd.GeoDataFrame:
+    bounds = tuple(float(v) for v in frame.total_bounds)
+    box = (bounds[0], bounds[1], bounds[2], bounds[3])
+    if given is not None:
+        chosen = crs.parse_crs(given)
+        if frame.crs is not None and not crs.same(frame.crs, chosen):
+            notes.append(
+                Note(
+                    "crs_overridden",
+                    f"文件自带坐标系 {crs.name(frame.crs)}，按您的说明改用 {crs.name(chosen)}。",
+                    f"The file says {crs.name(frame.crs)}; {crs.name(chosen)} is used as told.",
+                )
+            )
+        _require_digits(box, chosen, source)
+        frame = frame.set_crs(chosen, allow_override=True)
+    if frame.crs is None:
+        if crs.swapped(box):
+            raise InputError("lonlat_swapped", x=box[0], y=box[1])
+        proposal = ", ".join(crs.propose(box)) or "?"
+        raise InputError("crs_missing", file=source, proposal=proposal)
+    if crs.is_lonlat(frame.crs):
+        if crs.swapped(box):
+            raise InputError("lonlat_swapped", x=box[0], y=box[1])
+        crs.check_lonlat([box[0], box[2]], [box[1], box[3]])
+    name = crs.name(frame.crs)
+    notes.append(Note("crs", f"坐标系：{name}。", f"Coordinate system: {name}."))
+    return frame
+
+
+def _require_digits(box: tuple[float, float, float, float], chosen: Any, source: str) -> None:
+    """Refuse metres called degrees and degrees called metres."""
+    in_degrees = -180 <= box[0] <= box[2] <= 180 and -90 <= box[1] <= box[3] <= 90
+    if in_degrees != crs.is_lonlat(chosen):
+        proposal = ", ".join(crs.propose(box)) or "?"
+        name = crs.name(chosen)
+        raise InputError("crs_digits_disagree", file=source, crs=name, proposal=proposal)
+
+
+def _without_shift(
+    frame: gpd.GeoDataFrame, datum: str | None, notes: list[Note]
+) -> gpd.GeoDataFrame:
+    if datum is None:
+        return frame
+    kind = crs.parse_datum(datum)
+    if kind.startswith("EPSG:"):
+        raise InputError("datum_unknown", datum=datum, known=", ".join(crs.DATUMS))
+    if not crs.is_lonlat(frame.crs):
+        if kind in {"wgs84", "cgcs2000"}:
+            return frame
+        raise InputError("datum_not_projected", datum=kind, crs=crs.name(frame.crs))
+    if kind in {"wgs84", "cgcs2000"}:
+        return frame
+
+    def undo(xy: Any) -> Any:
+        return np.column_stack(crs.to_wgs84(xy[:, 0], xy[:, 1], datum=kind))
+
+    # Equal vertices stay equal, so shared borders stay shared.
+    moved = frame.set_geometry(shapely.transform(frame.geometry.to_numpy(), undo), crs=frame.crs)
+    notes.append(
+        Note("datum", f"已按 {kind} 还原到 WGS84。", f"The {kind} shift was undone (to WGS84).")
+    )
+    return moved
+
+
+def _matched(
+    frame: gpd.GeoDataFrame, source: str, given: Mapping[str, str] | None
+) -> dict[str, str]:
+    columns = [str(c) for c in frame.columns if c != frame.geometry.name]
+    for theirs in (given or {}).values():
+        if theirs not in columns:
+            raise InputError("field_missing", file=source, field=theirs, found=", ".join(columns))
+    taken = set((given or {}).values())
+    return {**layers.match_fields(c for c in columns if c not in taken), **(given or {})}
+
+
+def _codes_as_text(
+    frame: gpd.GeoDataFrame, fields: Mapping[str, str], source: str, notes: list[Note]
+) -> gpd.GeoDataFrame:
+    for ours in ("code", "parent_code", "phone"):
+        column = fields.get(ours)
+        if column is None or not _is_number(frame[column]):
+            continue
+        frame = frame.assign(**{column: _text_codes(frame[column], source)})
+        notes.append(
+            Note(
+                "code_was_number",
+                f"“{column}”列存的是数字，已按文本处理；开头的 0 可能已经丢失。",
+                f"Column “{column}” holds numbers; taken as text. Leading zeros may be lost.",
+            )
+        )
+    return frame
+
+
+def _text_codes(column: pd.Series[Any], source: str) -> list[str]:
+    values = column.to_numpy()
+    if values.dtype.kind == "f":
+        lost = np.abs(values) > _MOST_EXACT_INTEGER
+        lost |= np.isfinite(values) & (values != np.floor(values))
+        if lost.any():
+            row = _first(lost)
+            raise InputError("code_is_a_float", file=source, row=row, value=values[row - 1])
+        return ["" if not np.isfinite(v) else str(int(v)) for v in values]
+    return codes.texts(column)
+
+
+def _is_number(column: pd.Series[Any]) -> bool:
+    return bool(pd.api.types.is_numeric_dtype(column))
+
+
+def _sha256(path: Path) -> str:
+    if path.is_dir():
+        return ""
+    with path.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()
