@@ -5,8 +5,9 @@ The embedded home is one GeoPackage file that QGIS opens as it is.
 
 from __future__ import annotations
 
+from geo_service.store.opening import create_store, open_store
 from geo_service.store.records import Check, CodeRecord, Diff, Draft, Info, Revision
-from geo_service.store.store import Store, create_store, open_store
+from geo_service.store.store import Store
 
 __all__ = [
     "Check",

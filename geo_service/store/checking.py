@@ -7,10 +7,13 @@ from dataclasses import replace
 from typing import Any
 
 import geopandas as gpd
+import shapely
 
 from geo_service import codes, profiles
 from geo_service.boundary_files import Note
 from geo_service.layers import LAYERS, Layer
+from geo_service.store import times
+from geo_service.store.records import Check
 
 _OPEN_GROUND = ("gap", "missing_grid", "rim_gap", "outline_mismatch", "parent_mismatch")
 _OVERLAPPING = ("overlap", "overrun", "duplicate_geometry")
@@ -22,7 +25,66 @@ _NOT_ASKED: Mapping[str, tuple[str, ...]] = {
 }
 """Contract -> the fault kinds it allows; they are told as notes."""
 
+Current = Callable[[str], tuple[gpd.GeoDataFrame, int] | None]
+"""Layer name -> its current frame and revision, or ``None`` where nothing is published."""
+
 _PLACE_PATTERN = r"^.*$"
+
+
+def check(
+    frame: gpd.GeoDataFrame,
+    layer: Layer,
+    *,
+    profile: str | profiles.Profile,
+    own_revision: int,
+    within: gpd.GeoDataFrame | shapely.Geometry | None,
+    current: Current,
+    on_progress: Callable[..., None] | None,
+) -> tuple[Any, Check]:
+    """Check a layer by its contract.
+
+    Parameters
+    ----------
+    frame : geopandas.GeoDataFrame
+        The whole layer.
+    layer : Layer
+        What it is.
+    profile : str or Profile
+        The rules.
+    own_revision : int
+        The layer's published revision; 0: none.
+    within : GeoDataFrame or shapely geometry, optional
+        The outline, instead of the layer above.
+    current : callable
+        As in `outline_for`.
+    on_progress : callable, optional
+        Passed to the check.
+
+    Returns
+    -------
+    geo_service.coverage.CoverageReport
+    Check
+        What the store keeps of it.
+    """
+    from geo_service import coverage  # it loads compiled kernels: only who checks waits for them
+
+    rules = rules_for(layer, profile)
+    notes: tuple[Note, ...] = ()
+    against = {layer.name: own_revision}
+    if within is None:
+        within, looked_up, notes = outline_for(layer, current)
+        against.update(looked_up)
+    report = coverage.check(frame, within=within, profile=rules, on_progress=on_progress)
+    return report, Check(
+        verdict=report.verdict,
+        counts=dict(report.counts),
+        errors=errors_of(report, rules),
+        coverage_percent=report.coverage_percent,
+        profile=rules.label,
+        against=against,
+        notes=notes,
+        checked_at=times.now(),
+    )
 
 
 def rules_for(layer: Layer, profile: str | profiles.Profile) -> profiles.Profile:
@@ -59,7 +121,7 @@ def rules_for(layer: Layer, profile: str | profiles.Profile) -> profiles.Profile
 
 
 def outline_for(
-    layer: Layer, current: Callable[[str], tuple[gpd.GeoDataFrame, int] | None]
+    layer: Layer, current: Current
 ) -> tuple[gpd.GeoDataFrame | None, dict[str, int], tuple[Note, ...]]:
     """Find what a layer is checked within: its parent, or the nearest published layer above.
 

@@ -123,9 +123,7 @@ def _attribute_changes(old: bytes, new: bytes) -> dict[str, list[Any]]:
 
 
 def _geometries(lived: Lived, where: Sequence[int]) -> npt.NDArray[np.object_]:
-    return np.asarray(
-        shapely.from_wkb(np.array([lived.rows.wkb[i] for i in where], dtype=object)), dtype=object
-    )
+    return lived.rows.take(where).geometries
 
 
 def _ordered(frame: gpd.GeoDataFrame) -> gpd.GeoDataFrame:

@@ -67,22 +67,17 @@ def put(shelf: Shelf, arrived: Arrived, *, notes: Iterable[Note], **record: Any)
     key = inserted.inserted_primary_key
     assert key is not None  # both homes give it
     number = int(key[0])
-    if len(arrived.rows):
-        rows = arrived.rows
-        entries = zip(rows.codes, rows.attributes, shelf.home.encode(rows.wkb), strict=True)
-        shelf.connection.execute(
-            shelf.schema.draft_features.insert(),
-            [
-                {
-                    "draft": number,
-                    "position": position,
-                    "code": code,
-                    "attributes": attributes.decode(),
-                    "geom": blob,
-                }
-                for position, (code, attributes, blob) in enumerate(entries)
-            ],
-        )
+    rows = arrived.rows
+    values = zip(
+        [number] * len(rows),
+        range(len(rows)),
+        rows.codes,
+        [attributes.decode() for attributes in rows.attributes],
+        shelf.home.encode(rows),
+        strict=True,
+    )
+    names = ["draft", "position", "code", "attributes", "geom"]
+    shelf.home.insert(shelf.connection, shelf.schema.draft_features, names, list(values))
     return number
 
 

@@ -13,6 +13,13 @@ from geo_service.store.rows import Column
 from geo_service.store.schema import Schema
 
 
+def numbers(schema: Schema, connection: sa.Connection) -> dict[str, int]:
+    """Give each published layer's latest revision."""
+    table = schema.revisions
+    query = sa.select(table.c.layer, sa.func.max(table.c.number)).group_by(table.c.layer)
+    return {row[0]: row[1] for row in connection.execute(query)}
+
+
 def revisions(schema: Schema, connection: sa.Connection, layer: str) -> list[Revision]:
     """Read a layer's revisions, oldest first."""
     table = schema.revisions

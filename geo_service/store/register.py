@@ -26,12 +26,8 @@ def advance(shelf: Shelf, codes: Sequence[str]) -> None:
         row.code: row.retired for row in shelf.connection.execute(query)
     }
     present = set(codes) - {""}
-    new = [
-        {"layer": shelf.layer, "code": code, "since": number}
-        for code in sorted(present - known.keys())
-    ]
-    if new:
-        shelf.connection.execute(register.insert(), new)
+    new = [(shelf.layer, code, number) for code in sorted(present - known.keys())]
+    shelf.home.insert(shelf.connection, register, ["layer", "code", "since"], new)
     _set_retired(shelf, {c for c, r in known.items() if r is None} - present, number)
     _set_retired(shelf, {c for c, r in known.items() if r is not None} & present, None)
 
@@ -75,13 +71,13 @@ def find(shelf: Shelf, code: str, plane: str) -> CodeRecord | None:
 
 def _successors(shelf: Shelf, feature: Rows) -> tuple[tuple[str, float], ...]:
     """Current codes on the ground of a retired feature, with their share of it."""
-    old = shapely.make_valid(shapely.from_wkb(feature.wkb[0]))
+    old = shapely.make_valid(feature.geometries[0])
     if not old.area:
         return ()
     lived: Lived = current(shelf, bbox=old.bounds)
     if not len(lived.rows):
         return ()
-    there = shapely.make_valid(shapely.from_wkb(np.array(lived.rows.wkb, dtype=object)))
+    there = shapely.make_valid(lived.rows.geometries)
     share: npt.NDArray[np.float64] = shapely.area(shapely.intersection(there, old)) / old.area
     pairs = zip(lived.rows.codes, share.tolist(), strict=True)
     found = [(code, part) for code, part in pairs if part >= _LEAST_SHARE]

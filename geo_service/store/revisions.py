@@ -12,9 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import orjson
-import shapely
 import sqlalchemy as sa
 
 from geo_service.layers import LAYERS
@@ -151,9 +149,12 @@ def write(shelf: Shelf, rows: Rows, columns: tuple[Column, ...]) -> tuple[dict[s
     digests = rows.digests()
     stays, leaves, comes = match_equal(old.rows.digests(), digests)
     _to_history(shelf, some(old, leaves), number)
-    extent = tuple(shapely.total_bounds(shapely.from_wkb(np.array(rows.wkb, dtype=object))))
-    kind = _geometry_kind(rows)
-    if shelf.number and columns == shelf.columns and kind == _declared_kind(shelf):
+    kind, extent = rows.geometry_kind, rows.extent
+    if (
+        shelf.number
+        and columns == shelf.columns
+        and kind == shelf.home.declared_kind(shelf.connection, shelf.layer)
+    ):
         table = shelf.table
         with shelf.home.unguarded(shelf.connection, shelf.layer, extent):
             shelf.home.remove_rows(shelf.connection, table, [old.fids[i] for i in leaves])
@@ -200,24 +201,20 @@ def _changes(old: Rows, new: Rows, leaves: list[int], comes: list[int]) -> dict[
 
 
 def _to_history(shelf: Shelf, lived: Lived, number: int) -> None:
-    if not lived.fids:
+    count = len(lived.rows)
+    if not count:
         return
-    blobs = shelf.home.encode(lived.rows.wkb)
-    entries = zip(lived.rows.codes, lived.rows.attributes, blobs, lived.valid_from, strict=True)
-    shelf.connection.execute(
-        shelf.schema.history.insert(),
-        [
-            {
-                "layer": shelf.layer,
-                "valid_from": since,
-                "valid_to": number,
-                "code": code,
-                "attributes": attributes.decode(),
-                "geom": blob,
-            }
-            for code, attributes, blob, since in entries
-        ],
+    values = zip(
+        [shelf.layer] * count,
+        lived.valid_from,
+        [number] * count,
+        lived.rows.codes,
+        [attributes.decode() for attributes in lived.rows.attributes],
+        shelf.home.encode(lived.rows),
+        strict=True,
     )
+    names = ["layer", "valid_from", "valid_to", "code", "attributes", "geom"]
+    shelf.home.insert(shelf.connection, shelf.schema.history, names, list(values))
 
 
 def past(shelf: Shelf, *conditions: sa.ColumnElement[bool]) -> Lived:
@@ -251,15 +248,13 @@ def _add(
 ) -> None:
     if not len(rows):
         return
-    names = [column.key for column in table.columns][3:-1]
-    kinds = [(name, column.name, column.type) for name, column in zip(names, columns, strict=True)]
-    cells = []
-    for i, (code, blob) in enumerate(zip(rows.codes, shelf.home.encode(rows.wkb), strict=True)):
-        plain = orjson.loads(rows.attributes[i])
-        cell = {name: to_cell(plain.get(key), kind) for name, key, kind in kinds}
-        cell.update(fid=first_fid + i, geom=blob, code=code, valid_from=since[i])
-        cells.append(cell)
-    shelf.home.add_rows(shelf.connection, table, cells, rows.bounds())
+    fids = list(range(first_fid, first_fid + len(rows)))
+    plain = [orjson.loads(attributes) for attributes in rows.attributes]
+    cells = [[to_cell(row.get(c.name), c.type) for row in plain] for c in columns]
+    names = [column.name for column in table.columns]
+    values = zip(fids, shelf.home.encode(rows), rows.codes, *cells, since, strict=True)
+    shelf.home.insert(shelf.connection, table, names, list(values))
+    shelf.home.index(shelf.connection, table, fids, rows.bounds)
 
 
 def _canonical(values: list[list[Any]], columns: Sequence[Column], count: int) -> list[bytes]:
@@ -296,15 +291,6 @@ def joined(one: Lived, other: Lived) -> Lived:
         one.valid_to + other.valid_to,
         one.fids + other.fids,
     )
-
-
-def _geometry_kind(rows: Rows) -> str:
-    kinds = {g.geom_type for g in shapely.from_wkb(np.array(rows.wkb, dtype=object))}
-    return kinds.pop().upper() if len(kinds) == 1 else "GEOMETRY"
-
-
-def _declared_kind(shelf: Shelf) -> str:
-    return shelf.home.declared_kind(shelf.connection, shelf.layer)
 
 
 def _identifier(layer: str) -> str:

@@ -12,6 +12,7 @@ import datetime
 import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import geopandas as gpd
@@ -47,7 +48,7 @@ class Column:
     type: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Rows:
     """Features of one layer, row by row.
 
@@ -87,9 +88,28 @@ class Rows:
             for code, attributes, wkb in zip(self.codes, self.attributes, self.wkb, strict=True)
         ]
 
+    @cached_property
+    def geometries(self) -> npt.NDArray[np.object_]:
+        """The geometries; an array of shapely objects."""
+        return np.asarray(shapely.from_wkb(np.array(self.wkb, dtype=object)), dtype=object)
+
+    @cached_property
     def bounds(self) -> npt.NDArray[np.float64]:
         """Min x, min y, max x, max y of each row; shape (n, 4)."""
-        return shapely.bounds(shapely.from_wkb(np.array(self.wkb, dtype=object)))
+        return shapely.bounds(self.geometries).reshape(-1, 4)
+
+    @property
+    def extent(self) -> tuple[float, float, float, float]:
+        """Min x, min y, max x, max y of all rows."""
+        x0, y0 = self.bounds[:, :2].min(axis=0)
+        x1, y1 = self.bounds[:, 2:].max(axis=0)
+        return float(x0), float(y0), float(x1), float(y1)
+
+    @property
+    def geometry_kind(self) -> str:
+        """``POLYGON``, ``MULTIPOLYGON`` ..., or ``GEOMETRY`` where there are several."""
+        kinds = np.unique(shapely.get_type_id(self.geometries))
+        return self.geometries[0].geom_type.upper() if len(kinds) == 1 else "GEOMETRY"
 
 
 def content_hash(digests: Iterable[bytes]) -> str:
@@ -121,7 +141,7 @@ def from_frame(frame: gpd.GeoDataFrame, *, source: str) -> tuple[Rows, tuple[Col
     ]
     columns, attributes = attributes_of(frame[names])
     texts = _codes(frame["code"], source) if "code" in frame else [""] * len(frame)
-    wkb = shapely.to_wkb(geometries, byte_order=1)
+    wkb = shapely.to_wkb(geometries, byte_order=1, flavor="iso")
     return Rows(texts, list(wkb), attributes), columns
 
 
@@ -129,8 +149,7 @@ def to_frame(rows: Rows, columns: Sequence[Column], crs: str) -> gpd.GeoDataFram
     """Put rows together again: ``code``, the attribute columns, the geometry."""
     table = table_of(rows.attributes, columns)
     table.insert(0, "code", pd.Series(rows.codes, index=table.index, dtype="str"))
-    geometries = shapely.from_wkb(np.array(rows.wkb, dtype=object))
-    return gpd.GeoDataFrame(table, geometry=geometries, crs=crs)
+    return gpd.GeoDataFrame(table, geometry=rows.geometries, crs=crs)
 
 
 def attributes_of(table: pd.DataFrame) -> tuple[tuple[Column, ...], list[bytes]]:

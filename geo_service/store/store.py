@@ -18,15 +18,15 @@ import pandas as pd
 import shapely
 import sqlalchemy as sa
 
-from geo_service import codes, crs, layers, profiles
+from geo_service import codes, layers, profiles
 from geo_service.boundary_files import Note
 from geo_service.errors import ConflictError, InputError, MissingError
 from geo_service.store import (
     checking,
     differences,
     drafts,
-    geopackage,
     log,
+    publishing,
     register,
     revisions,
     rows,
@@ -34,84 +34,10 @@ from geo_service.store import (
     times,
 )
 from geo_service.store.geopackage import GeoPackage
-from geo_service.store.records import Check, CodeRecord, Diff, Draft, Info, Revision
-from geo_service.store.schema import APPLICATION, SCHEMA_VERSION, schema
+from geo_service.store.records import CodeRecord, Diff, Draft, Info, Revision
+from geo_service.store.schema import schema
 
 Box = tuple[float, float, float, float]
-
-
-def create_store(
-    path: str | os.PathLike[str],
-    *,
-    plane: str = "EPSG:4547",
-    title: str = "",
-    synthetic: bool = False,
-    timezone: str = "Asia/Shanghai",
-) -> Store:
-    """Make a new, empty store.
-
-    Parameters
-    ----------
-    path : str or path-like
-        The GeoPackage file to make.
-    plane : str
-        The working plane: a projected system in metres, in which geometry is kept and checked.
-    title : str
-        What people call it.
-    synthetic : bool
-        Marks made-up data; every output says so.
-    timezone : str
-        Where a bare date in an as-of query ends its day.
-
-    Raises
-    ------
-    ConflictError
-        ``store_exists``.
-    InputError
-        ``parameter_invalid`` for a plane that is not one, ``output_unwritable``.
-    """
-    target = _file_path(path)
-    system = crs.parse_crs(plane)
-    if not system.is_projected or system.axis_info[0].unit_conversion_factor != 1.0:
-        reason = "the working plane must be a projected system in metres, such as EPSG:4547"
-        raise InputError("parameter_invalid", name="plane", value=plane, reason=reason)
-    settings = {
-        "application": APPLICATION,
-        "schema": str(SCHEMA_VERSION),
-        "plane": crs.name(system) if crs.epsg(system) else system.to_wkt(),
-        "title": title,
-        "synthetic": str(int(synthetic)),
-        "timezone": times.zone(timezone).key,
-        "created_at": times.now(),
-    }
-    metadata = schema(geopackage.Blob("BLOB")).metadata
-    geopackage.create(target, settings["plane"], metadata, settings)
-    return open_store(target)
-
-
-def open_store(path_or_url: str | os.PathLike[str]) -> Store:
-    """Open a store that exists.
-
-    Parameters
-    ----------
-    path_or_url : str or path-like
-        A GeoPackage made by `create_store`.
-
-    Raises
-    ------
-    MissingError
-        ``store_missing``.
-    InputError
-        ``store_foreign``, ``store_newer``, ``file_unreadable``.
-    """
-    path = _file_path(path_or_url)
-    geopackage.check_file(path)
-    settings = geopackage.settings_of(path)
-    if settings.get("application") != APPLICATION:
-        raise InputError("store_foreign", store=str(path))
-    if int(settings["schema"]) > SCHEMA_VERSION:
-        raise InputError("store_newer", store=str(path), schema=settings["schema"])
-    return Store(GeoPackage(path, settings["plane"]), settings)
 
 
 class Store:
@@ -201,12 +127,8 @@ class Store:
 
     def current_revisions(self) -> dict[str, int]:
         """Give each published layer's latest revision; cheap enough to ask before every answer."""
-        revisions_table = self._schema.revisions
-        query = sa.select(revisions_table.c.layer, sa.func.max(revisions_table.c.number)).group_by(
-            revisions_table.c.layer
-        )
         with self._home.reading() as connection:
-            return {row[0]: row[1] for row in connection.execute(query)}
+            return log.numbers(self._schema, connection)
 
     # drafts
 
@@ -327,28 +249,16 @@ class Store:
         -------
         geo_service.coverage.CoverageReport
         """
-        from geo_service import coverage  # the checks compile kernels: only who checks pays
-
         draft = self.draft(id)
-        layer = layers.layer(draft.layer)
-        rules = checking.rules_for(layer, profile)
-        notes: tuple[Note, ...] = ()
-        against = {draft.layer: self.current_revisions().get(draft.layer, 0)}
-        if within is None:
-            within, outline, notes = checking.outline_for(layer, self._current)
-            against.update(outline)
-        frame = self.draft_frame(id)
-        options = {} if on_progress is None else {"on_progress": on_progress}
-        report = coverage.check(frame, within=within, profile=rules, **options)
-        check = Check(
-            verdict=report.verdict,
-            counts=dict(report.counts),
-            errors=checking.errors_of(report, rules),
-            coverage_percent=report.coverage_percent,
-            profile=rules.label,
-            against=against,
-            notes=notes,
-            checked_at=times.now(),
+        own = self.current_revisions().get(draft.layer, 0)
+        report, check = checking.check(
+            self.draft_frame(id),
+            layers.layer(draft.layer),
+            profile=profile,
+            own_revision=own,
+            within=within,
+            current=self._current,
+            on_progress=on_progress,
         )
         with self._home.writing() as connection:
             self._open_draft(connection, id)
@@ -393,28 +303,13 @@ class Store:
             ``draft_closed``, ``draft_has_faults``, ``draft_stale``, ``code_reused``,
             ``draft_check_outdated``.
         """
-        self._check_again_where_outdated(self.draft(id))
+        self._check_where_outdated(self.draft(id))
         with self._home.writing() as connection:
             draft = self._open_draft(connection, id)
             shelf = self._shelf(connection, draft.layer)
-            check = self._fresh_check(connection, draft)
-            drafts.refuse_stale(shelf, draft)
-            accepted = drafts.refuse_faults(draft, check, accept)
-            whole, columns = drafts.whole_layer(shelf, draft)
-            drafts.refuse_reused_codes(shelf, whole)
-            revision = self._write(
-                shelf,
-                whole,
-                columns,
-                message=message,
-                author=author or draft.author,
-                verdict=check.to_dict(),
-                accepted=accepted,
-                draft=id,
-                source=draft.source,
-                source_sha256=draft.sha256,
+            revision = publishing.publish(
+                shelf, draft, message=message, author=author or draft.author, accept=accept
             )
-            drafts.close(self._schema, connection, id, "published", revision.number)
         self._home.settle()
         return revision
 
@@ -511,25 +406,7 @@ class Store:
         with self._home.writing() as connection:
             target = self._at(connection, layer, revision)
             shelf = self._shelf(connection, layer)
-            if target.number == shelf.number:
-                raise InputError(
-                    "parameter_invalid",
-                    name="revision",
-                    value=revision,
-                    reason="it is the current revision",
-                )
-            made = self._write(
-                shelf,
-                revisions.at(shelf, target.number).rows,
-                self._columns(connection, target),
-                message=message or f"恢复到修订 {target.number} / back to revision {target.number}",
-                author=author,
-                verdict=target.check.to_dict() if target.check else None,
-                accepted=list(target.accepted),
-                draft=None,
-                source=target.source,
-                source_sha256=target.source_sha256,
-            )
+            made = publishing.rollback(shelf, target, message=message, author=author)
         self._home.settle()
         return made
 
@@ -627,8 +504,7 @@ class Store:
         return revisions.open_shelf(self._home, self._schema, connection, layer)
 
     def _published(self, connection: sa.Connection) -> list[str]:
-        table = self._schema.revisions
-        found = set(connection.execute(sa.select(table.c.layer).distinct()).scalars())
+        found = log.numbers(self._schema, connection)
         return [name for name in layers.LAYERS if name in found]
 
     def _revisions(self, connection: sa.Connection, layer: str) -> list[Revision]:
@@ -654,58 +530,15 @@ class Store:
         frame = self.frame(layer)
         return frame, frame.attrs["revision"]
 
-    def _outdated(self, check: Check) -> bool:
-        now = self.current_revisions()
-        return any(now.get(layer, 0) != number for layer, number in check.against.items())
-
-    def _check_again_where_outdated(self, draft: Draft) -> None:
+    def _check_where_outdated(self, draft: Draft) -> None:
         drafts.require_open(draft)
         if draft.check is None:
             self.check_draft(draft.id)
-        elif self._outdated(draft.check):
+        elif publishing.outdated(draft.check, self.current_revisions()):
             name = draft.check.profile.split("@")[0]
             if name not in profiles.known():
                 raise ConflictError("draft_check_outdated", draft=draft.id)
             self.check_draft(draft.id, profile=name)
-
-    def _fresh_check(self, connection: sa.Connection, draft: Draft) -> Check:
-        """Give the check, unless somebody published beside it since we looked."""
-        now = {name: self._shelf(connection, name).number for name in layers.LAYERS}
-        check = draft.check
-        if check is None or any(now[name] != number for name, number in check.against.items()):
-            raise ConflictError("draft_check_outdated", draft=draft.id)
-        return check
-
-    def _write(
-        self,
-        shelf: revisions.Shelf,
-        whole: rows.Rows,
-        columns: tuple[rows.Column, ...],
-        **record: Any,
-    ) -> Revision:
-        changes, sha256 = revisions.write(shelf, whole, columns)
-        register.advance(shelf, whole.codes)
-        shelf.connection.execute(
-            self._schema.revisions.insert().values(
-                layer=shelf.layer,
-                number=shelf.number + 1,
-                published_at=times.now(),
-                features=len(whole),
-                sha256=sha256,
-                changes=changes,
-                columns=log.columns_to(columns),
-                **record,
-            )
-        )
-        return self._revisions(shelf.connection, shelf.layer)[-1]
-
-
-def _file_path(path_or_url: str | os.PathLike[str]) -> Path:
-    text = os.fspath(path_or_url)
-    if "://" in text:
-        reason = "a store is a GeoPackage file, such as city.gpkg"
-        raise InputError("parameter_invalid", name="store", value=text, reason=reason)
-    return Path(text)
 
 
 def _by_code(frame: gpd.GeoDataFrame) -> gpd.GeoDataFrame:

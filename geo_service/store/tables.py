@@ -37,14 +37,10 @@ def put(
         connection.execute(schema.tables.delete().where(schema.tables.c.name == name))
     table = attribute_table(name, columns)
     home.create_table(connection, table, name)
-    names = [column.key for column in table.columns][1:]
-    kinds = [(key, c.name, c.type) for key, c in zip(names, columns, strict=True)]
-    cells = [
-        {"fid": number, **{key: to_cell(row.get(field), kind) for key, field, kind in kinds}}
-        for number, row in enumerate(map(orjson.loads, attributes), start=1)
-    ]
-    if cells:
-        connection.execute(table.insert(), cells)
+    rows = [orjson.loads(row) for row in attributes]
+    cells = [[to_cell(row.get(c.name), c.type) for row in rows] for c in columns]
+    values = list(zip(range(1, len(rows) + 1), *cells, strict=True))
+    home.insert(connection, table, [column.name for column in table.columns], values)
     connection.execute(
         schema.tables.insert().values(
             name=name,
