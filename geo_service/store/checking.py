@@ -13,7 +13,7 @@ from geo_service import codes, profiles
 from geo_service.boundary_files import Note
 from geo_service.layers import LAYERS, Layer
 from geo_service.store import times
-from geo_service.store.records import Check
+from geo_service.store.records import Check, told
 
 _OPEN_GROUND = ("gap", "missing_grid", "rim_gap", "outline_mismatch", "parent_mismatch")
 _OVERLAPPING = ("overlap", "overrun", "duplicate_geometry")
@@ -82,7 +82,7 @@ def check(
         coverage_percent=report.coverage_percent,
         profile=rules.label,
         against=against,
-        notes=notes,
+        notes=tuple(map(told, notes)),
         checked_at=times.now(),
     )
 

@@ -13,7 +13,7 @@ from geo_service import codes, crs
 from geo_service.boundary_files import Note
 from geo_service.errors import ConflictError, MissingError
 from geo_service.store import conversion, log, register, revisions, times
-from geo_service.store.records import Check, Draft, State
+from geo_service.store.records import Check, Draft, State, Told, told
 from geo_service.store.revisions import Shelf
 from geo_service.store.rows import RESERVED, Column, Rows, from_frame
 from geo_service.store.schema import Schema
@@ -48,7 +48,7 @@ def arrive(
     return Arrived(rows, columns, crs.name(frame.crs), notes)
 
 
-def put(shelf: Shelf, arrived: Arrived, *, notes: Iterable[Note], **record: Any) -> int:
+def put(shelf: Shelf, arrived: Arrived, *, notes: Iterable[Note | Told], **record: Any) -> int:
     """Write a draft and its rows; give its number."""
     drafts = shelf.schema.drafts
     inserted = shelf.connection.execute(
@@ -57,7 +57,7 @@ def put(shelf: Shelf, arrived: Arrived, *, notes: Iterable[Note], **record: Any)
             state="open",
             base_revision=shelf.number,
             crs=arrived.crs,
-            notes=[_note_dict(note) for note in notes],
+            notes=[told(note) for note in notes],
             created_at=times.now(),
             features=len(arrived.rows),
             columns=log.columns_to(arrived.columns),
@@ -256,14 +256,10 @@ def _draft(row: sa.Row[Any]) -> Draft:
         source=found["source"],
         sha256=found["sha256"],
         crs=found["crs"],
-        notes=tuple(Note(**note) for note in found["notes"]),
+        notes=tuple(found["notes"]),
         author=found["author"],
         created_at=found["created_at"],
         features=found["features"],
         check=log.check_from(found["check"]),
         revision=found["revision"],
     )
-
-
-def _note_dict(note: Note) -> dict[str, str]:
-    return {"code": note.code, "zh": note.zh, "en": note.en}

@@ -7,7 +7,6 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from geo_service.boundary_files import Note
 from geo_service.store.records import Check, Revision
 from geo_service.store.rows import Column
 from geo_service.store.schema import Schema
@@ -50,7 +49,7 @@ def check_from(stored: Mapping[str, Any] | None) -> Check | None:
     """A verdict as the store keeps it."""
     if stored is None:
         return None
-    return Check(**{**stored, "notes": tuple(Note(**note) for note in stored["notes"])})
+    return Check(**{**stored, "notes": tuple(stored["notes"])})
 
 
 def _revision(found: Mapping[Any, Any]) -> Revision:

@@ -12,6 +12,16 @@ from geo_service.boundary_files import Note
 
 State = Literal["open", "published", "discarded"]
 
+Told = Mapping[str, str]
+"""A note as plain data: ``code``, ``zh``, ``en``."""
+
+
+def told(note: Note | Told) -> Told:
+    """Give a note as plain data."""
+    if isinstance(note, Mapping):
+        return dict(note)
+    return {"code": note.code, "zh": note.zh, "en": note.en}
+
 
 @dataclass(frozen=True, slots=True)
 class Check:
@@ -29,7 +39,7 @@ class Check:
         ``name@version``.
     against : Mapping
         Layer -> revision it was checked with: its own published neighbours and its parent.
-    notes : tuple of Note
+    notes : tuple of Told
         What was special about this check.
     checked_at : str
         UTC, ISO 8601.
@@ -41,7 +51,7 @@ class Check:
     coverage_percent: str | None
     profile: str
     against: Mapping[str, int]
-    notes: tuple[Note, ...]
+    notes: tuple[Told, ...]
     checked_at: str
 
     def to_dict(self) -> dict[str, Any]:
@@ -69,7 +79,7 @@ class Draft:
         The uploaded file.
     crs : str
         The system it came in.
-    notes : tuple of Note
+    notes : tuple of Told
         The reader's, and what the store did at the door.
     author, created_at : str
         Who, and when (UTC, ISO 8601).
@@ -89,7 +99,7 @@ class Draft:
     source: str
     sha256: str
     crs: str
-    notes: tuple[Note, ...]
+    notes: tuple[Told, ...]
     author: str
     created_at: str
     features: int

@@ -7,7 +7,6 @@ Nothing above this room knows whether a file or a server keeps it.
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -34,7 +33,7 @@ from geo_service.store import (
     times,
 )
 from geo_service.store.geopackage import GeoPackage
-from geo_service.store.records import CodeRecord, Diff, Draft, Info, Revision
+from geo_service.store.records import CodeRecord, Diff, Draft, Info, Revision, Told
 from geo_service.store.schema import schema
 
 Box = tuple[float, float, float, float]
@@ -139,7 +138,7 @@ class Store:
         *,
         source: str = "",
         sha256: str = "",
-        notes: Iterable[Note] = (),
+        notes: Iterable[Note | Told] = (),
         author: str = "",
         replace_within: str | None = None,
     ) -> Draft:
@@ -155,7 +154,7 @@ class Store:
         source, sha256 : str
             The file it came from.
         notes : iterable of Note
-            The reader's.
+            The reader's; also as plain data (``code``, ``zh``, ``en``).
         author : str
             Who brings it.
         replace_within : str, optional
@@ -466,7 +465,7 @@ class Store:
     # care
 
     def backup(self, path: str | os.PathLike[str]) -> Path:
-        """Copy the store, and the streets beside it, while others read and write.
+        """Copy the store while others read and write; the streets beside it are not part of it.
 
         Raises
         ------
@@ -475,8 +474,6 @@ class Store:
         """
         target = Path(path)
         self._home.backup(target)
-        if self.streets_path.is_file():
-            shutil.copy2(self.streets_path, target.with_suffix(self.streets_path.suffix))
         return target
 
     def verify(self) -> list[str]:
