@@ -184,6 +184,11 @@ CATALOGUE: dict[str, Refusal] = {
         "“{store}”正被另一个写入占用，等了 {seconds} 秒。请稍后再试。",
         "“{store}” is being written by someone else; {seconds} s went by. Try again later.",
     ),
+    "store_damaged": Refusal(
+        500,
+        "“{store}”已损坏：{found}。请从备份恢复。",
+        "“{store}” is damaged: {found}. Restore it from a backup.",
+    ),
     "store_unusable": Refusal(
         500,
         "“{store}”无法使用：{reason}。请检查磁盘空间和文件权限。",

@@ -19,6 +19,22 @@ def numbers(schema: Schema, connection: sa.Connection) -> dict[str, int]:
     return {row[0]: row[1] for row in connection.execute(query)}
 
 
+def glance(
+    schema: Schema, connection: sa.Connection, layers: Sequence[str]
+) -> dict[str, dict[str, Any]]:
+    """Give the essentials of each layer's latest revision."""
+    latest = [revisions(schema, connection, layer)[-1] for layer in layers]
+    return {
+        revision.layer: {
+            "revision": revision.number,
+            "features": revision.features,
+            "published_at": revision.published_at,
+            "sha256": revision.sha256,
+        }
+        for revision in latest
+    }
+
+
 def revisions(schema: Schema, connection: sa.Connection, layer: str) -> list[Revision]:
     """Read a layer's revisions, oldest first."""
     table = schema.revisions

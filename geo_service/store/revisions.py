@@ -114,6 +114,18 @@ def at(shelf: Shelf, number: int, *, bbox: Box | None = None) -> Lived:
     return joined(some(now, kept), before)
 
 
+def damage(shelf: Shelf) -> str:
+    """Hash the current rows again; say where they are not what was published, "" if they are."""
+    revisions = shelf.schema.revisions
+    query = sa.select(revisions.c.sha256).where(
+        revisions.c.layer == shelf.layer, revisions.c.number == shelf.number
+    )
+    published = shelf.connection.execute(query).scalar_one()
+    if content_hash(current(shelf).rows.digests()) == published:
+        return ""
+    return f"content differs from revision {shelf.number}"
+
+
 def versions_between(shelf: Shelf, before: int, after: int) -> tuple[Lived, Lived]:
     """Row versions that lived at `before` and not at `after`, and the other way round."""
     history = shelf.schema.history

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -96,24 +97,13 @@ class Store:
     def info(self) -> Info:
         """Give the store at a glance."""
         with self._home.reading() as connection:
-            latest = {
-                name: self._revisions(connection, name)[-1] for name in self._published(connection)
-            }
             return Info(
                 store=self._home.name,
                 title=self._settings["title"],
                 plane=self.plane,
                 synthetic=self.synthetic,
                 created_at=self._settings["created_at"],
-                layers={
-                    name: {
-                        "revision": revision.number,
-                        "features": revision.features,
-                        "published_at": revision.published_at,
-                        "sha256": revision.sha256,
-                    }
-                    for name, revision in latest.items()
-                },
+                layers=log.glance(self._schema, connection, self._published(connection)),
                 tables=tables.sizes(self._schema, connection),
                 open_drafts=sum(d.state == "open" for d in drafts.listed(self._schema, connection)),
                 streets=self.streets_path.exists(),
@@ -388,6 +378,36 @@ class Store:
                 plane=self.plane,
             )
 
+    def check(
+        self,
+        layer: str,
+        *,
+        at: times.Moment | None = None,
+        profile: str | profiles.Profile = "default",
+        within: gpd.GeoDataFrame | shapely.Geometry | None = None,
+        on_progress: Callable[..., None] | None = None,
+    ) -> Any:
+        """Check a published revision again, within the parent layer as it was then.
+
+        Parameters and result are those of `revision` and `check_draft`; nothing is kept.
+
+        Returns
+        -------
+        geo_service.coverage.CoverageReport
+        """
+        revision = self.revision(layer, at)
+        moment = None if at is None else times.moment_of(revision, at)
+        report, _ = checking.check(
+            self.frame(layer, at=revision.number),
+            layers.layer(layer),
+            profile=profile,
+            own_revision=revision.number,
+            within=within,
+            current=partial(self._current, at=moment),
+            on_progress=on_progress,
+        )
+        return report
+
     def rollback(
         self, layer: str, revision: times.Moment, *, message: str = "", author: str = ""
     ) -> Revision:
@@ -476,24 +496,23 @@ class Store:
         self._home.backup(target)
         return target
 
-    def verify(self) -> list[str]:
+    def verify(self) -> None:
         """Look for damage: of the file, its indexes, and of published content.
 
-        Returns
-        -------
-        list of str
-            What is wrong; empty for a sound store. Every layer's current rows are hashed again and
-            compared with the revision log.
+        Every layer's current rows are hashed again and compared with the revision log.
+
+        Raises
+        ------
+        InputError
+            ``store_damaged``, naming everything that is wrong.
         """
         with self._home.reading() as connection:
-            published = self._published(connection)
-            wrong = []
-            for name in published:
-                shelf = self._shelf(connection, name)
-                found = rows.content_hash(revisions.current(shelf).rows.digests())
-                if found != self._revisions(connection, name)[-1].sha256:
-                    wrong.append(f"{name}: content differs from revision {shelf.number}")
-        return self._home.faults(published) + wrong
+            published = log.numbers(self._schema, connection)
+            shelves = [self._shelf(connection, name) for name in published]
+            wrong = [f"{s.layer}: {told}" for s in shelves if (told := revisions.damage(s))]
+        wrong = self._home.faults(list(published)) + wrong
+        if wrong:
+            raise InputError("store_damaged", store=self._home.name, found="; ".join(wrong))
 
     # inside
 
@@ -521,10 +540,13 @@ class Store:
     def _open_draft(self, connection: sa.Connection, id: int) -> Draft:
         return drafts.require_open(drafts.get(self._schema, connection, id))
 
-    def _current(self, layer: str) -> tuple[gpd.GeoDataFrame, int] | None:
-        if layer not in self.current_revisions():
+    def _current(
+        self, layer: str, *, at: times.Moment | None = None
+    ) -> tuple[gpd.GeoDataFrame, int] | None:
+        try:
+            frame = self.frame(layer, at=at)
+        except MissingError:  # nothing published, or not yet at that moment
             return None
-        frame = self.frame(layer)
         return frame, frame.attrs["revision"]
 
     def _check_where_outdated(self, draft: Draft) -> None:

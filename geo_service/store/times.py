@@ -68,6 +68,11 @@ def pick(log: Sequence[Revision], at: Moment | None, timezone: str) -> Revision:
     return found[-1]
 
 
+def moment_of(revision: Revision, at: Moment) -> Moment:
+    """Give the time a moment stands for; of a revision's number, the time it was published."""
+    return revision.published_at if _number(at) is not None else at
+
+
 def _number(at: Moment) -> int | None:
     if isinstance(at, str):
         text = at.strip().removeprefix("r")
