@@ -15,7 +15,7 @@ from geo_service.layers import LAYERS, Layer
 from geo_service.store import times
 from geo_service.store.records import Check, told
 
-_OPEN_GROUND = ("gap", "missing_grid", "rim_gap", "outline_mismatch", "parent_mismatch")
+_OPEN_GROUND = ("gap", "missing_grid", "rim_gap", "outline_mismatch")
 _OVERLAPPING = ("overlap", "overrun", "duplicate_geometry")
 _NOT_ASKED: Mapping[str, tuple[str, ...]] = {
     "tiles": (),
