@@ -6,5 +6,6 @@ solves, and explains.
 
 from geo_service.siting.covering import maximal_cover, set_cover
 from geo_service.siting.plans import Plan
+from geo_service.siting.proposals import Proposal, propose_sites
 
-__all__ = ["Plan", "maximal_cover", "set_cover"]
+__all__ = ["Plan", "Proposal", "maximal_cover", "propose_sites", "set_cover"]

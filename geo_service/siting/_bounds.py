@@ -195,7 +195,7 @@ def _volume(
         if step == 0:
             best, direction = value, slope
         else:
-            agree = float(slope @ direction)
+            agree = _inner(slope, direction)
             if value < best - 1e-7 * abs(best):
                 best, stale = value, 0
                 best_u = u
@@ -212,7 +212,7 @@ def _volume(
         if step % _LOOK_EVERY == _LOOK_EVERY - 1 and clock.out_of_time(until):
             break
         free = ~(((direction > 0) & (best_u >= upper)) | ((direction < 0) & (best_u <= 0)))
-        square = float((direction[free] ** 2).sum())
+        square = _inner(direction[free], direction[free])
         if square == 0.0:
             break
         stride = length * max(best - known, 1e-3 * abs(best)) / square
@@ -222,12 +222,17 @@ def _volume(
 
 def _blend(direction: FloatArray, slope: FloatArray, agree: float, step: int) -> FloatArray:
     """Mix the running direction with the newest slope so that the mixture is shortest."""
-    old, new = float(direction @ direction), float(slope @ slope)
+    old, new = _inner(direction, direction), _inner(slope, slope)
     spread = new - 2.0 * agree + old
     most = max(0.005, 0.1 * 0.9995**step)
     share = (old - agree) / spread if spread > 1e-12 else 1.0
     share = min(max(share, most / 10.0), most)
     return share * slope + (1.0 - share) * direction
+
+
+def _inner(a: FloatArray, b: FloatArray) -> float:
+    """Inner product without BLAS, whose threads make it slow on a busy machine and not repeatable."""
+    return float((a * b).sum())
 
 
 def _largest(sums: FloatArray | IntArray, count: int) -> BoolArray:

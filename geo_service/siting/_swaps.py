@@ -22,7 +22,7 @@ from geo_service.siting.plans import BoolArray, Clock, IntArray
 _CHUNK = 100_000  # proposals between two looks at the clock: under 0.2 s
 # Heat at the start and end as shares of the mean weight a site holds; from a grid of trials on the
 # city instances of scripts/bench/siting.py.
-_HOT, _COLD = 0.06, 0.0005
+_HOT, _COLD = 0.05, 0.001
 _FAR_SHARE = 0.2  # proposals that move a site anywhere instead of nearby
 
 
@@ -95,16 +95,20 @@ def anneal(
     mean_held = max(value / len(chosen), 1.0)
     heat = _HOT * mean_held
     cooling = (_COLD / _HOT) ** (1000.0 / max(proposals, 1000))
-    for start in range(0, proposals, _CHUNK):
+    start = 0
+    while start < proposals:
         steps = min(_CHUNK, proposals - start)
         heat = _anneal(
             rows.indptr, rows.indices, columns.indptr, columns.indices, *state.arrays(),
             current, best, tally, steps, heat, cooling, _FAR_SHARE,
         )  # fmt: skip
+        start += steps
         if target is not None and tally[1] >= target:
             break
-        if start + steps < proposals and clock.out_of_time(until):
-            break
+        if start < proposals and clock.out_of_time(until):
+            # A hot search that is cut has not settled: let it cool in one last chunk.
+            start, cooling = proposals - _CHUNK, (_COLD * mean_held / heat) ** (1000.0 / _CHUNK)
+            until = math.inf
     return best
 
 
@@ -239,7 +243,8 @@ def _anneal(  # type: ignore[no-untyped-def]  # numba infers
         tally[0] += change
         if tally[0] > tally[1]:
             tally[1] = tally[0]
-            best[:] = current
+            for place in range(count):  # a slice would compile three times as long
+                best[place] = current[place]
     return heat
 
 
@@ -255,7 +260,8 @@ def _weigh_rows(  # type: ignore[no-untyped-def]  # numba infers
         tally[0] += 1
         swaps = tally[1] > 0
         if not swaps:  # everything is covered: keep this, and try with one site fewer
-            best[:] = is_open
+            for other in range(n_rows):
+                best[other] = is_open[other]
         for turn in range(2 if swaps else 1):
             row = -1
             if turn == 0:  # close the site that loses least, the longest unchanged of equals
@@ -300,4 +306,5 @@ def _weigh_rows(  # type: ignore[no-untyped-def]  # numba infers
             for other in range(c_starts[i], c_starts[i + 1]):
                 gain[c_rows[other]] += 1
     if tally[1] == 0:
-        best[:] = is_open
+        for other in range(n_rows):
+            best[other] = is_open[other]

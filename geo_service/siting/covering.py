@@ -37,10 +37,8 @@ from geo_service.siting.plans import BoolArray, Clock, FloatArray, IntArray, Pla
 
 # Work per second promised. Set so that each step ends well before the clock on a machine half as
 # fast as the two shared cores it was measured on.
-_SWAPS_PER_SECOND = 500_000
-_FIRST_SWAPS = 200_000
-_BOUND_STEPS_PER_SECOND = 250
-_FIRST_BOUND_STEPS = 400
+_FIRST_SWAPS, _SWAPS_PER_SECOND = 200_000, 400_000
+_FIRST_BOUND_STEPS, _BOUND_STEPS_PER_SECOND = 500, 180
 # Entries of a reduced model up to which branch and cut is worth its time.
 _EXACT_ENTRIES = 30_000
 
@@ -305,11 +303,7 @@ def _search(
         best, value, bound = _close(cover, count, best, bound, clock, share=0.5, seed=seed)
     if value < bound.value:
         told(0.4, "swaps")
-        proposals = int(_SWAPS_PER_SECOND * clock.seconds)
-        again = _swaps.anneal(
-            cover, first, proposals=proposals, seed=seed + 1, clock=clock, until=0.8,
-            target=bound.value,
-        )  # fmt: skip
+        again = _search_core(cover, count, best, bound, clock=clock, seed=seed + 1)
         if cover.covered(again) > value:
             best, value = again, cover.covered(again)
         told(0.8, "bound")
@@ -323,6 +317,20 @@ def _search(
         best, value, bound = _close(cover, count, best, bound, clock, share=1.0, seed=seed)
     told(1.0, "done")
     return _Found(best, value, bound.value)
+
+
+def _search_core(
+    cover: Cover, count: int, best: IntArray, bound: _bounds.Bound, *, clock: Clock, seed: int
+) -> IntArray:
+    """Anneal long and slowly among the rows that a better plan could hold."""
+    never, always = _bounds.fixed_by(cover, count, bound, cover.covered(best))
+    core = _Core.of(cover, count, never, always)
+    start, _ = _greedy.choose(core.cover.rows, core.cover.weights, core.count)
+    rows = _swaps.anneal(
+        core.cover, start, proposals=int(_SWAPS_PER_SECOND * clock.seconds), seed=seed,
+        clock=clock, until=0.8, target=bound.value - core.base,
+    )  # fmt: skip
+    return np.concatenate([core.always, core.cover.candidates[rows]])
 
 
 def _close(
