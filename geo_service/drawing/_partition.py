@@ -15,7 +15,7 @@ less than nothing.
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numba
 import numpy as np
@@ -27,29 +27,33 @@ IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float64]
 
 
-class Atoms(NamedTuple):
-    """The graph: atoms in compressed rows, each border twice.
+ATOM = np.dtype(
+    [
+        ("weight", "f8"), ("area", "f8"),
+        ("rim", "f8"),  # length of its border to nothing
+        ("begin", "i8"), ("end", "i8"),  # its rows in the table of borders
+        ("grid", "i8"), ("mark", "i8"), ("slot", "i8"), ("queue", "i8"),  # workspace
+    ]
+)  # fmt: skip
+BORDER = np.dtype(
+    [
+        ("other", "i8"), ("length", "f8"),
+        ("cost", "f8"),  # of drawing along it, in units of the objective
+        ("apart", "f8"),  # the higher, the later a spanning tree crosses it
+    ]
+)  # fmt: skip
+_GRID = np.dtype(
+    [("weight", "f8"), ("area", "f8"), ("perimeter", "f8"), ("atoms", "i8"), ("grid", "i8")]
+)
+_MEMBER = np.dtype(
+    [
+        ("atom", "i8"), ("part", "i8"), ("best", "i8"),
+        ("parent", "i8"), ("order", "i8"), ("key", "f8"), ("load", "f8"), ("done", "b1"),
+    ]
+)  # fmt: skip
 
-    Parameters
-    ----------
-    indptr, neighbour : ndarray of int
-        Compressed rows.
-    length, cost : ndarray of float, a value per border
-        Its length, and what drawing along it costs in units of the objective.
-    apart : ndarray of float, a value per border
-        How much it is wanted as a border; a spanning tree crosses it the later.
-    weight, area, rim : ndarray of float, a value per atom
-        Households, area, and the length of its border to nothing.
-    """
-
-    indptr: IntArray
-    neighbour: IntArray
-    length: FloatArray
-    cost: FloatArray
-    apart: FloatArray
-    weight: FloatArray
-    area: FloatArray
-    rim: FloatArray
+Table = Any
+"""A structured array; numba reads its fields as attributes, which the type checker can't."""
 
 
 class Rules(NamedTuple):
@@ -64,43 +68,20 @@ class Rules(NamedTuple):
     recombine: float = 0.03
 
 
-class _Grids(NamedTuple):
-    """Running sums per grid; a grid without atoms is free."""
-
-    weight: FloatArray
-    area: FloatArray
-    perimeter: FloatArray
-    atoms: IntArray
-
-
-class _Desk(NamedTuple):
-    """Workspace: marks and slots per atom, and room for the atoms of a few grids."""
-
-    mark: IntArray  # the last entry counts the rounds
-    slot: IntArray
-    queue: IntArray
-    members: IntArray
-    part: IntArray
-    best: IntArray
-    parent: IntArray
-    order: IntArray
-    key: FloatArray
-    load: FloatArray
-    done: npt.NDArray[np.bool_]
-
-
 _MOST_MEMBERS = 1000
 _MOST_PARTS = 4
 _TRIES = 4
 
 
-def partition(atoms: Atoms, rules: Rules, *, seed: int) -> IntArray:
+def partition(atoms: Table, borders: Table, rules: Rules, *, seed: int) -> IntArray:
     """Group atoms to grids.
 
     Parameters
     ----------
-    atoms : Atoms
-        The graph; it may have several components.
+    atoms : structured ndarray of `ATOM`
+        The graph; it may have several components. Workspace fields are filled here.
+    borders : structured ndarray of `BORDER`
+        Each border twice, once from either side, in the order of the atoms.
     rules : Rules
         The range and the search.
     seed : int
@@ -111,26 +92,30 @@ def partition(atoms: Atoms, rules: Rules, *, seed: int) -> IntArray:
     ndarray of int
         The grid of every atom, from 0 without a break.
     """
-    label = _first_plan(atoms, rules.high, seed)
-    count = len(atoms.weight)
-    if count > 1:
-        _anneal(label, int(label.max()) + 1, atoms, rules, seed)
-    return np.unique(label, return_inverse=True)[1].astype(np.int64)
+    atoms = atoms.copy()
+    atoms["mark"] = atoms["slot"] = 0
+    atoms["grid"] = _first_plan(atoms, borders, rules.high, seed)
+    if len(atoms) > 1:
+        grids = np.zeros(2 * int(atoms["grid"].max()) + 16, _GRID)
+        desk = np.zeros(_MOST_MEMBERS, _MEMBER)
+        parts = np.zeros(2 * _MOST_PARTS, _GRID)  # of the try at hand, and of the best one
+        _anneal(atoms, borders, grids, desk, parts, rules, seed)
+    return np.unique(atoms["grid"], return_inverse=True)[1].astype(np.int64)
 
 
-def _first_plan(atoms: Atoms, high: float, seed: int) -> IntArray:
+def _first_plan(atoms: Table, borders: Table, high: float, seed: int) -> IntArray:
     """Cut a random spanning tree from its leaves up, wherever a branch no longer fits its stem."""
-    count = len(atoms.weight)
-    chance = np.random.default_rng(seed).random(len(atoms.neighbour))
-    graph = csr_array((1.0 + atoms.apart + chance, atoms.neighbour, atoms.indptr), (count, count))
-    tree = minimum_spanning_tree(graph)
+    count = len(atoms)
+    chance = 1.0 + borders["apart"] + np.random.default_rng(seed).random(len(borders))
+    indptr = np.append(atoms["begin"], len(borders))
+    tree = minimum_spanning_tree(csr_array((chance, borders["other"], indptr), (count, count)))
     label = np.full(count, -1, np.int64)
     grids = 0
     for root in range(count):
         if label[root] >= 0:
             continue
         order, parent = breadth_first_order(tree, root, directed=False)
-        load = atoms.weight.copy()
+        load = atoms["weight"].copy()
         stands_alone = set()
         for atom in order[:0:-1]:
             if load[parent[atom]] + load[atom] <= high:
@@ -147,41 +132,42 @@ def _first_plan(atoms: Atoms, high: float, seed: int) -> IntArray:
 
 
 @numba.njit(cache=True, nogil=True)
-def _anneal(label: IntArray, count: int, atoms: Atoms, rules: Rules, seed: int) -> None:
+def _anneal(
+    atoms: Table,
+    borders: Table,
+    grids: Table,
+    desk: Table,
+    parts: Table,
+    rules: Rules,
+    seed: int,
+) -> None:
     np.random.seed(seed)
-    n = len(label)
-    room = 2 * count + 16
-    grids = _Grids(np.zeros(room), np.zeros(room), np.zeros(room), np.zeros(room, np.int64))
+    n = len(atoms)
     for u in range(n):
-        g = label[u]
-        grids.weight[g] += atoms.weight[u]
-        grids.area[g] += atoms.area[u]
-        grids.perimeter[g] += atoms.rim[u]
-        grids.atoms[g] += 1
-        for q in range(atoms.indptr[u], atoms.indptr[u + 1]):
-            if label[atoms.neighbour[q]] != g:
-                grids.perimeter[g] += atoms.length[q]
-    m = _MOST_MEMBERS
-    desk = _Desk(
-        np.zeros(n + 1, np.int64), np.zeros(n, np.int64), np.empty(n, np.int64),
-        np.zeros(m, np.int64), np.zeros(m, np.int64), np.zeros(m, np.int64),
-        np.zeros(m, np.int64), np.zeros(m, np.int64), np.zeros(m), np.zeros(m),
-        np.zeros(m, np.bool_),
-    )  # fmt: skip
+        grid = grids[atoms[u].grid]
+        grid.weight += atoms[u].weight
+        grid.area += atoms[u].area
+        grid.perimeter += atoms[u].rim
+        grid.atoms += 1
+        for q in range(atoms[u].begin, atoms[u].end):
+            if atoms[borders[q].other].grid != atoms[u].grid:
+                grid.perimeter += borders[q].length
     moves = rules.moves_per_atom * n
     cooling = math.log(rules.cold / rules.hot) / moves
+    rounds = 1
     for move in range(moves):
         heat = rules.hot * math.exp(cooling * move)
         u = np.random.randint(n)
-        begin, end = atoms.indptr[u], atoms.indptr[u + 1]
+        begin, end = atoms[u].begin, atoms[u].end
         if begin == end:
             continue
         if np.random.random() < rules.recombine:
-            _recombine(u, label, grids, atoms, rules, desk, heat)
+            _recombine(u, atoms, borders, grids, desk, parts, rules, heat)
             continue
-        g = label[atoms.neighbour[np.random.randint(begin, end)]]
-        if g != label[u] and grids.atoms[label[u]] > 1:
-            _hand_over(u, g, label, grids, atoms, rules, desk, heat)
+        to = atoms[borders[np.random.randint(begin, end)].other].grid
+        if to != atoms[u].grid and grids[atoms[u].grid].atoms > 1:
+            rounds += 2
+            _hand_over(u, to, atoms, borders, grids, rules, heat, rounds)
 
 
 @numba.njit(cache=True, nogil=True)
@@ -197,181 +183,204 @@ def _strain(weight: float, area: float, perimeter: float, rules: Rules) -> float
 def _hand_over(
     u: int,
     to: int,
-    label: IntArray,
-    grids: _Grids,
-    atoms: Atoms,
+    atoms: Table,
+    borders: Table,
+    grids: Table,
     rules: Rules,
-    desk: _Desk,
     heat: float,
+    rounds: int,
 ) -> None:
     """Give an atom to the grid next door, if Metropolis agrees and its own stays connected."""
-    own = label[u]
-    to_own = to_new = elsewhere = change = 0.0
+    own = atoms[u].grid
+    to_own = to_new = change = 0.0
+    elsewhere = atoms[u].rim
     friends = 0
-    friend = -1
-    for q in range(atoms.indptr[u], atoms.indptr[u + 1]):
-        v = atoms.neighbour[q]
-        if label[v] == own:
-            to_own += atoms.length[q]
-            change += atoms.cost[q]
+    friend = u
+    for q in range(atoms[u].begin, atoms[u].end):
+        border = borders[q]
+        grid = atoms[border.other].grid
+        if grid == own:
+            to_own += border.length
+            change += border.cost
             friends += 1
-            friend = v
-        elif label[v] == to:
-            to_new += atoms.length[q]
-            change -= atoms.cost[q]
+            friend = border.other
+        elif grid == to:
+            to_new += border.length
+            change -= border.cost
         else:
-            elsewhere += atoms.length[q]
+            elsewhere += border.length
     if friends == 0:
         return
-    elsewhere += atoms.rim[u]
-    w, a = atoms.weight[u], atoms.area[u]
-    shorter = grids.perimeter[own] + to_own - to_new - elsewhere
-    longer = grids.perimeter[to] + to_own - to_new + elsewhere
+    w, a = atoms[u].weight, atoms[u].area
+    old, new = grids[own], grids[to]
+    shorter = old.perimeter + to_own - to_new - elsewhere
+    longer = new.perimeter + to_own - to_new + elsewhere
     change += (
-        _strain(grids.weight[own] - w, grids.area[own] - a, shorter, rules)
-        + _strain(grids.weight[to] + w, grids.area[to] + a, longer, rules)
-        - _strain(grids.weight[own], grids.area[own], grids.perimeter[own], rules)
-        - _strain(grids.weight[to], grids.area[to], grids.perimeter[to], rules)
+        _strain(old.weight - w, old.area - a, shorter, rules)
+        + _strain(new.weight + w, new.area + a, longer, rules)
+        - _strain(old.weight, old.area, old.perimeter, rules)
+        - _strain(new.weight, new.area, new.perimeter, rules)
     )
     if change > 0.0 and np.random.random() >= math.exp(-change / heat):
         return
-    if friends > 1 and not _connected_without(u, friend, friends, label, atoms, desk):
+    if friends > 1 and not _connected_without(u, friend, friends, atoms, borders, rounds):
         return
-    label[u] = to
-    grids.weight[own] -= w
-    grids.area[own] -= a
-    grids.perimeter[own] = shorter
-    grids.atoms[own] -= 1
-    grids.weight[to] += w
-    grids.area[to] += a
-    grids.perimeter[to] = longer
-    grids.atoms[to] += 1
+    atoms[u].grid = to
+    old.weight -= w
+    old.area -= a
+    old.perimeter = shorter
+    old.atoms -= 1
+    new.weight += w
+    new.area += a
+    new.perimeter = longer
+    new.atoms += 1
 
 
 @numba.njit(cache=True, nogil=True)
 def _connected_without(
-    u: int, friend: int, friends: int, label: IntArray, atoms: Atoms, desk: _Desk
+    u: int, friend: int, friends: int, atoms: Table, borders: Table, rounds: int
 ) -> bool:
     """Tell whether all neighbours of an atom in its own grid reach each other without it."""
-    own = label[u]
-    desk.mark[-1] += 2
-    near, seen = desk.mark[-1], desk.mark[-1] + 1
-    for q in range(atoms.indptr[u], atoms.indptr[u + 1]):
-        desk.mark[atoms.neighbour[q]] = near
-    desk.mark[u] = desk.mark[friend] = seen
-    desk.queue[0] = friend
+    own = atoms[u].grid
+    near, seen = rounds, rounds + 1
+    for q in range(atoms[u].begin, atoms[u].end):
+        atoms[borders[q].other].mark = near
+    atoms[u].mark = seen
+    atoms[friend].mark = seen
+    atoms[0].queue = friend
     head, tail, found = 0, 1, 1
     while head < tail and found < friends:
-        x = desk.queue[head]
+        x = atoms[head].queue
         head += 1
-        for q in range(atoms.indptr[x], atoms.indptr[x + 1]):
-            v = atoms.neighbour[q]
-            if label[v] == own and desk.mark[v] != seen:
-                found += desk.mark[v] == near
-                desk.mark[v] = seen
-                desk.queue[tail] = v
+        for q in range(atoms[x].begin, atoms[x].end):
+            v = borders[q].other
+            if atoms[v].grid == own and atoms[v].mark != seen:
+                found += atoms[v].mark == near
+                atoms[v].mark = seen
+                atoms[tail].queue = v
                 tail += 1
-    desk.mark[-1] += 1
     return found == friends
 
 
 @numba.njit(cache=True, nogil=True)
-def _place(v: int, size: int, desk: _Desk) -> int:
-    """Give the place of an atom among the members, or -1 (a sparse set: never to be cleared)."""
-    at = desk.slot[v]
-    return at if at < size and desk.members[at] == v else -1
+def _gather(start: int, size: int, atoms: Table, borders: Table, desk: Table) -> int:
+    """Add the atoms of a grid to the members on the desk; 0 where there is no room.
 
-
-@numba.njit(cache=True, nogil=True)
-def _gather(start: int, size: int, label: IntArray, atoms: Atoms, desk: _Desk) -> int:
-    """Add the atoms of a grid to the members on the desk; 0 where there is no room."""
-    if size >= _MOST_MEMBERS:
+    An atom is on the desk if the place its slot names holds it: a sparse set, never to be cleared.
+    """
+    if size >= len(desk):
         return 0
-    desk.members[size] = start
-    desk.slot[start] = size
+    desk[size].atom = start
+    atoms[start].slot = size
     head, tail = size, size + 1
     while head < tail:
-        x = desk.members[head]
+        x = desk[head].atom
         head += 1
-        for q in range(atoms.indptr[x], atoms.indptr[x + 1]):
-            v = atoms.neighbour[q]
-            if label[v] == label[start] and _place(v, tail, desk) < 0:
-                if tail >= _MOST_MEMBERS:
-                    return 0
-                desk.members[tail] = v
-                desk.slot[v] = tail
-                tail += 1
+        for q in range(atoms[x].begin, atoms[x].end):
+            v = borders[q].other
+            at = atoms[v].slot
+            if atoms[v].grid != atoms[start].grid or (at < tail and desk[at].atom == v):
+                continue
+            if tail >= len(desk):
+                return 0
+            desk[tail].atom = v
+            atoms[v].slot = tail
+            tail += 1
     return tail
 
 
 @numba.njit(cache=True, nogil=True)
 def _recombine(
     u: int,
-    label: IntArray,
-    grids: _Grids,
-    atoms: Atoms,
+    atoms: Table,
+    borders: Table,
+    grids: Table,
+    desk: Table,
+    parts: Table,
     rules: Rules,
-    desk: _Desk,
     heat: float,
 ) -> None:
     """Join a grid with one or two next to it and cut them anew, if Metropolis agrees."""
-    new = np.full(_MOST_PARTS, -1, np.int64)  # the grids joined, then those they become
-    new[0] = label[u]
-    joined = 1
-    size = _gather(u, 0, label, atoms, desk)
     wanted = 3 if np.random.random() < 0.25 else 2
+    joined, size = _join(u, wanted, atoms, borders, desk, parts)
+    before = total = 0.0
+    for i in range(joined):
+        grid = grids[parts[i].grid]
+        total += grid.weight
+        before += _strain(grid.weight, grid.area, grid.perimeter, rules)
+    count = _how_many(total, rules)
+    if size < count or count > _MOST_PARTS or (count == 1 and joined == 1):
+        return
+    lowest = np.inf
+    for _ in range(_TRIES if count > 1 else 1):
+        if not _cut_tree(size, count, total, atoms, borders, desk):
+            continue
+        change = _measure(size, atoms, borders, desk, parts) - before
+        for i in range(count):
+            change += _strain(parts[i].weight, parts[i].area, parts[i].perimeter, rules)
+        if change < lowest:
+            lowest = change
+            for i in range(count):
+                _copy(parts[i], parts[_MOST_PARTS + i])
+            for i in range(size):
+                desk[i].best = desk[i].part
+    if lowest > 0.0 and np.random.random() >= math.exp(-lowest / heat):
+        return
+    if not _find_free(joined, count, grids, parts):
+        return
+    for i in range(joined):
+        grids[parts[i].grid].atoms = 0
+    for i in range(count):
+        _copy(parts[_MOST_PARTS + i], grids[parts[i].grid])
+    for i in range(size):
+        atoms[desk[i].atom].grid = parts[desk[i].best].grid
+
+
+@numba.njit(cache=True, nogil=True)
+def _join(
+    u: int, wanted: int, atoms: Table, borders: Table, desk: Table, parts: Table
+) -> tuple[int, int]:
+    """Put an atom's grid and some next to it on the desk; tell how many, of how many atoms."""
+    parts[0].grid = atoms[u].grid
+    joined = 0
+    size = _gather(u, joined, atoms, borders, desk)
+    joined += 1
     for _ in range(40):
         if joined == wanted or size == 0:
             break
-        x = desk.members[np.random.randint(size)]
-        if atoms.indptr[x] == atoms.indptr[x + 1]:
+        x = desk[np.random.randint(size)].atom
+        if atoms[x].begin == atoms[x].end:
             continue
-        v = atoms.neighbour[np.random.randint(atoms.indptr[x], atoms.indptr[x + 1])]
-        if _place(v, size, desk) >= 0:
+        v = borders[np.random.randint(atoms[x].begin, atoms[x].end)].other
+        if atoms[v].slot < size and desk[atoms[v].slot].atom == v:
             continue
-        new[joined] = label[v]
+        parts[joined].grid = atoms[v].grid
         joined += 1
-        size = _gather(v, size, label, atoms, desk)
-    before = total = 0.0
-    for i in range(joined):
-        g = new[i]
-        total += grids.weight[g]
-        before += _strain(grids.weight[g], grids.area[g], grids.perimeter[g], rules)
-    parts = _how_many(total, rules)
-    if size < parts or parts > _MOST_PARTS or (parts == 1 and joined == 1):
-        return
-    lowest = np.inf
-    best = np.zeros((_MOST_PARTS, 4))
-    for _ in range(_TRIES if parts > 1 else 1):
-        if not _cut_tree(size, parts, total, atoms, desk):
-            continue
-        now = np.zeros((_MOST_PARTS, 4))
-        change = _measure(size, now, label, atoms, desk) - before
-        for part in range(parts):
-            change += _strain(now[part, 0], now[part, 1], now[part, 2], rules)
-        if change < lowest:
-            lowest = change
-            best = now
-            desk.best[:size] = desk.part[:size]
-    if lowest > 0.0 and np.random.random() >= math.exp(-lowest / heat):
-        return
-    g = np.random.randint(len(grids.atoms))
-    for i in range(joined, parts):
-        for _ in range(len(grids.atoms)):
-            g = (g + 1) % len(grids.atoms)
-            if grids.atoms[g] == 0:
+        size = _gather(v, size, atoms, borders, desk)
+    return joined, size
+
+
+@numba.njit(cache=True, nogil=True)
+def _copy(source: Table, target: Table) -> None:
+    target.weight = source.weight
+    target.area = source.area
+    target.perimeter = source.perimeter
+    target.atoms = source.atoms
+
+
+@numba.njit(cache=True, nogil=True)
+def _find_free(joined: int, count: int, grids: Table, parts: Table) -> bool:
+    """Find numbers no grid has, for the parts beyond the grids that were joined."""
+    g = np.random.randint(len(grids))
+    for i in range(joined, count):
+        for _ in range(len(grids)):
+            g = (g + 1) % len(grids)
+            if grids[g].atoms == 0:
                 break
-        if grids.atoms[g] > 0:
-            return
-        new[i] = g
-    for i in range(max(joined, parts)):
-        keep = i < parts
-        grids.weight[new[i]] = best[i, 0] if keep else 0.0
-        grids.area[new[i]] = best[i, 1] if keep else 0.0
-        grids.perimeter[new[i]] = best[i, 2] if keep else 0.0
-        grids.atoms[new[i]] = int(best[i, 3]) if keep else 0
-    for i in range(size):
-        label[desk.members[i]] = new[desk.best[i]]
+        if grids[g].atoms > 0:
+            return False
+        parts[i].grid = g
+    return True
 
 
 @numba.njit(cache=True, nogil=True)
@@ -388,91 +397,101 @@ def _how_many(total: float, rules: Rules) -> int:
 
 
 @numba.njit(cache=True, nogil=True)
-def _cut_tree(size: int, parts: int, total: float, atoms: Atoms, desk: _Desk) -> bool:
+def _cut_tree(
+    size: int, parts: int, total: float, atoms: Table, borders: Table, desk: Table
+) -> bool:
     """Cut the members into connected parts of like weight, each off a random spanning tree."""
-    desk.part[:size] = 0
+    for i in range(size):
+        desk[i].part = 0
     left = total
     for number in range(1, parts):
         goal = left / (parts - number + 1)
-        placed = _span(size, atoms, desk)
+        placed = _span(size, atoms, borders, desk)
         if placed < 2:
             return False
         best, cut, inside = np.inf, -1, True
         for i in range(placed - 1, 0, -1):
-            member = desk.order[i]
-            branch = desk.load[member]
-            for is_branch in (True, False):
-                off = abs((branch if is_branch else left - branch) - goal)
-                off *= 1.0 + 0.5 * np.random.random()
-                if off < best:
-                    best, cut, inside = off, member, is_branch
-            desk.load[desk.parent[member]] += branch
+            member = desk[i].order
+            branch = desk[member].load
+            off = abs(branch - goal) * (1.0 + 0.5 * np.random.random())
+            if off < best:
+                best, cut, inside = off, member, True
+            off = abs(left - branch - goal) * (1.0 + 0.5 * np.random.random())
+            if off < best:
+                best, cut, inside = off, member, False
+            desk[desk[member].parent].load += branch
         for i in range(placed):
-            member = desk.order[i]
-            desk.done[member] = member == cut or (i > 0 and desk.done[desk.parent[member]])
+            member = desk[i].order
+            desk[member].done = member == cut or (i > 0 and desk[desk[member].parent].done)
         left = 0.0
         for i in range(placed):
-            member = desk.order[i]
-            if desk.done[member] == inside:
-                desk.part[member] = number
+            member = desk[i].order
+            if desk[member].done == inside:
+                desk[member].part = number
             else:
-                left += atoms.weight[desk.members[member]]
+                left += atoms[desk[member].atom].weight
     return True
 
 
 @numba.njit(cache=True, nogil=True)
-def _span(size: int, atoms: Atoms, desk: _Desk) -> int:
+def _span(size: int, atoms: Table, borders: Table, desk: Table) -> int:
     """Grow a random tree over the members of part 0 (Prim), wanted borders last; give its size."""
     root, seen = -1, 0
     for i in range(size):
-        desk.key[i] = np.inf
-        desk.done[i] = False
-        desk.load[i] = atoms.weight[desk.members[i]]
-        if desk.part[i] == 0:
+        member = desk[i]
+        member.key = np.inf
+        member.done = member.part != 0
+        member.load = atoms[member.atom].weight
+        if not member.done:
             seen += 1
             if np.random.random() * seen < 1.0:
                 root = i
     if root < 0:
         return 0
-    desk.key[root] = -np.inf
+    desk[root].key = -np.inf
     for step in range(seen):
-        nearest = -1
+        nearest, lowest = -1, np.inf
         for i in range(size):
-            if desk.part[i] == 0 and not desk.done[i]:
-                if nearest < 0 or desk.key[i] < desk.key[nearest]:
-                    nearest = i
-        if desk.key[nearest] == np.inf:
+            if desk[i].key < lowest and not desk[i].done:
+                nearest, lowest = i, desk[i].key
+        if nearest < 0:
             return 0
-        desk.done[nearest] = True
-        desk.order[step] = nearest
-        x = desk.members[nearest]
-        for q in range(atoms.indptr[x], atoms.indptr[x + 1]):
-            j = _place(atoms.neighbour[q], size, desk)
-            if j >= 0 and desk.part[j] == 0 and not desk.done[j]:
-                key = atoms.apart[q] + np.random.random()
-                if key < desk.key[j]:
-                    desk.key[j] = key
-                    desk.parent[j] = nearest
+        desk[nearest].done = True
+        desk[step].order = nearest
+        x = desk[nearest].atom
+        for q in range(atoms[x].begin, atoms[x].end):
+            border = borders[q]
+            j = atoms[border.other].slot
+            if j < size and desk[j].atom == border.other and not desk[j].done:
+                key = border.apart + np.random.random()
+                if key < desk[j].key:
+                    desk[j].key = key
+                    desk[j].parent = nearest
     return seen
 
 
 @numba.njit(cache=True, nogil=True)
-def _measure(
-    size: int, now: FloatArray, label: IntArray, atoms: Atoms, desk: _Desk
-) -> float:
+def _measure(size: int, atoms: Table, borders: Table, desk: Table, parts: Table) -> float:
     """Sum up weight, area, perimeter and number of atoms per part; give the change in cost."""
+    for i in range(_MOST_PARTS):
+        parts[i].weight = parts[i].area = parts[i].perimeter = 0.0
+        parts[i].atoms = 0
     change = 0.0
     for i in range(size):
-        u, part = desk.members[i], desk.part[i]
-        now[part, 0] += atoms.weight[u]
-        now[part, 1] += atoms.area[u]
-        now[part, 2] += atoms.rim[u]
-        now[part, 3] += 1
-        for q in range(atoms.indptr[u], atoms.indptr[u + 1]):
-            v = atoms.neighbour[q]
-            j = _place(v, size, desk)
-            if j < 0 or desk.part[j] != part:
-                now[part, 2] += atoms.length[q]
-            if j > i:
-                change += atoms.cost[q] * ((desk.part[j] != part) - (label[u] != label[v]))
+        atom = atoms[desk[i].atom]
+        part = parts[desk[i].part]
+        part.weight += atom.weight
+        part.area += atom.area
+        part.perimeter += atom.rim
+        part.atoms += 1
+        for q in range(atom.begin, atom.end):
+            border = borders[q]
+            other = atoms[border.other]
+            j = other.slot
+            on_desk = j < size and desk[j].atom == border.other
+            parted = not on_desk or desk[j].part != desk[i].part
+            if parted:
+                part.perimeter += border.length
+            if on_desk and j > i:
+                change += border.cost * (int(parted) - int(atom.grid != other.grid))
     return change

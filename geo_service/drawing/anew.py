@@ -245,20 +245,21 @@ def _group(
 
     source, sink = np.append(a, b), np.append(b, a)
     order = np.lexsort((sink, source))
-    indptr = np.searchsorted(source[order], np.arange(len(atoms) + 1))
-    area = shapely.area(atoms)
-    grids = max(weight.sum() / (sum(target) / 2), 1.0)
-    outline_m = 4 * np.sqrt(area.sum() / grids)
+    bounds = np.searchsorted(source[order], np.arange(len(atoms) + 1))
+    outline_m = 4 * np.sqrt(shapely.area(atoms).sum() / max(weight.sum() / np.mean(target), 1.0))
     each = np.append(np.arange(len(a)), np.arange(len(a)))[order]
-    return _partition.partition(
-        _partition.Atoms(
-            indptr.astype(np.int64), sink[order], shared[each], 2 * paid[each] / outline_m,
-            -_TREE_BIAS * (paid / shared)[each], weight.astype(float), area,
-            np.bincount(high[~inner], length[~inner], minlength=len(atoms)),
-        ),
-        _partition.Rules(float(target[0]), float(target[1])),
-        seed=seed,
-    )  # fmt: skip
+    borders = np.zeros(len(each), _partition.BORDER)
+    borders["other"] = sink[order]
+    borders["length"] = shared[each]
+    borders["cost"] = 2 * paid[each] / outline_m
+    borders["apart"] = -_TREE_BIAS * (paid / shared)[each]
+    table = np.zeros(len(atoms), _partition.ATOM)
+    table["weight"] = weight
+    table["area"] = shapely.area(atoms)
+    table["rim"] = np.bincount(high[~inner], length[~inner], minlength=len(atoms))
+    table["begin"], table["end"] = bounds[:-1], bounds[1:]
+    rules = _partition.Rules(float(target[0]), float(target[1]))
+    return _partition.partition(table, borders, rules, seed=seed)
 
 
 def _arc_costs(graph: topology.Topology, given: gpd.GeoDataFrame) -> npt.NDArray[np.float64]:
