@@ -1,0 +1,184 @@
+"""Lookups over all published levels: the grid of a point with everything above and below it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import geopandas as gpd
+import numpy as np
+import numpy.typing as npt
+
+from geo_service import codes
+from geo_service.errors import InputError
+from geo_service.layers import LAYERS
+from geo_service.locate.answer import Names, describe
+from geo_service.locate.locator import Locator
+
+MICRO_GRIDS = "micro_grids"
+_PARENT = "parent_code"
+
+
+class Published(Protocol):
+    """What lookups need of a store."""
+
+    def layers(self) -> list[str]:
+        """Names of the published layers."""
+
+    def frame(self, layer: str, at: Any = None) -> gpd.GeoDataFrame:
+        """A layer as of a revision or a date."""
+
+    def revision(self, layer: str, at: Any = None) -> Any:
+        """Its revision: ``number`` and ``published_at``."""
+
+
+@dataclass(frozen=True)
+class Gazetteer:
+    """One layer indexed for lookup, with the names of every area above it.
+
+    Parameters
+    ----------
+    locator : Locator
+        Over the layer.
+    attributes : list of dict
+        What is told of each grid, by row.
+    names : Names
+        Level -> code -> name.
+    parents : Mapping
+        Code -> code one level up, where a ``parent_code`` column says it.
+    micro : Locator or None
+        Over the micro-grids, where they are published.
+    revision : int
+        The layer's revision that answers.
+    valid_from : str
+        When it was published (UTC, ISO 8601).
+    """
+
+    locator: Locator
+    attributes: list[dict[str, Any]]
+    names: Names
+    parents: Mapping[str, str]
+    micro: Locator | None
+    revision: int
+    valid_from: str
+
+    @classmethod
+    def of(cls, store: Published, *, layer: str = "grids", at: Any = None) -> Gazetteer:
+        """Make the gazetteer of a store's layer, as it is or as it was.
+
+        Parameters
+        ----------
+        store : Published
+            An open store.
+        layer : str
+            The layer that answers.
+        at : int, str or date, optional
+            A revision of the layer, or a date. The names of the other levels are today's.
+
+        Raises
+        ------
+        MissingError
+            ``layer_unknown``, ``revision_unknown``.
+        """
+        frame = store.frame(layer, at=at)
+        revision = store.revision(layer, at=at)
+        names: dict[str, dict[str, str]] = {}
+        parents: dict[str, str] = {}
+        published = set(store.layers())
+        for other in LAYERS.values():
+            if other.level not in codes.LEVELS or other.name not in published | {layer}:
+                continue
+            known = frame if other.name == layer else store.frame(other.name)
+            names.setdefault(other.level, {}).update(_column(known, "name"))
+            parents.update({code: up for code, up in _column(known, _PARENT).items() if up})
+        has_micro = layer == "grids" and MICRO_GRIDS in published
+        return cls(
+            locator=Locator(frame),
+            attributes=frame.drop(columns=frame.geometry.name).to_dict("records"),
+            names=names,
+            parents=parents,
+            micro=Locator(store.frame(MICRO_GRIDS)) if has_micro else None,
+            revision=revision.number,
+            valid_from=str(revision.published_at),
+        )
+
+    def answer(
+        self, lon: float, lat: float, *, datum: str, accuracy_m: float | None = None
+    ) -> dict[str, Any]:
+        """Answer for one point in the words of the contract.
+
+        Parameters
+        ----------
+        lon, lat : float
+            Degrees in `datum`; for an EPSG datum its x and y.
+        datum : str
+            A member of `geo_service.crs.DATUMS`, or an EPSG code.
+        accuracy_m : float, optional
+            Every grid within this distance is told as an alternative; else only the runner-up.
+
+        Returns
+        -------
+        dict
+            As `describe`, with ``micro_grid`` where one holds the point.
+        """
+        if accuracy_m is not None and not accuracy_m >= 0:
+            reason = ">= 0"
+            raise InputError(
+                "parameter_invalid", name="accuracy_m", value=accuracy_m, reason=reason
+            )
+        located = self.locator.locate(lon, lat, datum=datum)
+        row = int(located.rows[0])
+        others = _runner_up(located)
+        if accuracy_m is not None:
+            others = self.locator.alternatives(lon, lat, accuracy_m, datum=datum)[0]
+        answer = describe(
+            located,
+            self.names,
+            grid=self.attributes[row] if row >= 0 else None,
+            parents=self.parents,
+            alternatives=others,
+            revision=self.revision,
+            valid_from=self.valid_from,
+        )
+        micro = self._micro_grid(lon, lat, datum) if answer["found"] else None
+        return {**answer, "micro_grid": micro} if micro else answer
+
+    def table(
+        self, lon: npt.ArrayLike, lat: npt.ArrayLike, *, datum: str
+    ) -> dict[str, npt.NDArray[Any]]:
+        """Answer for many points, as columns.
+
+        Returns
+        -------
+        dict of ndarray
+            ``grid_code`` (empty outside), ``grid_name``, ``border_distance_m``, ``runner_up``,
+            ``runner_up_distance_m``.
+        """
+        located = self.locator.locate(lon, lat, datum=datum)
+        names = np.array([str(a.get("name") or "") for a in self.attributes] + [""])
+        return {
+            "grid_code": located.codes,
+            "grid_name": names[located.rows],
+            "border_distance_m": located.border_distance_m.round(3),
+            "runner_up": located.runner_up,
+            "runner_up_distance_m": located.runner_up_distance_m.round(3),
+        }
+
+    def _micro_grid(self, lon: float, lat: float, datum: str) -> dict[str, str] | None:
+        if self.micro is None:
+            return None
+        code = str(self.micro.locate(lon, lat, datum=datum, distances=False).codes[0])
+        name = self.names.get("micro_grid", {}).get(code, "")
+        return {"code": code, "name": name} if code else None
+
+
+def _column(frame: gpd.GeoDataFrame, column: str) -> dict[str, str]:
+    if column not in frame.columns or "code" not in frame.columns:
+        return {}
+    return dict(zip(frame["code"], codes.texts(frame[column]), strict=True))
+
+
+def _runner_up(located: Any) -> list[tuple[str, float]]:
+    code = str(located.runner_up[0])
+    return [(code, float(located.runner_up_distance_m[0]))] if code else []
