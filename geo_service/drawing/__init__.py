@@ -3,8 +3,21 @@
 Every edit is an operation on shared borders (`Sheet`), so a tiling stays exactly a tiling.
 """
 
+from geo_service.drawing._lines import street_lines
 from geo_service.drawing._notes import Note
+from geo_service.drawing.anew import Drawn, Miss, draw
 from geo_service.drawing.edits import Edited, merge, move_node, split
 from geo_service.drawing.sheet import Sheet
 
-__all__ = ["Edited", "Note", "Sheet", "merge", "move_node", "split"]
+__all__ = [
+    "Drawn",
+    "Edited",
+    "Miss",
+    "Note",
+    "Sheet",
+    "draw",
+    "merge",
+    "move_node",
+    "split",
+    "street_lines",
+]

@@ -34,6 +34,8 @@ _SHARES = np.array([0.0, 0.04, -0.04, 0.08, -0.08, 0.13, -0.13, 0.18, -0.18])
 _BUILDING_COST_PER_M = 0.25
 _IMBALANCE_COST = 2.0
 _LONG_BLOCK = 1.6
+_LEAST_SHARE = 0.02
+_SHORTEST_CUT_M = 0.1
 
 
 @dataclass(frozen=True)
@@ -151,18 +153,27 @@ def _cut_big(blocks: Shapes, homes: Homes, most: int, buildings: Shapes) -> Shap
         face, here = waiting.pop()
         if homes.count[here].sum() <= most or len(here) < 2:
             continue
-        shape = sheet.geometry(face)
-        avoid = buildings[near_buildings.query(shape)]
-        for line in _cuts_across(shape, homes.xy[here], homes.count[here], most, avoid):
-            try:
-                faces = sheet.split(face, line)
-            except InputError:
-                continue
-            parts = np.array([sheet.geometry(each) for each in faces], object)
-            within = Homes(homes.xy[here], homes.count[here]).within(parts)
-            waiting += [(each, here[within == i]) for i, each in enumerate(faces)]
-            break
+        avoid = buildings[near_buildings.query(sheet.geometry(face))]
+        waiting += _cut_once(sheet, face, here, homes, most, avoid)
     return np.array([sheet.geometry(face) for face in sheet.faces], object)
+
+
+def _cut_once(
+    sheet: Sheet, face: int, here: IntArray, homes: Homes, most: int, avoid: Shapes
+) -> list[tuple[int, IntArray]]:
+    """Cut a face by the best line that leaves homes on both sides; give the parts' homes."""
+    local = Homes(homes.xy[here], homes.count[here])
+    for line in _cuts_across(sheet.geometry(face), local.xy, local.count, most, avoid):
+        try:
+            faces = sheet.split(face, line)
+        except InputError:
+            continue
+        within = local.within(np.array([sheet.geometry(each) for each in faces], object))
+        held = np.bincount(within, local.count, minlength=len(faces))
+        if np.sort(held)[-2] >= _LEAST_SHARE * held.sum():
+            return [(each, here[within == i]) for i, each in enumerate(faces)]
+        sheet.undo()
+    return []
 
 
 def _cuts_across(
@@ -185,7 +196,11 @@ def _cuts_across(
             middle = corner[0] + along * (base - corner[0] @ along)
             reach = across * 2 * max(lengths)
             line = shapely.LineString([middle - reach, middle + reach])
-            for chord in shapely.get_parts(shapely.intersection(line, shape)):
+            inside = shapely.get_parts(shapely.intersection(line, shape))
+            inside = inside[shapely.length(inside) > _SHORTEST_CUT_M]
+            # Round a hole one chord cuts nothing apart: there the line is taken whole.
+            whole = shapely.get_num_interior_rings(shape) > 0 and len(inside) > 1
+            for chord in [*inside, *([shapely.multilinestrings(inside)] if whole else [])]:
                 crossed = shapely.length(shapely.intersection(chord, avoid)).sum()
                 cost = (
                     chord.length / scale
@@ -194,10 +209,15 @@ def _cuts_across(
                 )
                 found.append((float(cost), number, base, chord))
     found.sort(key=lambda each: each[:3])
-    return [_beyond(chord) for *_, chord in found]
+    return [
+        shapely.multilinestrings([_beyond(part) for part in shapely.get_parts(chord)])
+        for *_, chord in found
+    ]
 
 
-def _between_homes(position: FloatArray, share: FloatArray, goal: float) -> list[tuple[float, float]]:
+def _between_homes(
+    position: FloatArray, share: FloatArray, goal: float
+) -> list[tuple[float, float]]:
     """Give places to cut, between neighbouring homes along an axis, with the share before each."""
     order = np.argsort(position, kind="stable")
     before = np.cumsum(share[order])[:-1]

@@ -122,9 +122,9 @@ def _meet_rim(segments: FloatArray, rim: FloatArray) -> tuple[FloatArray, FloatA
     segments = points[corner]
     middle = shapely.points(segments.mean(axis=1))
     along = on_rim[corner].all(axis=1)
-    along[along] = tree.query_nearest(middle[along], all_matches=False, return_distance=True)[1] <= (
-        10 * _ON_RIM_M
-    )
+    along[along] = tree.query_nearest(middle[along], all_matches=False, return_distance=True)[
+        1
+    ] <= (10 * _ON_RIM_M)
     new = hit[~snapped]
     return segments[~along], _with_nodes(rim, edge[~snapped], points[new])
 

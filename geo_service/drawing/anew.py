@@ -321,11 +321,20 @@ def _misses(grids: gpd.GeoDataFrame, homes: _atoms.Homes, low: int, high: int) -
         elif most > high:
             zh, en = f"一处就有 {most} 户", f"one place alone has {most} households"
         elif alone[row] and count < low:
-            zh, en = f"与其他部分不相连，只有 {count} 户", f"a part of its own with {count} households"
+            zh, en = (
+                f"与其他部分不相连，只有 {count} 户",
+                f"a part of its own with {count} households",
+            )
         elif count < low:
-            zh, en = f"{count} 户，与任一邻格合并都会失衡", f"{count} households; joining a neighbour would be too many"
+            zh, en = (
+                f"{count} 户，与任一邻格合并都会失衡",
+                f"{count} households; joining a neighbour would be too many",
+            )
         else:
-            zh, en = f"{count} 户，未能切到范围内", f"{count} households; no cut brought it into the range"
+            zh, en = (
+                f"{count} 户，未能切到范围内",
+                f"{count} households; no cut brought it into the range",
+            )
         found.append(Miss(code, int(count), zh, en))
     return found
 
