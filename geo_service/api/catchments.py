@@ -13,8 +13,9 @@ from pydantic import BaseModel, ConfigDict
 from starlette.responses import Response
 
 from geo_service import crs
+from geo_service.api import masking
 from geo_service.api import state as states
-from geo_service.api.features import GEOJSON, plain_records
+from geo_service.api.features import GEOJSON
 from geo_service.api.state import State
 from geo_service.errors import InputError
 
@@ -121,7 +122,7 @@ def _answer(state: State, origins: Origins) -> Response:
     )  # fmt: skip
     if origins.people:
         areas = areas.assign(people=_people(state, areas))
-    records = plain_records(areas.drop(columns=areas.geometry.name))
+    records = masking.records(areas.drop(columns=areas.geometry.name))
     features = [
         {"type": "Feature", "geometry": orjson.Fragment(geometry), "properties": record}
         for record, geometry in zip(

@@ -57,23 +57,26 @@ def _answer(report: CoverageReport, about: dict[str, Any]) -> Response:
         return np.column_stack(plane.inverse(xy[:, 0], xy[:, 1]))
 
     geometries = shapely.to_geojson(shapely.transform(found.geometry.to_numpy(), unproject))
-    lon, lat = plane.inverse(found["x"].to_numpy(float), found["y"].to_numpy(float))
+    x, y = found["x"].to_numpy(float), found["y"].to_numpy(float)
+    placed = np.isfinite(x)  # a code missing from the layer is nowhere on the map
+    lon, lat = plane.inverse(np.where(placed, x, 0.0), np.where(placed, y, 0.0))
     columns = ("kind", "severity", "codes", "area_m2", "width_m", "message_zh", "message_en")
-    rows = zip(*(found[name] for name in columns), lon, lat, geometries, strict=True)
+    at = [[x, y] if known else None for x, y, known in zip(lon, lat, placed, strict=True)]
+    rows = zip(*(found[name] for name in columns), at, geometries, strict=True)
     features = [
         {
             "type": "Feature",
             "geometry": orjson.Fragment(geometry) if geometry else None,
             "properties": {
                 "kind": kind, "severity": severity, "codes": list(codes), "area_m2": area,
-                "width_m": width, "at": [x, y], "message": {"zh": zh, "en": en},
+                "width_m": width, "at": at, "message": {"zh": zh, "en": en},
             },
         }
-        for kind, severity, codes, area, width, zh, en, x, y, geometry in rows
+        for kind, severity, codes, area, width, zh, en, at, geometry in rows
     ]  # fmt: skip
     body = {
         "type": "FeatureCollection", **about, "verdict": report.verdict,
-        "coverage_percent": report.coverage_percent, "counts": dict(report.counts),
-        "profile": report.profile, "features": features,
+        "coverage_percent": report.coverage_percent, "counts": report.counts,
+        "hidden": report.hidden, "profile": report.profile, "features": features,
     }  # fmt: skip
     return Response(orjson.dumps(body, option=orjson.OPT_SERIALIZE_NUMPY), media_type=GEOJSON)

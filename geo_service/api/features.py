@@ -20,6 +20,7 @@ from fastapi import APIRouter, Depends, Query, Request
 from starlette.responses import Response
 
 from geo_service import codes
+from geo_service.api import masking
 from geo_service.api import state as states
 from geo_service.api.state import GEOMETRY, State, View
 from geo_service.errors import InputError, MissingError
@@ -129,7 +130,7 @@ def item(
 def features(view: View, rows: npt.NDArray[np.intp]) -> list[dict[str, Any]]:
     """Give rows of a view as GeoJSON features, ready for orjson."""
     geometries = shapely.to_geojson(view.lonlat[rows])
-    table = plain_records(view.frame.drop(columns=GEOMETRY).iloc[rows])
+    table = masking.records(view.frame.drop(columns=GEOMETRY).iloc[rows])
     return [
         {
             "type": "Feature",
@@ -139,12 +140,6 @@ def features(view: View, rows: npt.NDArray[np.intp]) -> list[dict[str, Any]]:
         }
         for record, geometry in zip(table, geometries, strict=True)
     ]
-
-
-def plain_records(table: pd.DataFrame) -> list[dict[str, Any]]:
-    """Give the rows of a table as plain JSON values; missing ones are null."""
-    plain = table.astype(object).where(table.notna(), None)
-    return [{str(key): value for key, value in row.items()} for row in plain.to_dict("records")]
 
 
 def _collection(view: View, base: str) -> dict[str, Any]:

@@ -77,7 +77,9 @@ async def locate(request: Request) -> Response:
     datum = given.get("datum")
     if not datum:
         raise InputError("datum_missing", known=_DATUMS)
-    gazetteer = state.gazetteer_if_current() or await run_in_threadpool(state.gazetteer)
+    gazetteer = state.gazetteer_if_current()
+    if gazetteer is None:
+        gazetteer = await run_in_threadpool(state.gazetteer)
     return _json(gazetteer.answer(lon, lat, datum=datum, accuracy_m=accuracy_m))
 
 

@@ -1,62 +1,61 @@
-"""Phone numbers never leave whole: 13800000000 is served as 138****0000."""
+"""What leaves the service shows no whole phone number and no whole name of a grid head."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 import pandas as pd
 
-from geo_service import layers
+from geo_service import layers, registers
 
-_MOBILE = re.compile(r"(?<!\d)(1[3-9]\d)[\s-]?\d{4}[\s-]?(\d{4})(?!\d)")
-_LANDLINE = re.compile(r"(?<!\d)(0\d{2,3}-?\d)\d{3,4}(\d{3})(?!\d)")
-_CODES = {"code", "parent_code"}
-_PHONE_NAMES = {
-    "phone", *next(field.aliases for field in layers.FIELDS if field.name == "phone")
-}  # fmt: skip
-
-
-def mask_text(text: str) -> str:
-    """Mask the mobile numbers inside a text.
-
-    Examples
-    --------
-    >>> mask_text("网格长 13812340000，办公室 0374-2965000")
-    '网格长 138****0000，办公室 0374-2965000'
-    """
-    return _MOBILE.sub(r"\1****\2", text)
-
-
-def mask_phone(value: object) -> str:
-    """Mask what stands in a phone column, mobile or not.
-
-    Examples
-    --------
-    >>> mask_phone(13812340000), mask_phone("0374-2965000"), mask_phone("12345"), mask_phone(None)
-    ('138****0000', '0374-2****000', '***45', '')
-    """
-    if value is None or value != value:
-        return ""
-    text = str(value).strip()
-    masked = _LANDLINE.sub(r"\1****\2", mask_text(text))
-    if masked != text or not any(letter.isdigit() for letter in text):
-        return masked
-    return "*" * (len(text) - 2) + text[-2:]
+_MOBILE = re.compile(r"(?<!\d)1[3-9]\d[\s-]?\d{4}[\s-]?\d{4}(?!\d)")
+_CODES = {"code", "parent_code", "geometry"}
+_NAMES = {field.name: {field.name, *field.aliases} for field in layers.FIELDS}
+_FIGURES = {"floating", "boolean"}
 
 
 def masked(frame: Any) -> Any:
-    """Give a table with its phone columns masked, and phone-like texts in every other column.
+    """Give a table with phones and heads masked, and mobile numbers inside any other text.
 
     Codes are left alone: eleven digits of one may look like a phone number.
+
+    Examples
+    --------
+    >>> table = pd.DataFrame({"code": ["13812340000"], "head": ["王建国"], "备注": ["13812340000"]})
+    >>> masked(table).iloc[0].tolist()
+    ['13812340000', '王**', '138****0000']
     """
     changed = {}
     for name in frame.columns:
-        column = frame[name]
-        if str(name).lower() in _PHONE_NAMES:
-            changed[name] = column.map(mask_phone)
-        elif name not in _CODES and (
-            column.dtype == object or pd.api.types.is_string_dtype(column.dtype)
-        ):
-            changed[name] = column.map(lambda v: mask_text(v) if isinstance(v, str) else v)
+        mask = _mask_of(str(name))
+        if mask is not None and pd.api.types.infer_dtype(frame[name]) not in _FIGURES:
+            changed[name] = [mask(value) for value in frame[name]]
     return frame.assign(**changed)
+
+
+def records(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """Give the rows of a table as plain JSON values; missing ones are null."""
+    plain = table.astype(object).where(table.notna(), None)
+    return [{str(key): value for key, value in row.items()} for row in plain.to_dict("records")]
+
+
+def _mask_of(column: str) -> Callable[[Any], Any] | None:
+    if column in _CODES:
+        return None
+    if column.lower() in _NAMES["phone"]:
+        return lambda value: registers.mask_phone(_text(value))
+    if column.lower() in _NAMES["head"]:
+        return lambda value: registers.mask_name(_text(value))
+    return _mask_mobile
+
+
+def _mask_mobile(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    return _MOBILE.sub(lambda number: registers.mask_phone(number[0]), value)
+
+
+def _text(value: Any) -> str:
+    return "" if value is None or value != value else str(value)

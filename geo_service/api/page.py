@@ -13,7 +13,7 @@ from starlette.responses import FileResponse, RedirectResponse, Response
 from starlette.staticfiles import StaticFiles
 
 import geo_service
-from geo_service.api import features, masking
+from geo_service.api import masking
 from geo_service.api import state as states
 from geo_service.api.state import State
 from geo_service.errors import MissingError
@@ -92,8 +92,13 @@ def city(state: StateOf) -> Response:
             "synthetic": info.synthetic,
             "bounds": box,
             "layers": [
-                {"id": v.layer.name, "revision": v.revision, "published_at": v.published_at}
-                for v in views
+                {
+                    "id": view.layer.name,
+                    "revision": view.revision,
+                    "published_at": view.published_at,
+                    "features": len(view.frame),
+                }
+                for view in views
             ],
             "streets": state.streets_stamp(),
             "facilities": "facilities" in info.tables,
@@ -116,7 +121,7 @@ def facilities(state: StateOf) -> Response:
             "geometry": {"type": "Point", "coordinates": [row.pop("lon"), row.pop("lat")]},
             "properties": row,
         }
-        for row in features.plain_records(table)
+        for row in masking.records(table)
     ]
     return _json({"type": "FeatureCollection", "features": points})
 

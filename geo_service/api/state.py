@@ -11,7 +11,7 @@ import time
 from collections import OrderedDict, defaultdict
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import geopandas as gpd
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 import shapely
 from starlette.requests import HTTPConnection
 
@@ -26,11 +27,11 @@ from geo_service import crs, layers
 from geo_service.api import masking, mvt
 from geo_service.api.pyramid import Pyramid
 from geo_service.errors import ConflictError, MissingError
+from geo_service.locate import Gazetteer
 from geo_service.streets import WalkNetwork
 
 if TYPE_CHECKING:
     from geo_service.addresses import AddressBook
-    from geo_service.locate import Gazetteer
     from geo_service.store import Store
 
 LOOK_EVERY_SECONDS = 1.0
@@ -180,9 +181,7 @@ class State:
 
     def gazetteer(self) -> Gazetteer:
         """Give the lookup over the current grids."""
-        from geo_service.locate import Gazetteer
-
-        return self._current("gazetteer", lambda: Gazetteer.of(self.store))
+        return self._current("gazetteer", self._make_gazetteer)
 
     def gazetteer_if_current(self) -> Gazetteer | None:
         """Give the lookup if it is ready and of the current revisions: this never waits long."""
@@ -275,6 +274,11 @@ class State:
             frame=masking.masked(ordered),
             executor=self.executor,
         )
+
+    def _make_gazetteer(self) -> Gazetteer:
+        made = Gazetteer.of(self.store)
+        shown = masking.records(masking.masked(pd.DataFrame(made.attributes)))
+        return replace(made, attributes=shown)
 
     def _draw_streets(self, network: WalkNetwork) -> Pyramid:
         graph = network.graph

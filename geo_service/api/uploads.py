@@ -34,7 +34,7 @@ _UNSAFE = re.compile(r"[^\w.()\-（） ]+")
 _seats = threading.BoundedSemaphore(AT_ONCE)
 # Children of a fork server that has the reader loaded start in milliseconds; Windows has none.
 _method = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
-_context = multiprocessing.get_context(_method)
+_context: Any = multiprocessing.get_context(_method)
 _context.set_forkserver_preload(["geo_service.boundary_files"])
 
 

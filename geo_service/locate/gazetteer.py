@@ -26,7 +26,7 @@ class Published(Protocol):
     def layers(self) -> list[str]:
         """Names of the published layers."""
 
-    def frame(self, layer: str, at: Any = None) -> gpd.GeoDataFrame:
+    def frame(self, layer: str, *, at: Any = None) -> gpd.GeoDataFrame:
         """A layer as of a revision or a date."""
 
     def revision(self, layer: str, at: Any = None) -> Any:

@@ -32,7 +32,7 @@ export function start(map, city) {
       if (!current()) return;
       const features = report.features.toSorted((a, b) => ORDER[a.properties.severity] - ORDER[b.properties.severity]);
       map.put("faults", { type: "FeatureCollection", features: features.flatMap(withDot) });
-      if (features.length) map.fit({ type: "FeatureCollection", features });
+      map.fit({ type: "FeatureCollection", features: features.filter(({ geometry }) => geometry) });
       show(() => fill(answer, verdict(report, features)));
     } catch (refused) {
       if (current()) refuse(refused);
@@ -83,9 +83,9 @@ export function start(map, city) {
   }
 
   function go(feature) {
-    const [lon, lat] = feature.properties.at;
+    if (!feature.properties.at) return; // a code missing from the layer is nowhere on the map
     map.put("fault_chosen", dot(feature));
-    map.flyTo([lon, lat], { zoom: 16.5 });
+    map.flyTo(feature.properties.at, { zoom: 16.5 });
   }
 
   what.addEventListener("change", check);
@@ -105,4 +105,7 @@ export function start(map, city) {
 
 const layerName = (id) => (knows(`layer_${id}`) ? say(`layer_${id}`) : id);
 const dot = ({ properties }) => ({ type: "Feature", properties, geometry: { type: "Point", coordinates: properties.at } });
-const withDot = (feature) => (feature.geometry?.type === "Point" ? [feature] : [feature, dot(feature)]);
+const withDot = (feature) => {
+  const shapes = feature.geometry ? [feature] : [];
+  return feature.properties.at && feature.geometry?.type !== "Point" ? [...shapes, dot(feature)] : shapes;
+};

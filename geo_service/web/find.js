@@ -7,10 +7,10 @@ import { count, day, metres, say } from "./words.js";
 const COORDINATES = /^\s*(-?\d+(?:\.\d+)?)\s*[,，\s]\s*(-?\d+(?:\.\d+)?)\s*$/;
 const NEAR_BORDER_M = 20; // what a phone in the open may be off by
 
-export function start(map, page) {
+export function start(map, page, city) {
   const answer = byId("find-answer"), text = byId("find-text"), datum = byId("find-datum");
   const turn = latest();
-  let draw = () => fill(answer);
+  let draw = () => fill(answer, overview(city));
 
   async function look(values, { fly }) {
     const current = turn();
@@ -104,11 +104,22 @@ export function start(map, page) {
   });
   byId("find-form").addEventListener("submit", submit);
 
+  draw();
   const at = (lon, lat, { fly = false } = {}) => {
     map.mark([lon, lat]);
     return look({ lon: lon.toFixed(7), lat: lat.toFixed(7), datum: "wgs84" }, { fly });
   };
   return { at, redraw: () => draw(), search: (typed) => { text.value = typed; byId("find-form").requestSubmit(); } };
+}
+
+/** What the city holds, before anything was asked. */
+function overview(city) {
+  if (!city.layers.length) return null;
+  const { revision, published_at: published } = city.layers.find(({ id }) => id === "grids") ?? city.layers.at(-1);
+  return el("article", { className: "card" },
+    el("h2", {}, city.title),
+    facts(city.layers.filter(({ features }) => features > 1).map(({ id, features }) => [say(`layer_${id}`), count(features)])),
+    el("p", { className: "quietly" }, say("published_on", { revision, date: day(published) })));
 }
 
 function place(found, values) {

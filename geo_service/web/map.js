@@ -33,7 +33,7 @@ async function start() {
 function join(map) {
   const page = { walkFrom: (place) => { choose("walk"); rooms.walk.from(place); } };
   rooms = {
-    find: find.start(map, page),
+    find: find.start(map, page, city),
     walk: walk.start(map, city),
     faults: faults.start(map, city),
     sites: sites.start(map),

@@ -78,12 +78,13 @@ function reasons(site) {
   if (site.nearest_existing_m !== null && site.nearest_existing_m !== undefined) {
     lines.push(say("sites_nearest", { distance: metres(site.nearest_existing_m) }));
   }
+  lines.push(say("sites_only", { count: count(site.only_here) }));
   return lines.map((line) => el("span", { className: "line" }, line));
 }
 
 /** Covered before and after, as two bars with their numbers. */
 function bars(plan) {
-  const share = (value) => (plan.demand_total ? (100 * value) / plan.demand_total : null);
+  const share = (value) => (plan.total ? (100 * value) / plan.total : null);
   const before = share(plan.covered_before), after = share(plan.covered_after);
   if (before === null) return facts([[say("sites_before"), count(plan.covered_before)], [say("sites_after"), count(plan.covered_after)]]);
   return el("div", { className: "bars" },

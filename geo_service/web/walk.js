@@ -1,6 +1,6 @@
 // "How far is a fifteen-minute walk?": rings around a clicked place.
 
-import { byId, el, facts, fill } from "./dom.js";
+import { byId, el, fill } from "./dom.js";
 import { RING_COLOURS } from "./mapstyle.js";
 import { ask, latest, query } from "./service.js";
 import { count, metres, say, squareKilometres } from "./words.js";
@@ -60,10 +60,10 @@ function ring(properties, i) {
   swatch.style.background = RING_COLOURS[i];
   return el("li", {}, swatch,
     el("strong", {}, say("within", { minutes: properties.minutes })),
-    facts([
-      [say("area"), squareKilometres(properties.area_m2)],
-      [say("people"), known(properties.people) ? say("people_about", { count: count(properties.people) }) : null],
-    ]));
+    el("span", {}, [
+      squareKilometres(properties.area_m2),
+      known(properties.people) && say("people_about", { count: count(properties.people) }),
+    ].filter(Boolean).join(" · ")));
 }
 
 const known = (value) => value !== null && value !== undefined;
