@@ -1,0 +1,8 @@
+"""Prove that grids tile a city, or locate, measure and name every fault."""
+
+from geo_service.coverage._certificate import Certificate, certificate
+from geo_service.coverage._check import check
+from geo_service.coverage._faults import KINDS, Note
+from geo_service.coverage._report import CoverageReport
+
+__all__ = ["KINDS", "Certificate", "CoverageReport", "Note", "certificate", "check"]

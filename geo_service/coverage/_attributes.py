@@ -1,0 +1,252 @@
+"""Faults of codes and other columns, and the reconciliation with a register."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import shapely
+
+from geo_service import codes as codes_
+from geo_service import layers
+from geo_service.coverage._faults import Fault, Note
+from geo_service.coverage._layer import Layer
+from geo_service.coverage._messages import square_metres
+from geo_service.coverage._rings import FloatArray
+from geo_service.coverage._shapes import Shapes
+from geo_service.profiles import Profile
+
+_MANY = 200  # rows beyond which one fault of a kind tells them all
+_SEQUENCE = 3  # digits of the running number at a code's end
+_MOST_ROWS = 12  # numbering rows tried before an order is called wrong
+_M2_OF_MU = 10_000.0 / 15.0
+_FIELDS_ZH = {field.name: field.zh for field in layers.FIELDS}
+
+
+def faults(
+    layer: Layer, shapes: Shapes, profile: Profile, *, register: Any | None, expect: int | None
+) -> tuple[list[Fault], list[Note], list[str]]:
+    """Give the faults of columns, remarks, and the register's codes that are not on the map."""
+    found, notes = _form_of_codes(layer, profile) if layer.coded else ([], [])
+    found += _empty(layer, profile)
+    found += _areas(layer, shapes, profile)
+    for field, bounds in (("households", profile.households), ("population", profile.population)):
+        if bounds is not None:
+            found += _sizes(layer, field, bounds)
+    absent: list[str] = []
+    if register is not None:
+        listed = register_codes(register)
+        present = set(layer.codes)
+        absent = sorted(set(listed) - present - {""})
+        found += [*_not_on_map(absent), *_not_in_register(layer, set(listed))]
+    elif expect is not None:
+        missing = expect - layer.rings.features
+        if missing > 0:
+            found.append(Fault("not_on_map", (), facts={"count": missing, "expected": expect}))
+        if missing < 0:
+            count = layer.rings.features
+            notes.append(
+                Note.of("more_than_expected", expected=expect, features=count, more=-missing)
+            )
+    return found, notes, absent
+
+
+def register_codes(register: Any) -> list[str]:
+    """Give the codes of a register: a table with a column of codes, or the codes themselves."""
+    if not isinstance(register, pd.DataFrame):
+        return codes_.texts(register)
+    column = "code" if "code" in register.columns else layers.match_fields(register).get("code")
+    return codes_.texts(register[column if column is not None else register.columns[0]])
+
+
+def _form_of_codes(layer: Layer, profile: Profile) -> tuple[list[Fault], list[Note]]:
+    """Codes: unique, of the profile's form, under their parent, numbered in order."""
+    codes = np.array(layer.codes, dtype=object)
+    found = [
+        _at(layer, "code_duplicate", rows, code=code, count=len(rows), lines=_lines(rows))
+        for code, rows in codes_.duplicates(layer.codes).items()
+    ]
+    empty = np.flatnonzero(codes == "")
+    found += _by_row(layer, "attribute_missing", empty, fields=layer.fields["code"])
+    form = re.compile(profile.code_pattern)
+    fits = np.array([bool(form.match(code)) for code in layer.codes], bool)
+    if fits.any():
+        found += _malformed(layer, np.flatnonzero(~fits & (codes != "")), profile)
+        found += _under_parent(layer, fits)
+        found += _order(layer, np.flatnonzero(fits))
+        return found, []
+    if len(empty) == len(codes):
+        return found, []
+    damaged = np.array([codes_.damaged(code) for code in layer.codes], bool)
+    if damaged.any():
+        return found + _malformed(layer, np.flatnonzero(damaged), profile), []
+    example = min(code for code in layer.codes if code)
+    return found, [Note.of("codes_foreign", pattern=profile.code_pattern, example=example)]
+
+
+def _malformed(layer: Layer, rows: Any, profile: Profile) -> list[Fault]:
+    return _by_row(
+        layer,
+        "code_malformed",
+        rows,
+        pattern=profile.code_pattern,
+        damage=any(codes_.damaged(layer.codes[row]) for row in rows),
+    )
+
+
+def _under_parent(layer: Layer, fits: np.ndarray) -> list[Fault]:
+    """Codes that do not begin with the parent's code of their own row."""
+    column = layer.column("parent_code")
+    if column is None:
+        return []
+    parents = codes_.texts(column)
+    return [
+        _at(
+            layer,
+            "code_parent_mismatch",
+            [row],
+            parent=codes_.parent(layer.codes[row]),
+            zh_where=f"上级编码列写的是 {parents[row]}",
+            where=f"its row names the parent {parents[row]}",
+        )
+        for row in np.flatnonzero(fits).tolist()
+        if parents[row] and not codes_.is_within(layer.codes[row], parents[row])
+    ]
+
+
+def _order(layer: Layer, rows: np.ndarray) -> list[Fault]:
+    """Parents whose grids are not numbered west to east, north to south.
+
+    The standards leave the height of a row open, so an order is wrong only where no number of rows
+    explains it.
+    """
+    box = shapely.bounds(layer.geometries[rows])
+    x, y = (box[:, 0] + box[:, 2]) / 2 * layer.ground.squeeze, (box[:, 1] + box[:, 3]) / 2
+    parent = np.array([layer.codes[row][:-_SEQUENCE] for row in rows], dtype=str)
+    number = np.array([layer.codes[row][-_SEQUENCE:] for row in rows], dtype=str)
+    order = np.lexsort((number, parent))
+    cuts = np.flatnonzero(parent[order][1:] != parent[order][:-1]) + 1
+    wrong = [
+        part for part in np.split(order, cuts) if len(part) > 2 and not _in_order(x[part], y[part])
+    ]
+    if len(wrong) > _MANY:
+        every = rows[np.concatenate(wrong)].tolist()
+        return [Fault("code_order", tuple(every), facts={"parent": f"{len(wrong)} ×"})]
+    return [
+        _at(layer, "code_order", rows[part].tolist(), parent=str(parent[part[0]])) for part in wrong
+    ]
+
+
+def _in_order(x: FloatArray, y: FloatArray) -> bool:
+    """Whether places in the order of their numbers run in rows from north to south."""
+    height = float(np.ptp(y)) or 1.0
+    for rows in range(1, min(len(x), _MOST_ROWS) + 1):
+        row = np.minimum(np.floor((y.max() - y) / height * rows), rows - 1)
+        ahead = (row[1:] > row[:-1]) | ((row[1:] == row[:-1]) & (x[1:] >= x[:-1]))
+        if ahead.all():
+            return True
+    order = codes_.order_west_east(x, y)
+    return bool((order == np.arange(len(x))).all())
+
+
+def _empty(layer: Layer, profile: Profile) -> list[Fault]:
+    """Required fields that are absent or empty."""
+    found = []
+    for field in profile.required_fields:
+        column = layer.column(field)
+        if column is None and field in layer.frame.columns:
+            column = layer.frame[field]
+        if field == "code" and layer.coded:
+            continue  # told with the form of codes
+        if column is None:
+            found.append(Fault("attribute_missing", (), facts={"fields": field}))
+            continue
+        rows = [row for row, text in enumerate(codes_.texts(column)) if not text]
+        found += _by_row(layer, "attribute_missing", rows, fields=str(column.name))
+    return found
+
+
+def _areas(layer: Layer, shapes: Shapes, profile: Profile) -> list[Fault]:
+    """Recorded areas that differ from the drawn ones; the column's unit is told by the ratio."""
+    column = layer.column("area")
+    if column is None:
+        return []
+    recorded = pd.to_numeric(column, errors="coerce").to_numpy(float)
+    known = np.flatnonzero(np.isfinite(recorded) & (recorded > 0.0))
+    if len(known) == 0:
+        return []
+    ratio = float(np.median(shapes.area_m2[known] / recorded[known]))
+    own = float(np.median(layer.ground.unit_area_m2()))
+    units = np.array([1.0, 1e6, 1e4, _M2_OF_MU, own])
+    unit_m2 = units[np.argmin(np.abs(np.log(ratio / units)))]
+    recorded_m2 = recorded[known] * unit_m2
+    percent = 100.0 * np.abs(recorded_m2 / np.maximum(shapes.area_m2[known], 1e-9) - 1.0)
+    wrong = np.flatnonzero(percent > profile.area_mismatch_percent)
+    if len(wrong) > max(_MANY, len(known) // 2):
+        return []  # another quantity, or another age of the layer: no row's own fault
+    return [
+        _at(
+            layer,
+            "area_mismatch",
+            [int(known[k])],
+            recorded=square_metres(recorded_m2[k]),
+            drawn=square_metres(shapes.area_m2[known[k]]),
+            percent=f"{percent[k]:.1f}",
+        )
+        for k in wrong.tolist()
+    ]
+
+
+def _sizes(layer: Layer, field: str, bounds: tuple[int, ...]) -> list[Fault]:
+    column = layer.column(field)
+    if column is None:
+        return []
+    value = pd.to_numeric(column, errors="coerce").to_numpy(float)
+    low, high = bounds
+    return [
+        _at(
+            layer,
+            "size_out_of_range",
+            [row],
+            field=field,
+            zh_field=_FIELDS_ZH[field],
+            value=f"{value[row]:g}",
+            low=low,
+            high=high,
+        )
+        for row in np.flatnonzero((value < low) | (value > high)).tolist()
+    ]
+
+
+def _not_on_map(absent: Sequence[str]) -> list[Fault]:
+    if len(absent) > _MANY:
+        return [Fault("not_on_map", (), others=tuple(absent))]
+    return [Fault("not_on_map", (), others=(code,)) for code in absent]
+
+
+def _not_in_register(layer: Layer, listed: set[str]) -> list[Fault]:
+    rows = [row for row, code in enumerate(layer.codes) if code not in listed]
+    return _by_row(layer, "not_in_register", rows)
+
+
+def _by_row(layer: Layer, kind: str, rows: Sequence[int] | Any, **facts: object) -> list[Fault]:
+    """One fault a row; beyond many rows one fault for all of them."""
+    rows = [int(row) for row in rows]
+    if len(rows) > _MANY:
+        example = sorted(layer.label(row) for row in rows)[0]
+        return [Fault(kind, tuple(rows), facts={"code": f"{example} …", **facts})]
+    return [_at(layer, kind, [row], code=layer.codes[row], **facts) for row in rows]
+
+
+def _at(layer: Layer, kind: str, rows: Sequence[int], **facts: object) -> Fault:
+    """A fault of whole grids, placed at a point inside each."""
+    points = shapely.point_on_surface(layer.geometries[list(rows)])
+    place = points[0] if len(rows) == 1 else shapely.multipoints(points)
+    return Fault(kind, tuple(rows), place, facts=facts)
+
+
+def _lines(rows: Sequence[int]) -> str:
+    return ", ".join(str(row + 1) for row in rows)

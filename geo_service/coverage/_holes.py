@@ -1,0 +1,74 @@
+"""Ground that no grid covers: gaps, open rims, missing grids."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+import numpy as np
+import shapely
+
+from geo_service.coverage._faces import Faces
+from geo_service.coverage._faults import Fault
+from geo_service.coverage._layer import Layer
+from geo_service.coverage._places import Borders, Places
+from geo_service.profiles import Profile
+
+_OPEN_SHARE = 0.2  # a gap with more of its border on the outline than this is open to it
+_WIDEST_STEP = 0.05  # precision of an inscribed circle, as a share of the width asked for
+
+
+def faults(
+    holes: Places,
+    borders: Borders,
+    faces: Faces,
+    layer: Layer,
+    profile: Profile,
+    *,
+    grid_m2: float,
+    bounded: bool,
+) -> list[Fault]:
+    """Tell every hole with the grids that border it, relative to the faces' origin.
+
+    `grid_m2` is the median area of a grid, `bounded` whether there is an outline.
+    """
+    big = holes.area_m2 >= profile.missing_grid_share * grid_m2
+    found = []
+    for place in np.flatnonzero(holes.real).tolist():
+        at = borders.of(place)
+        beside, length = borders.row[at], borders.length[at]
+        rows = tuple(beside[beside >= 0].tolist())
+        on_outline = float(length[beside < 0].sum())
+        kind = "rim_gap" if on_outline > _OPEN_SHARE * float(length.sum()) else "gap"
+        wide = holes.width_m[place] > profile.gap_width_m
+        facts: dict[str, object] = {"meant": wide and not bounded}
+        if big[place] and (
+            wide or _widest_m(holes, place, faces, layer, profile) > profile.gap_width_m
+        ):
+            kind = "missing_grid"
+            facts = {"meant": not bounded, "sides": _sides(borders, place, holes.polygons[place])}
+        size = float(holes.area_m2[place]), float(holes.width_m[place])
+        found.append(Fault(kind, rows, holes.polygons[place], *size, facts=facts))
+    return found
+
+
+def _widest_m(holes: Places, place: int, faces: Faces, layer: Layer, profile: Profile) -> float:
+    """Diameter of the largest circle inside a hole."""
+    shape = layer.ground.in_metres(holes.polygons[place : place + 1], origin=faces.origin)[0]
+    circle = shapely.maximum_inscribed_circle(shape, tolerance=_WIDEST_STEP * profile.gap_width_m)
+    return 2.0 * float(shapely.length(circle))
+
+
+def _sides(borders: Borders, place: int, polygon: shapely.Geometry) -> dict[str, tuple[int, ...]]:
+    """The grids on the east, south, west and north of a hole (四至), longest border first."""
+    at = borders.of(place)
+    centre = shapely.get_coordinates(shapely.centroid(polygon))[0]
+    sides: dict[str, list[tuple[float, int]]] = defaultdict(list)
+    for row, length, middle in zip(
+        borders.row[at].tolist(), borders.length[at].tolist(), borders.middle[at], strict=True
+    ):
+        if row >= 0:
+            dx, dy = middle - centre
+            quarter = round(float(np.arctan2(dy, dx)) / (np.pi / 2)) % 4
+            sides[("east", "north", "west", "south")[quarter]].append((-length, row))
+    order = ("east", "south", "west", "north")
+    return {side: tuple(r for _, r in sorted(sides[side])) for side in order if side in sides}

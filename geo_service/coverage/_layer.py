@@ -1,0 +1,184 @@
+"""What is checked, and against what: a layer and its outline, refused where unfit to judge."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import geopandas as gpd
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import shapely
+
+from geo_service import codes as codes_
+from geo_service import crs as crs_
+from geo_service import layers
+from geo_service.coverage import _faces, _rings, _segments
+from geo_service.coverage._faults import Note
+from geo_service.coverage._ground import Ground
+from geo_service.coverage._rings import FloatArray, GeometryArray, IntArray, Rings
+from geo_service.errors import InputError
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A layer of grids, taken apart.
+
+    Parameters
+    ----------
+    frame : GeoDataFrame
+        As it was given.
+    geometries : ndarray of (Multi)Polygon
+        By row.
+    valid : ndarray of (Multi)Polygon
+        The same, made valid where `with_valid` was told that they are not.
+    rings : Rings
+    tree : STRtree
+        Of `geometries`.
+    fields : dict of str
+        Our field name -> the frame's column.
+    codes : list of str
+        By row; empty where a row has none.
+    ground : Ground
+    """
+
+    frame: gpd.GeoDataFrame
+    geometries: GeometryArray
+    valid: GeometryArray
+    rings: Rings
+    tree: shapely.STRtree
+    fields: dict[str, str]
+    codes: list[str]
+    ground: Ground
+
+    @property
+    def coded(self) -> bool:
+        """Whether the layer has a column of codes."""
+        return "code" in self.fields
+
+    def with_valid(self, invalid: IntArray) -> Layer:
+        """The layer with `valid` mended at these rows."""
+        valid = self.geometries.copy()
+        valid[invalid] = [_rings.areas(g) for g in shapely.make_valid(self.geometries[invalid])]
+        return replace(self, valid=valid)
+
+    def label(self, row: int) -> str:
+        """What a row is called in faults: its code, else ``row 17`` (counted from 1)."""
+        return self.codes[row] or f"row {row + 1}"
+
+    def column(self, field: str) -> pd.Series | None:
+        """The frame's column of one of our fields, or ``None``."""
+        return self.frame[self.fields[field]] if field in self.fields else None
+
+
+@dataclass(frozen=True)
+class Outline:
+    """What a layer must fill: one area, or several parents side by side.
+
+    Parameters
+    ----------
+    geometries : ndarray of (Multi)Polygon
+        Made valid where they were not.
+    rings : Rings
+    scan : Scan
+    tree : STRtree
+    codes : list of str
+        Of the parents; empty texts where there are none.
+    area_m2 : float
+    """
+
+    geometries: GeometryArray
+    rings: Rings
+    scan: _segments.Scan
+    tree: shapely.STRtree
+    codes: list[str]
+    area_m2: float
+
+    def contains(self, points: FloatArray) -> npt.NDArray[np.bool_]:
+        """Tell which places lie inside."""
+        return _faces.cover(points, self.geometries, self.tree).number > 0
+
+
+def layer_of(grids: Any, *, code_field: str | None = None) -> tuple[Layer, list[Note]]:
+    """Take a layer apart, with notes on what was found and assumed.
+
+    Raises
+    ------
+    InputError
+        ``layer_empty``, ``geometry_missing``, ``not_polygons``, ``coordinate_not_finite`` or
+        ``field_missing``.
+    """
+    frame = grids if isinstance(grids, gpd.GeoDataFrame) else gpd.GeoDataFrame(geometry=grids)
+    source = str(frame.attrs.get("file", "grids"))
+    geometries = _rings.polygon_array(frame, source=source)
+    rings = _rings.rings_of(geometries, source=source)
+    bounds = np.concatenate([rings.xy.min(axis=0), rings.xy.max(axis=0)])
+    ground = Ground.of(frame.crs, bounds)
+    fields = layers.match_fields(c for c in frame.columns if c != frame.geometry.name)
+    if code_field is not None:
+        if code_field not in frame.columns:
+            found = ", ".join(map(str, frame.columns))
+            raise InputError("field_missing", file=source, field=code_field, found=found)
+        fields["code"] = code_field
+    codes = codes_.texts(frame[fields["code"]]) if "code" in fields else [""] * len(frame)
+    tree = shapely.STRtree(geometries)
+    layer = Layer(frame, geometries, geometries, rings, tree, fields, codes, ground)
+    return layer, _notes(layer)
+
+
+def _notes(layer: Layer) -> list[Note]:
+    notes = []
+    if not layer.coded:
+        notes.append(Note.of("codes_absent"))
+    if shapely.has_z(layer.geometries).any():
+        notes.append(Note.of("z_dropped"))
+    if layer.ground.crs is None:
+        seen = "degrees" if layer.ground.lonlat else "metres"
+        notes.append(Note.of("crs_absent", zh_unit="度" if seen == "degrees" else "米", unit=seen))
+    elif layer.ground.lonlat:
+        notes.append(Note.of("degrees_measured"))
+    return notes
+
+
+def outline_of(within: Any, layer: Layer) -> tuple[Outline, list[Note]]:
+    """Take the outline apart.
+
+    Raises
+    ------
+    InputError
+        ``crs_differs`` where it stands in another system than the layer, and as `layer_of`.
+    """
+    crs = getattr(within, "crs", None)
+    if crs is not None and layer.ground.crs is not None and not crs_.same(crs, layer.ground.crs):
+        raise InputError(
+            "crs_differs", file="within", crs=crs_.name(crs), other="grids",
+            other_crs=crs_.name(layer.ground.crs),
+        )  # fmt: skip
+    given = _rings.polygon_array(within, source="within")
+    _rings.rings_of(given, source="within")  # refuses what is not finite
+    notes = []
+    invalid = ~shapely.is_valid(given)
+    geometries = given.copy()
+    if invalid.any():
+        notes.append(Note.of("outline_invalid", count=int(invalid.sum())))
+        geometries[invalid] = [_rings.areas(g) for g in shapely.make_valid(given[invalid])]
+    rings = _rings.rings_of(geometries, source="within")
+    scan = _segments.scan(rings)
+    codes = _parent_codes(within, len(geometries))
+    area_m2 = float(np.sum(ring_areas_m2(rings, scan, layer.ground)))
+    tree = shapely.STRtree(geometries)
+    return Outline(geometries, rings, scan, tree, codes, area_m2), notes
+
+
+def _parent_codes(within: Any, count: int) -> list[str]:
+    if not isinstance(within, gpd.GeoDataFrame):
+        return [""] * count
+    column = layers.match_fields(within.columns).get("code")
+    return codes_.texts(within[column]) if column else [""] * count
+
+
+def ring_areas_m2(rings: Rings, scan: _segments.Scan, ground: Ground) -> FloatArray:
+    """Areas of rings in square metres; negative for holes."""
+    size = np.abs(scan.area) * ground.unit_area_m2(rings.xy[rings.start[:-1], 1])
+    return np.where(rings.hole, -size, size)

@@ -1,0 +1,108 @@
+"""What is left of a layer's border segments when every one has met its reverse."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from geo_service.coverage._rings import BoolArray, FloatArray, IntArray, Rings
+from geo_service.coverage._segments import HashArray, Scan
+
+
+@dataclass(frozen=True)
+class Residual:
+    """Segments that no reverse meets, in the order of their coordinates.
+
+    Parameters
+    ----------
+    segments : ndarray of float, shape (segments, 4)
+        x and y of both ends, the smaller end first: the boundary of (sum of grids - outline).
+    row : ndarray of int, shape (owners,)
+        The rows that own a segment; ``-1 - k`` stands for part k of the outline.
+    of : ndarray of int, shape (owners,)
+        The segment each of `row` owns.
+    """
+
+    segments: FloatArray
+    row: IntArray
+    of: IntArray
+
+    @property
+    def empty(self) -> bool:
+        """Whether everything cancelled."""
+        return len(self.segments) == 0
+
+
+def residual(layers: Sequence[tuple[Rings, Scan]]) -> Residual:
+    """Sum the first layer's chains, subtract the second's (the outline), and give what is left.
+
+    Parameters
+    ----------
+    layers : sequence of (Rings, Scan)
+        The grids, and the outline where there is one.
+
+    Notes
+    -----
+    Bins of hashes that sum to 0 are done with. In the others (all of a small faulty part, a few
+    strays elsewhere) segments are matched by their 64-bit hashes.
+    """
+    bins = layers[0][1].bins.copy()
+    for _, scan in layers[1:]:
+        bins -= scan.bins
+    if not bins.any():
+        nothing = np.empty(0, np.int64)
+        return Residual(np.empty((0, 4)), nothing, nothing)
+    left = [scan.unmatched(bins) for _, scan in layers]
+    hashes = np.concatenate([s.hashes[at] for (_, s), at in zip(layers, left, strict=True)])
+    ring = [
+        np.searchsorted(r.start, at, "right") - 1 for (r, _), at in zip(layers, left, strict=True)
+    ]
+    key = np.minimum(hashes, ~hashes + np.uint64(1))
+    turned = np.concatenate(
+        [s.flip[of] != (k > 0) for k, ((_, s), of) in enumerate(zip(layers, ring, strict=True))]
+    )
+    kept, group = _not_cancelled(key, (hashes == key) == turned)
+    return _sorted(*_gathered(layers, left, ring, kept), group)
+
+
+def _not_cancelled(key: HashArray, backward: BoolArray) -> tuple[IntArray, IntArray]:
+    """Give the segments whose equals do not sum to 0, equal ones together, and their groups."""
+    order = np.argsort(key, kind="stable")
+    new = np.append(True, key[order][1:] != key[order][:-1])
+    group = np.cumsum(new) - 1
+    net = np.bincount(group, np.where(backward[order], -1.0, 1.0))
+    kept = net[group] != 0.0
+    return order[kept], group[kept]
+
+
+def _gathered(
+    layers: Sequence[tuple[Rings, Scan]],
+    left: Sequence[IntArray],
+    ring: Sequence[IntArray],
+    kept: IntArray,
+) -> tuple[FloatArray, IntArray]:
+    """Ends (the smaller first) and rows of the segments at `kept`, counted through all layers."""
+    ends, rows = np.empty((len(kept), 4)), np.empty(len(kept), np.int64)
+    first = 0
+    for k, ((rings, _), at, of) in enumerate(zip(layers, left, ring, strict=True)):
+        mine = (kept >= first) & (kept < first + len(at))
+        here = kept[mine] - first
+        ends[mine] = np.column_stack([rings.xy[at[here]], rings.xy[at[here] + 1]]) + 0.0
+        row = rings.row[of[here]]
+        rows[mine] = -1 - row if k else row
+        first += len(at)
+    forward = (ends[:, 0] < ends[:, 2]) | ((ends[:, 0] == ends[:, 2]) & (ends[:, 1] < ends[:, 3]))
+    return np.where(forward[:, None], ends, ends[:, [2, 3, 0, 1]]), rows
+
+
+def _sorted(ends: FloatArray, row: IntArray, group: IntArray) -> Residual:
+    """Order by coordinates, so that nothing downstream depends on the order of features."""
+    first = np.append(True, group[1:] != group[:-1]) if len(group) else np.empty(0, np.bool_)
+    segments, of = ends[first], np.cumsum(first) - 1
+    order = np.lexsort(segments.T[::-1])
+    place = np.empty(len(order), np.int64)
+    place[order] = np.arange(len(order))
+    owned = np.lexsort((row, place[of]))
+    return Residual(segments[order], row[owned], place[of][owned])

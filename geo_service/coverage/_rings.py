@@ -1,0 +1,135 @@
+"""A layer of polygons as flat arrays: every vertex once, in rings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, cast
+
+import numpy as np
+import numpy.typing as npt
+import shapely
+
+from geo_service.errors import InputError
+
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+BoolArray = npt.NDArray[np.bool_]
+GeometryArray = npt.NDArray[np.object_]
+
+_POLYGON, _MULTIPOLYGON = 3, 6
+
+
+@dataclass(frozen=True)
+class Rings:
+    """The rings of a layer.
+
+    Parameters
+    ----------
+    xy : ndarray of float, shape (vertices, 2)
+        Every ring's vertices one after another, the first repeated as the last.
+    start : ndarray of int, shape (rings + 1,)
+        Ring r is ``xy[start[r]:start[r + 1]]``.
+    row : ndarray of int, shape (rings,)
+        The feature a ring belongs to.
+    hole : ndarray of bool, shape (rings,)
+        Whether the ring bounds a hole.
+    features : int
+        Number of features.
+    """
+
+    xy: FloatArray
+    start: IntArray
+    row: IntArray
+    hole: BoolArray
+    features: int
+
+    @property
+    def count(self) -> int:
+        """Number of rings."""
+        return len(self.row)
+
+
+def polygon_array(geometries: Any, *, source: str) -> GeometryArray:
+    """Give geometries as an array of (multi)polygons, refusing whatever is not one.
+
+    Parameters
+    ----------
+    geometries : array_like, GeoSeries, GeoDataFrame or geometry
+        Polygons and multipolygons.
+    source : str
+        What a refusal calls the layer.
+
+    Raises
+    ------
+    InputError
+        ``layer_empty``, ``geometry_missing`` or ``not_polygons``, naming the first such row.
+    """
+    values = getattr(geometries, "geometry", geometries)
+    if isinstance(values, Iterable) and not isinstance(values, np.ndarray):
+        array = np.asarray(getattr(values, "values", values), dtype=object)
+    else:
+        array = np.atleast_1d(np.asarray(values, dtype=object))
+    if array.size == 0:
+        raise InputError("layer_empty", file=source)
+    kinds = shapely.get_type_id(array)
+    fine = (kinds == _POLYGON) | (kinds == _MULTIPOLYGON)
+    if not fine.all():
+        row = int(np.flatnonzero(~fine)[0])
+        geometry = cast("shapely.Geometry | None", array[row])
+        if geometry is None or geometry.is_empty:
+            raise InputError("geometry_missing", file=source, row=row + 1)
+        raise InputError("not_polygons", file=source, row=row + 1, found=geometry.geom_type)
+    return array
+
+
+def rings_of(geometries: GeometryArray, *, source: str = "grids") -> Rings:
+    """Take a layer apart into its rings.
+
+    Raises
+    ------
+    InputError
+        ``geometry_missing`` (an empty polygon) or ``coordinate_not_finite``, naming the first row.
+    """
+    sizes = shapely.get_num_coordinates(geometries)
+    if not sizes.all():
+        raise InputError("geometry_missing", file=source, row=int(np.argmin(sizes)) + 1)
+    xy = shapely.get_coordinates(geometries)
+    if not np.isfinite(xy.sum()):
+        _refuse_not_finite(xy, sizes, source)
+    rows = np.arange(len(geometries))
+    # Interior rings of a multipolygon read 0, so only plain polygons may take the short way.
+    plain = (shapely.get_type_id(geometries) == _POLYGON).all()
+    if plain and not shapely.get_num_interior_rings(geometries).any():
+        hole = np.zeros(len(rows), np.bool_)
+        return Rings(xy, _offsets(sizes), rows, hole, len(rows))
+    parts, part_row = shapely.get_parts(geometries, return_index=True)
+    rings, ring_part = shapely.get_rings(parts, return_index=True)
+    first = np.append(True, ring_part[1:] != ring_part[:-1])
+    start = _offsets(shapely.get_num_coordinates(rings))
+    return Rings(xy, start, part_row[ring_part].astype(np.int64), ~first, len(rows))
+
+
+def _offsets(sizes: npt.NDArray[Any]) -> IntArray:
+    return np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
+
+
+def _refuse_not_finite(xy: FloatArray, sizes: npt.NDArray[Any], source: str) -> None:
+    wrong = np.flatnonzero(~np.isfinite(xy).all(axis=1))
+    if wrong.size:  # else the sum alone overflowed, which is no fault
+        row = int(np.searchsorted(np.cumsum(sizes), wrong[0], side="right"))
+        raise InputError("coordinate_not_finite", file=source, row=row + 1)
+
+
+def inner_points(geometries: GeometryArray) -> FloatArray:
+    """Give a place inside each polygon."""
+    return shapely.get_coordinates(shapely.point_on_surface(geometries))
+
+
+def areas(geometry: Any) -> Any:
+    """Give the polygons of a geometry as one; its lines and points go."""
+    if geometry.geom_type in {"Polygon", "MultiPolygon"}:
+        return geometry
+    parts = shapely.get_parts(shapely.get_parts(geometry))
+    polygons = [part for part in parts if part.geom_type == "Polygon"]
+    return polygons[0] if len(polygons) == 1 else shapely.MultiPolygon(polygons)

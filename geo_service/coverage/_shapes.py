@@ -1,0 +1,175 @@
+"""Faults of single grids: invalid or self-crossing rings, spikes, parts, slivers, copies."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import shapely
+
+from geo_service.coverage import _simple
+from geo_service.coverage._faults import Fault
+from geo_service.coverage._layer import Layer, ring_areas_m2
+from geo_service.coverage._rings import BoolArray, FloatArray, IntArray
+from geo_service.coverage._segments import Scan
+from geo_service.profiles import Profile
+
+
+@dataclass(frozen=True)
+class Shapes:
+    """What each grid is in itself.
+
+    Parameters
+    ----------
+    area_m2, perimeter_m : ndarray of float, shape (rows,)
+    invalid : ndarray of int
+        Rows whose geometry is not valid.
+    crossings : dict
+        Row -> where its rings cross or touch themselves (a MultiPoint, own coordinates).
+    copies : list of tuple of int
+        Rows with the same rings, wherever they begin and whichever way they run.
+    """
+
+    area_m2: FloatArray
+    perimeter_m: FloatArray
+    invalid: IntArray
+    crossings: dict[int, shapely.Geometry]
+    copies: list[tuple[int, ...]]
+
+
+def shapes_of(layer: Layer, scan: Scan) -> Shapes:
+    """Measure every grid, judge its validity, and find copies."""
+    rings = layer.rings
+    area_m2 = np.bincount(rings.row, ring_areas_m2(rings, scan, layer.ground), rings.features)
+    invalid = _invalid(layer, scan)
+    crossings = {int(row): _crossings(layer.geometries[row]) for row in invalid}
+    sums = np.zeros(rings.features, np.uint64)
+    np.add.at(sums, rings.row, scan.sums)
+    perimeter_m = np.bincount(rings.row, scan.length, rings.features) * layer.ground.north_m
+    return Shapes(area_m2, perimeter_m, invalid, crossings, _copies(sums, area_m2))
+
+
+def _invalid(layer: Layer, scan: Scan) -> IntArray:
+    """Rows that GEOS finds invalid, asked only where a ring may meet itself or another ring."""
+    rings = layer.rings
+    suspect = _simple.suspects(rings) | (scan.spike >= 0)
+    asked = np.bincount(rings.row, minlength=rings.features) > 1
+    asked[rings.row[suspect]] = True
+    rows = np.flatnonzero(asked)
+    return rows[~shapely.is_valid(layer.geometries[rows])]
+
+
+def _crossings(geometry: shapely.Geometry) -> shapely.Geometry:
+    """Where the rings of a geometry cross or touch: the nodes that noding brings about."""
+    rings = shapely.get_rings(shapely.get_parts(geometry))
+    own = shapely.get_coordinates([shapely.LineString(r.coords[:-1]) for r in rings])
+    noded = shapely.get_coordinates(shapely.get_parts(shapely.node(shapely.union_all(rings))))
+    places, times = np.unique(own, axis=0, return_counts=True)
+    fresh = np.unique(noded[~_among(noded, places)], axis=0)
+    return shapely.multipoints(np.concatenate([places[times > 1], fresh]))
+
+
+def _among(xy: FloatArray, places: FloatArray) -> BoolArray:
+    return np.isin(xy[:, 0] + 1j * xy[:, 1], places[:, 0] + 1j * places[:, 1])
+
+
+def _copies(sums: np.ndarray, area_m2: FloatArray) -> list[tuple[int, ...]]:
+    order = np.argsort(sums, kind="stable")
+    new = np.append(True, sums[order][1:] != sums[order][:-1])
+    parts = np.split(order, np.flatnonzero(new)[1:])
+    return [
+        tuple(sorted(part.tolist())) for part in parts if len(part) > 1 and area_m2[part[0]] > 0
+    ]
+
+
+def faults(layer: Layer, scan: Scan, shapes: Shapes, profile: Profile) -> list[Fault]:
+    """Give the faults of single grids."""
+    return [
+        *_validity(layer, shapes),
+        *_vertices(layer, scan, "repeated_point", scan.repeated),
+        *_vertices(layer, scan, "spike", scan.spike, degrees=profile.spike_degrees),
+        *_parts(layer, shapes),
+        *_slivers(layer, shapes, profile),
+    ]
+
+
+def _validity(layer: Layer, shapes: Shapes) -> list[Fault]:
+    found = []
+    reasons = shapely.is_valid_reason(layer.geometries[shapes.invalid])
+    for row, reason in zip(shapes.invalid.tolist(), reasons, strict=True):
+        what = str(reason).split("[")[0].strip()
+        kind = "self_intersection" if "elf-intersection" in what else "invalid_geometry"
+        folded = _folded(layer.geometries[row])
+        area_m2, width_m = layer.ground.measure(np.array([folded]))
+        places = shapes.crossings[row]
+        place = folded if area_m2[0] > 0 else places
+        if place.is_empty:
+            place = shapely.box(*shapely.bounds(layer.geometries[row]))
+        facts = {"reason": what, "count": len(shapely.get_parts(places))}
+        found.append(Fault(kind, (row,), place, float(area_m2[0]), float(width_m[0]), facts=facts))
+    return found
+
+
+def _folded(geometry: shapely.Geometry) -> shapely.Geometry:
+    """The loops of a shell that wind otherwise than the shell as a whole."""
+    loops = []
+    for part in shapely.get_parts(geometry):
+        shell = np.array(part.exterior.coords)[:, :2]
+        faces = shapely.get_parts(shapely.polygonize([shapely.node(part.exterior)]))
+        if len(faces) > 1:
+            inner = shapely.get_coordinates(shapely.point_on_surface(faces))
+            turns = [_turns(shell - place) for place in inner]
+            main = turns[int(np.argmax(shapely.area(faces)))]
+            loops += [f for f, t in zip(faces, turns, strict=True) if t not in (0, main)]
+    return shapely.union_all(loops) if loops else shapely.MultiPolygon()
+
+
+def _turns(ring: FloatArray) -> int:
+    """How often a ring winds around the origin."""
+    angle = np.arctan2(ring[:, 1], ring[:, 0])
+    step = np.diff(angle)
+    return round(float(np.sum(np.mod(step + np.pi, 2 * np.pi) - np.pi)) / (2 * np.pi))
+
+
+def _vertices(
+    layer: Layer, scan: Scan, kind: str, vertex: IntArray, **facts: object
+) -> list[Fault]:
+    """One fault a row, at the vertex the scan saw."""
+    rings = np.flatnonzero(vertex >= 0)
+    rows, first = np.unique(layer.rings.row[rings], return_index=True)
+    points = shapely.points(layer.rings.xy[vertex[rings[first]]])
+    return [
+        Fault(kind, (row,), point, facts=facts)
+        for row, point in zip(rows.tolist(), points, strict=True)
+    ]
+
+
+def _parts(layer: Layer, shapes: Shapes) -> list[Fault]:
+    count = shapely.get_num_geometries(layer.geometries)
+    return [
+        Fault(
+            "multipart",
+            (row,),
+            layer.geometries[row],
+            float(shapes.area_m2[row]),
+            facts={"count": int(count[row])},
+        )
+        for row in np.flatnonzero(count > 1).tolist()
+    ]
+
+
+def _slivers(layer: Layer, shapes: Shapes, profile: Profile) -> list[Fault]:
+    """Grids that are no grids: tiny, or thinner than the profile allows (4 pi A / P^2)."""
+    thinness = 4.0 * np.pi * shapes.area_m2 / np.maximum(shapes.perimeter_m, 1e-300) ** 2
+    thin = (shapes.area_m2 < profile.sliver_area_m2) | (thinness < profile.sliver_thinness)
+    return [
+        Fault(
+            "sliver",
+            (row,),
+            layer.geometries[row],
+            float(shapes.area_m2[row]),
+            float(2.0 * shapes.area_m2[row] / max(shapes.perimeter_m[row], 1e-300)),
+            facts={"thinness": float(thinness[row])},
+        )
+        for row in np.flatnonzero(thin).tolist()
+    ]

@@ -1,0 +1,141 @@
+"""Which rings may touch or cross themselves: a fast filter before the exact judge (GEOS)."""
+
+from __future__ import annotations
+
+import numba
+import numpy as np
+
+from geo_service.coverage._rings import BoolArray, FloatArray, IntArray, Rings
+from geo_service.coverage._segments import in_parts
+
+_LEAF = 8  # segments in the smallest box
+_FAN = 4  # boxes in a box
+# Shewchuk 1997, "Adaptive precision floating-point arithmetic", bound A of orient2d.
+_ORIENT_ERROR = 3.3306690738754716e-16
+
+
+@numba.njit(nogil=True, cache=True)
+def _beside(ax: float, ay: float, bx: float, by: float, cx: float, cy: float) -> int:
+    """The side of line a-b that c surely lies on: 1, -1, or 0 where rounding may hide it."""
+    left, right = (ax - cx) * (by - cy), (ay - cy) * (bx - cx)
+    turn, error = left - right, _ORIENT_ERROR * (abs(left) + abs(right))
+    if turn > error:
+        return 1
+    return -1 if turn < -error else 0
+
+
+@numba.njit(nogil=True, cache=True)
+def _boxes(xy: FloatArray, s: int, n: int, box: FloatArray, level: IntArray) -> int:
+    """Fill `box` with the boxes of runs of segments, then of runs of boxes; give the levels."""
+    leaves = (n + _LEAF - 1) // _LEAF
+    for b in range(leaves):
+        first = s + b * _LEAF
+        last = min(first + _LEAF, s + n)
+        x0, y0 = xy[first, 0], xy[first, 1]
+        x1, y1 = x0, y0
+        for k in range(first + 1, last + 1):
+            x0, x1 = min(x0, xy[k, 0]), max(x1, xy[k, 0])
+            y0, y1 = min(y0, xy[k, 1]), max(y1, xy[k, 1])
+        box[b, 0], box[b, 1], box[b, 2], box[b, 3] = x0, y0, x1, y1
+    level[0], level[1] = 0, leaves
+    depth, below = 1, leaves
+    while below > 1:
+        at, here = level[depth], (below + _FAN - 1) // _FAN
+        for b in range(here):
+            first = level[depth - 1] + b * _FAN
+            last = min(first + _FAN, at)
+            for side in range(4):
+                value = box[first, side]
+                for k in range(first + 1, last):
+                    other = box[k, side]
+                    value = min(value, other) if side < 2 else max(value, other)
+                box[at + b, side] = value
+        depth += 1
+        level[depth] = at + here
+        below = here
+    return depth
+
+
+@numba.njit(nogil=True, cache=True)
+def _apart(box: FloatArray, i: int, j: int) -> bool:
+    return (
+        box[i, 0] > box[j, 2]
+        or box[j, 0] > box[i, 2]
+        or box[i, 1] > box[j, 3]
+        or box[j, 1] > box[i, 3]
+    )
+
+
+@numba.njit(nogil=True, cache=True)
+def _leaves_meet(xy: FloatArray, s: int, n: int, box: FloatArray, i: int, j: int) -> bool:
+    """Whether a segment of leaf i may meet one of leaf j that does not follow it."""
+    for k in range(i * _LEAF, min(i * _LEAF + _LEAF, n)):
+        ax, ay, bx, by = xy[s + k, 0], xy[s + k, 1], xy[s + k + 1, 0], xy[s + k + 1, 1]
+        x0, x1, y0, y1 = min(ax, bx), max(ax, bx), min(ay, by), max(ay, by)
+        if x0 > box[j, 2] or x1 < box[j, 0] or y0 > box[j, 3] or y1 < box[j, 1]:
+            continue
+        for t in range(max(j * _LEAF, k + 2), min(j * _LEAF + _LEAF, n)):
+            if k == 0 and t == n - 1:
+                continue
+            cx, cy, dx, dy = xy[s + t, 0], xy[s + t, 1], xy[s + t + 1, 0], xy[s + t + 1, 1]
+            if min(cx, dx) > x1 or max(cx, dx) < x0 or min(cy, dy) > y1 or max(cy, dy) < y0:
+                continue
+            if _beside(ax, ay, bx, by, cx, cy) * _beside(ax, ay, bx, by, dx, dy) > 0:
+                continue
+            if _beside(cx, cy, dx, dy, ax, ay) * _beside(cx, cy, dx, dy, bx, by) > 0:
+                continue
+            return True
+    return False
+
+
+@numba.njit(nogil=True, cache=True)
+def _meets_itself(
+    xy: FloatArray, s: int, n: int, box: FloatArray, level: IntArray, stack: IntArray
+) -> bool:
+    depth = _boxes(xy, s, n, box, level)
+    top = 1
+    stack[0, 0], stack[0, 1], stack[0, 2] = depth - 1, level[depth - 1], level[depth - 1]
+    while top > 0:
+        top -= 1
+        at, i, j = stack[top, 0], stack[top, 1], stack[top, 2]
+        if at == 0:
+            if _leaves_meet(xy, s, n, box, i, j):
+                return True
+            continue
+        base, below = level[at], level[at - 1]
+        for p in range(below + (i - base) * _FAN, min(below + (i - base + 1) * _FAN, base)):
+            first = p if i == j else below + (j - base) * _FAN
+            for q in range(first, min(below + (j - base + 1) * _FAN, base)):
+                if p == q or not _apart(box, p, q):
+                    stack[top, 0], stack[top, 1], stack[top, 2] = at - 1, p, q
+                    top += 1
+    return False
+
+
+@numba.njit(nogil=True, cache=True)
+def _suspects(xy: FloatArray, start: IntArray, found: BoolArray) -> None:
+    most = 1
+    for r in range(len(found)):
+        most = max(most, start[r + 1] - start[r])
+    box = np.empty((2 * (most // _LEAF) + 64, 4))
+    level = np.empty(64, np.int64)
+    stack = np.empty((64 * _FAN * _FAN, 3), np.int64)
+    for r in range(len(found)):
+        n = start[r + 1] - start[r] - 1
+        found[r] = n < 3 or _meets_itself(xy, start[r], n, box, level, stack)
+
+
+def suspects(rings: Rings) -> BoolArray:
+    """Tell which rings may touch or cross themselves.
+
+    A ring that is not told is simple for certain, but for sharp turns back on itself, which
+    `_segments.Scan.spike` tells. One that is told is to be judged exactly. Boxes over runs of
+    consecutive segments, in a tree, make it near-linear.
+    """
+    found = np.empty(rings.count, np.bool_)
+
+    def part(first: int, last: int) -> None:
+        _suspects(rings.xy, rings.start[first : last + 1], found[first:last])
+
+    in_parts(rings, part)
+    return found
