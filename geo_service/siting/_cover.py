@@ -161,7 +161,9 @@ def reduce(rows: sparse.csr_array, weights: IntArray, candidates: IntArray) -> C
     candidates : ndarray of int
         Numbers the rows are known by.
     """
-    merged, merged_weights = _merge_twins(rows[:, np.flatnonzero(weights > 0)], weights[weights > 0])
+    merged, merged_weights = _merge_twins(
+        rows[:, np.flatnonzero(weights > 0)], weights[weights > 0]
+    )
     cover = cover_of(merged, merged_weights, candidates)
     useless = _dominated(cover.rows, cover.columns)
     if not useless.any():
@@ -204,7 +206,9 @@ def _nested(rows: sparse.csr_array, columns: sparse.csr_array) -> tuple[IntArray
     sizes = np.diff(rows.indptr)
     shared = sparse.coo_array(rows @ columns)
     k, j = shared.coords
-    inside = (shared.data == sizes[k]) & ((sizes[j] > sizes[k]) | ((sizes[j] == sizes[k]) & (j < k)))
+    inside = (shared.data == sizes[k]) & (
+        (sizes[j] > sizes[k]) | ((sizes[j] == sizes[k]) & (j < k))
+    )
     return k[inside], j[inside]
 
 

@@ -451,7 +451,13 @@ def _fewest_for_share(
     while len(chosen) > 1 and not clock.out_of_time(0.5):
         told(0.1, "swaps")
         fewer = _swaps.anneal(
-            cover, chosen[:-1], proposals=proposals, seed=seed, clock=clock, until=0.5, target=target
+            cover,
+            chosen[:-1],
+            proposals=proposals,
+            seed=seed,
+            clock=clock,
+            until=0.5,
+            target=target,
         )
         if cover.covered(fewer) < target:
             break

@@ -14,11 +14,11 @@ import pandas as pd
 import shapely
 from scipy import sparse
 
-from geo_service import crs
+from geo_service import crs, places
 from geo_service.errors import InputError
-from geo_service.siting import _capacity, _points
+from geo_service.places import Places
+from geo_service.siting import _capacity
 from geo_service.siting._cover import matrix, reached
-from geo_service.siting._points import Points
 from geo_service.siting.covering import maximal_cover, set_cover
 from geo_service.siting.plans import BoolArray, FloatArray, IntArray, Plan, Progress
 
@@ -120,10 +120,10 @@ class Proposal:
 class _Case:
     """Everything a choice of sites depends on."""
 
-    demand: Points
+    demand: Places
     weights: FloatArray
-    premises: Points
-    standing: Points
+    premises: Places
+    standing: Places
     must: IntArray
     never: IntArray
     metres: sparse.csr_array  # premises x demand
@@ -251,7 +251,7 @@ def _gather(
     notes: list[Text],
 ) -> tuple[str, _Case]:
     """Read the tables and walk the streets between them."""
-    wanted = _points.read(demand, name="demand")
+    wanted = places.read(demand, name="demand")
     if not len(wanted):
         raise InputError("layer_empty", file="demand")
     field = weight_field or _weight_field(wanted, kind)
@@ -260,9 +260,9 @@ def _gather(
             "zh": "需求表没有权重列，每处按 1 计。",
             "en": "The demand has no weight column; each place counts 1.",
         })  # fmt: skip
-    standing = _points.read(existing, name="existing")
+    standing = places.read(existing, name="existing")
     premises = _premises(streets, candidates, wanted, notes)
-    demanded, further = _points.choose(must, premises, name="must")
+    demanded, further = places.choose(must, premises, name="must")
     if len(further):
         start = len(premises)
         premises = premises.also(further)
@@ -271,11 +271,11 @@ def _gather(
             "zh": f"必选点中有 {len(further)} 处不在候选表里，已作为候选点加入。",
             "en": f"{len(further)} of the demanded sites were no candidates and were added.",
         })  # fmt: skip
-    forbidden, unknown = _points.choose(never, premises, name="never")
+    forbidden, unknown = places.choose(never, premises, name="never")
     if len(unknown):
         reason = "no candidate has this id"
         raise InputError("parameter_invalid", name="never", value=unknown.ids[0], reason=reason)
-    _points.require_distinct(premises, name="candidates")
+    places.require_distinct(premises, name="candidates")
     asked = {key: value for key, value in walk.items() if value is not None}
     travel = streets.time_matrix(wanted.lonlat, premises.also(standing).lonlat, **asked)
     metres = sparse.csr_array(sparse.csr_array(travel.metres).T)
@@ -290,7 +290,7 @@ def _gather(
         })  # fmt: skip
     case = _Case(
         demand=wanted,
-        weights=_points.weights(wanted, field or None, name="demand"),
+        weights=places.weights(wanted, field or None, name="demand"),
         premises=premises,
         standing=standing,
         must=demanded,
@@ -304,29 +304,30 @@ def _gather(
     return field, case
 
 
-def _weight_field(demand: Points, kind: str | None) -> str:
+def _weight_field(demand: Places, kind: str | None) -> str:
     wished = (_WEIGHTS_BY_KIND.get(kind or "", ""), *_WEIGHTS)
     return next((name for name in wished if name in demand.frame), "")
 
 
 def _premises(
-    streets: WalkNetwork, candidates: pd.DataFrame | None, demand: Points, notes: list[Text]
-) -> Points:
+    streets: WalkNetwork, candidates: pd.DataFrame | None, demand: Places, notes: list[Text]
+) -> Places:
     if candidates is not None:
-        premises = _points.read(candidates, name="candidates")
+        premises = places.read(candidates, name="candidates")
         if not len(premises):
             raise InputError("layer_empty", file="candidates")
         return premises
     corners = street_corners(streets, demand)
     notes.append({
-        "zh": f"没有候选点表：以 {len(corners)} 个街道路口代替。路口不是房屋，请换成可用的场所后再算。",
+        "zh": f"没有候选点表：以 {len(corners)} 个街道路口代替。"
+        "路口不是房屋，请换成可用的场所后再算。",
         "en": f"No candidates were given: {len(corners)} street corners stand in. A corner is no "
         "building; list real premises and run again.",
     })  # fmt: skip
     return corners
 
 
-def street_corners(streets: WalkNetwork, demand: Points) -> Points:
+def street_corners(streets: WalkNetwork, demand: Places) -> Places:
     """Take street nodes as candidates, spread evenly over the area of the demand.
 
     One node (the first) of each cell of a square grid; the cells grow until there are few enough.
@@ -345,7 +346,7 @@ def street_corners(streets: WalkNetwork, demand: Points) -> Points:
         cell_m *= 1.25
     lon, lat = plane.inverse(x[kept], y[kept])
     ids = [f"node-{node}" for node in kept.tolist()]
-    return Points(ids, ids, lon, lat, pd.DataFrame({"id": ids, "lon": lon, "lat": lat}))
+    return Places(ids, ids, lon, lat, pd.DataFrame({"id": ids, "lon": lon, "lat": lat}))
 
 
 def _solve(
@@ -587,9 +588,9 @@ def _alternatives(
         change[shared.indices[span]] += shared.data[span]
         change -= lost[place]
         best = numbers[np.lexsort((numbers, -change[numbers]))[:2]]
-        told.append([
-            {"id": case.premises.ids[k], "change": round(float(change[k]), 6)} for k in best.tolist()
-        ])  # fmt: skip
+        ids = [case.premises.ids[k] for k in best.tolist()]
+        changes = [round(float(change[k]), 6) for k in best.tolist()]
+        told.append([{"id": i, "change": c} for i, c in zip(ids, changes, strict=True)])
     return told
 
 

@@ -1,4 +1,4 @@
-"""Tables of places as they come: demand, candidates, existing facilities."""
+"""Tables of places as they come: demand, candidates, facilities, centres of circles."""
 
 from __future__ import annotations
 
@@ -8,17 +8,20 @@ from typing import Any
 
 import geopandas as gpd
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from geo_service import crs, layers
 from geo_service.errors import InputError
-from geo_service.siting.plans import FloatArray, IntArray
+
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
 
 _ID_COLUMNS = ("id", "code")
 
 
 @dataclass(frozen=True, eq=False)
-class Points:
+class Places:
     """Places with a text id, a name and a WGS84 position.
 
     Parameters
@@ -45,9 +48,9 @@ class Points:
         """Positions, shape (n, 2)."""
         return np.column_stack([self.lon, self.lat])
 
-    def also(self, other: Points) -> Points:
+    def also(self, other: Places) -> Places:
         """These places and then the others."""
-        return Points(
+        return Places(
             self.ids + other.ids,
             self.names + other.names,
             np.concatenate([self.lon, other.lon]),
@@ -56,7 +59,7 @@ class Points:
         )
 
 
-def read(table: pd.DataFrame | None, *, name: str) -> Points:
+def read(table: pd.DataFrame | None, *, name: str) -> Places:
     """Read a table of places.
 
     Parameters
@@ -74,10 +77,10 @@ def read(table: pd.DataFrame | None, *, name: str) -> Points:
     """
     if table is None or len(table) == 0:
         empty = np.empty(0)
-        return Points([], [], empty, empty, pd.DataFrame())
+        return Places([], [], empty, empty, pd.DataFrame())
     frame = table.reset_index(drop=True)
     found = layers.match_fields(map(str, frame.columns))
-    lon, lat = _positions(frame, found, name)
+    lon, lat = positions(frame, name=name)
     missing = ~(np.isfinite(lon) & np.isfinite(lat))
     if missing.any():
         at = int(np.flatnonzero(missing)[0])
@@ -90,12 +93,18 @@ def read(table: pd.DataFrame | None, *, name: str) -> Points:
     if id_column is not None:
         ids = frame[id_column].astype(str).tolist()
     names = frame[found["name"]].fillna("").astype(str).tolist() if "name" in found else ids
-    return Points(ids, names, lon, lat, pd.DataFrame(frame))
+    return Places(ids, names, lon, lat, pd.DataFrame(frame))
 
 
-def _positions(
-    frame: pd.DataFrame, found: dict[str, str], name: str
-) -> tuple[FloatArray, FloatArray]:
+def positions(frame: pd.DataFrame, *, name: str) -> tuple[FloatArray, FloatArray]:
+    """Read the positions of a table's rows as WGS84 degrees, NaN where a number is missing.
+
+    Raises
+    ------
+    InputError
+        ``field_missing``, ``crs_missing``.
+    """
+    found = layers.match_fields(map(str, frame.columns))
     if isinstance(frame, gpd.GeoDataFrame) and frame.active_geometry_name is not None:
         if frame.crs is None:
             raise InputError("crs_missing", file=name, proposal="EPSG:4326")
@@ -112,7 +121,7 @@ def _positions(
     return lon, lat
 
 
-def require_distinct(points: Points, *, name: str) -> None:
+def require_distinct(points: Places, *, name: str) -> None:
     """Refuse a table in which two rows have one id, since sites are named by it."""
     twice = pd.Series(points.ids, dtype=str).duplicated()
     if twice.any():
@@ -124,8 +133,8 @@ def require_distinct(points: Points, *, name: str) -> None:
 
 
 def choose(
-    chosen: pd.DataFrame | Sequence[Any] | None, among: Points, *, name: str
-) -> tuple[IntArray, Points]:
+    chosen: pd.DataFrame | Sequence[Any] | None, among: Places, *, name: str
+) -> tuple[IntArray, Places]:
     """Find the places that a list of ids, or a table, names.
 
     Returns
@@ -156,7 +165,7 @@ def choose(
     return np.array([place[i] for i in ids], dtype=np.int64), nothing
 
 
-def weights(points: Points, field: str | None, *, name: str) -> FloatArray:
+def weights(points: Places, field: str | None, *, name: str) -> FloatArray:
     """Read a weight column; 1 each without one.
 
     Raises
