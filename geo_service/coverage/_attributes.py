@@ -15,13 +15,12 @@ from geo_service import layers
 from geo_service.coverage._faults import Fault, Note
 from geo_service.coverage._layer import Layer
 from geo_service.coverage._messages import square_metres
-from geo_service.coverage._rings import FloatArray
+from geo_service.coverage._rings import FloatArray, IntArray
 from geo_service.coverage._shapes import Shapes
 from geo_service.profiles import Profile
 
 _MANY = 200  # rows beyond which one fault of a kind tells them all
 _SEQUENCE = 3  # digits of the running number at a code's end
-_MOST_ROWS = 12  # numbering rows tried before an order is called wrong
 _M2_OF_MU = 10_000.0 / 15.0
 _FIELDS_ZH = {field.name: field.zh for field in layers.FIELDS}
 
@@ -30,7 +29,7 @@ def faults(
     layer: Layer, shapes: Shapes, profile: Profile, *, register: Any | None, expect: int | None
 ) -> tuple[list[Fault], list[Note], list[str]]:
     """Give the faults of columns, remarks, and the register's codes that are not on the map."""
-    found, notes = _form_of_codes(layer, profile) if layer.coded else ([], [])
+    found, notes = _form_of_codes(layer, profile, shapes.area_m2) if layer.coded else ([], [])
     found += _empty(layer, profile)
     found += _areas(layer, shapes, profile)
     for field, bounds in (("households", profile.households), ("population", profile.population)):
@@ -62,7 +61,9 @@ def register_codes(register: Any) -> list[str]:
     return codes_.texts(register[column if column is not None else register.columns[0]])
 
 
-def _form_of_codes(layer: Layer, profile: Profile) -> tuple[list[Fault], list[Note]]:
+def _form_of_codes(
+    layer: Layer, profile: Profile, area_m2: FloatArray
+) -> tuple[list[Fault], list[Note]]:
     """Codes: unique, of the profile's form, under their parent, numbered in order."""
     codes = np.array(layer.codes, dtype=object)
     found = [
@@ -76,7 +77,7 @@ def _form_of_codes(layer: Layer, profile: Profile) -> tuple[list[Fault], list[No
     if fits.any():
         found += _malformed(layer, np.flatnonzero(~fits & (codes != "")), profile)
         found += _under_parent(layer, fits)
-        found += _order(layer, np.flatnonzero(fits))
+        found += _order(layer, np.flatnonzero(fits), area_m2)
         return found, []
     if len(empty) == len(codes):
         return found, []
@@ -117,39 +118,30 @@ def _under_parent(layer: Layer, fits: np.ndarray) -> list[Fault]:
     ]
 
 
-def _order(layer: Layer, rows: np.ndarray) -> list[Fault]:
+def _order(layer: Layer, rows: IntArray, area_m2: FloatArray) -> list[Fault]:
     """Parents whose grids are not numbered west to east, north to south.
 
-    The standards leave the height of a row open, so an order is wrong only where no number of rows
-    explains it.
+    The standards leave the height of a row open. So a step from one number to the next is wrong
+    only where it clearly goes back: north by more than a grid and a half, or west by more than one
+    while it goes north too.
     """
     box = shapely.bounds(layer.geometries[rows])
+    side = np.sqrt(area_m2[rows]) / layer.ground.north_m
     x, y = (box[:, 0] + box[:, 2]) / 2 * layer.ground.squeeze, (box[:, 1] + box[:, 3]) / 2
     parent = np.array([layer.codes[row][:-_SEQUENCE] for row in rows], dtype=str)
     number = np.array([layer.codes[row][-_SEQUENCE:] for row in rows], dtype=str)
     order = np.lexsort((number, parent))
-    cuts = np.flatnonzero(parent[order][1:] != parent[order][:-1]) + 1
-    wrong = [
-        part for part in np.split(order, cuts) if len(part) > 2 and not _in_order(x[part], y[part])
-    ]
+    one, two = order[:-1], order[1:]
+    size = np.maximum(side[one], side[two])
+    north, west = (y[two] - y[one]) / size, (x[one] - x[two]) / size
+    back = (parent[one] == parent[two]) & ((north > 1.5) | ((west > 1.0) & (north > 0.5)))
+    wrong = np.unique(parent[one[back]])
     if len(wrong) > _MANY:
-        every = rows[np.concatenate(wrong)].tolist()
+        every = rows[np.isin(parent, wrong)].tolist()
         return [Fault("code_order", tuple(every), facts={"parent": f"{len(wrong)} ×"})]
     return [
-        _at(layer, "code_order", rows[part].tolist(), parent=str(parent[part[0]])) for part in wrong
+        _at(layer, "code_order", rows[parent == which].tolist(), parent=which) for which in wrong
     ]
-
-
-def _in_order(x: FloatArray, y: FloatArray) -> bool:
-    """Whether places in the order of their numbers run in rows from north to south."""
-    height = float(np.ptp(y)) or 1.0
-    for rows in range(1, min(len(x), _MOST_ROWS) + 1):
-        row = np.minimum(np.floor((y.max() - y) / height * rows), rows - 1)
-        ahead = (row[1:] > row[:-1]) | ((row[1:] == row[:-1]) & (x[1:] >= x[:-1]))
-        if ahead.all():
-            return True
-    order = codes_.order_west_east(x, y)
-    return bool((order == np.arange(len(x))).all())
 
 
 def _empty(layer: Layer, profile: Profile) -> list[Fault]:

@@ -29,8 +29,8 @@ _SENTENCES: dict[str, tuple[str, str]] = {
         "The geometry of {codes} is not valid ({reason}); redraw it.",
     ),
     "self_intersection": (
-        "{codes} 的边界自相交或自相接触（{count} 处{size}），请拆开。",
-        "The border of {codes} crosses or touches itself in {count} places{size}; untangle it.",
+        "{codes} 的边界自相交或自相接触（{count} 处）{size}，请拆开。",
+        "The border of {codes} crosses or touches itself in {in_places}{size}; untangle it.",
     ),
     "repeated_point": (
         "{codes} 的边界有重复点，可直接删去。",
@@ -45,7 +45,7 @@ _SENTENCES: dict[str, tuple[str, str]] = {
         "{codes} has {count} parts; make sure that the exclave is meant.",
     ),
     "duplicate_geometry": (
-        "{codes} 画了同一块地{size}（{zh_form}），请只保留一个。",
+        "{codes} 画了同一块地{size}，{zh_form}，请只保留一个。",
         "{codes} cover the same ground{size}, {form}; keep one.",
     ),
     "sliver": (
@@ -53,44 +53,44 @@ _SENTENCES: dict[str, tuple[str, str]] = {
         "{codes} is a sliver{size}; merge it with a neighbour.",
     ),
     "overlap": (
-        "{codes} 重叠{size}{places}，请划归其中一个。",
-        "{codes} overlap{size}{places}; give the place to one of them.",
+        "{codes} 重叠{places}{size}，请划归其中一个。",
+        "{codes} overlap{places}{size}; give the place to one of them.",
     ),
     "gap": (
-        "{codes} {zh_between}有缝隙{size}{places}，请对齐边界。{meant}",
-        "A gap{size}{places} lies {between} {codes}; bring the borders together.{meant}",
+        "{codes} {zh_between}有缝隙{places}{size}，请对齐边界。{meant}",
+        "A gap{places}{size} lies {between} {codes}; bring the borders together.{meant}",
     ),
     "missing_grid": (
         "此处缺一个网格{size}：{sides}。{meant}{absent}",
         "A grid is missing here{size}: {sides}.{meant}{absent}",
     ),
     "rim_gap": (
-        "{codes} 与外部范围之间有缺口{size}{places}，请补到界线。",
-        "Open ground{size}{places} lies between {codes} and the outline; extend the grid to it.",
+        "{codes} 与外部范围之间有缺口{places}{size}，请补到界线。",
+        "Open ground{places}{size} lies between {codes} and the outline; extend the grid to it.",
     ),
     "overrun": (
-        "{codes} 超出外部范围{size}{places}，请裁到界线。",
-        "{codes} reaches beyond the outline{size}{places}; cut it at the outline.",
+        "{codes} 超出外部范围{places}{size}，请裁到界线。",
+        "{codes} reaches beyond the outline{places}{size}; cut it at the outline.",
     ),
     "outline_mismatch": (
-        "沿这一段，网格外缘与外部范围不是同一条线：共 {places_count} 处，"
+        "沿这一段，网格外缘与外部范围不是同一条线：共 {several} 处，"
         "未覆盖 {rim_gap}，越界 {overrun}，平均宽 {width}，涉及 {codes}。请换用同一条界线。",
-        "Along this stretch the grids and the outline follow two different lines: {places_count} "
+        "Along this stretch the grids and the outline follow two different lines: {several} "
         "places, {rim_gap} open and {overrun} beyond, {width} wide on average, at {codes}. "
         "Use one line for both.",
     ),
     "edge_mismatch": (
         "{codes} {with_outline}的公共边上有 {count} 个顶点只有一方有，边线仍重合，无需处理。",
-        "{codes} share a border{with_outline} where one side lacks {count} vertices; "
-        "the lines coincide, nothing is to be done.",
+        "On a border of {codes}{with_outline} one side lacks {vertices}; the lines coincide, "
+        "nothing is to be done.",
     ),
     "detached": (
         "{codes} 与其余网格不相连{size}，请确认是否为飞地。",
-        "{codes} is not connected with the rest{size}; make sure that the exclave is meant.",
+        "Not connected with the rest: {codes}{size}; make sure that the exclave is meant.",
     ),
     "parent_mismatch": (
-        "{codes} 越过上级 {parent} 的界线，有一部分{size}在 {other} 内。",
-        "{codes} crosses the line of its parent {parent}: a part{size} lies in {other}.",
+        "{codes} 越过上级 {parent} 的界线，有一部分在 {other} 内{size}。",
+        "{codes} crosses the line of its parent {parent}: a part lies in {other}{size}.",
     ),
     "code_duplicate": (
         "编码 {code} 用了 {count} 次（第 {lines} 行），编码必须唯一。",
@@ -160,19 +160,20 @@ def _places(fault: Fault, names: Sequence[str], *, zh: bool) -> dict[str, Any]:
     codes = [names[row] for row in fault.rows] + list(fault.others)
     told: dict[str, Any] = {
         **facts,
-        "codes": listed(codes, zh=zh) or ("（无）" if zh else "no grid"),
+        "codes": listed(codes, zh=zh) or ("（全部）" if zh else "all grids"),
         "size": size(fault.area_m2, fault.width_m, zh=zh),
         "width": metres(fault.width_m),
         "places": "",
+        "in_places": _counted(facts.get("count", 1), "place"),
+        "vertices": _counted(facts.get("count", 1), "vertex", "vertices"),
     }
     alone = len(codes) == 1
     told["zh_between"], told["between"] = ("内", "inside") if alone else ("之间", "between")
-    several = facts.get("places", 1)
+    told["several"] = several = facts.get("places", 1)
     if several > 1:
-        told["places"] = f"，共 {several} 处" if zh else f", in {several} places"
+        told["places"] = f" {several} 处" if zh else f" in {several} places"
     if fault.kind == "outline_mismatch":
         told |= {key: square_metres(facts[key]) for key in ("rim_gap", "overrun")}
-        told["places_count"] = several
     if fault.kind == "missing_grid":
         told |= _missing(facts, names, zh=zh)
     if "meant" in facts:
@@ -247,11 +248,14 @@ def size(area_m2: float, width_m: float, *, zh: bool) -> str:
     """Tell the size of a place, or nothing where it has none."""
     if not area_m2 > 0.0:
         return ""
-    if not width_m > 0.0:
-        return f" {square_metres(area_m2)}" if zh else f" of {square_metres(area_m2)}"
-    if zh:
-        return f" {square_metres(area_m2)}（平均宽 {metres(width_m)}）"
-    return f" of {square_metres(area_m2)} ({metres(width_m)} wide on average)"
+    wide = ""
+    if width_m > 0.0:
+        wide = f"，平均宽 {metres(width_m)}" if zh else f", {metres(width_m)} wide on average"
+    return f"（{square_metres(area_m2)}{wide}）" if zh else f" ({square_metres(area_m2)}{wide})"
+
+
+def _counted(count: int, one: str, several: str | None = None) -> str:
+    return f"{count} {one if count == 1 else several or one + 's'}"
 
 
 def square_metres(value: float) -> str:

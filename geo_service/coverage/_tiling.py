@@ -58,10 +58,7 @@ def graph_of(layer: Layer, outline: Outline | None, left: Residual) -> Graph:
     faces = _faces.faces_of(left)
     points = faces.points + faces.origin
     cover = _faces.cover(points, layer.geometries, layer.tree)
-    if outline is None:
-        inside = np.ones(faces.count, np.bool_)
-    else:
-        inside = outline.contains(points)
+    inside = np.ones(faces.count, np.bool_) if outline is None else outline.contains(points)
     holes = places_of(faces, np.where(inside & (cover.number == 0), 0, -1), layer.ground)
     lines = Lines(left, faces.origin, 4.0 * layer.ground.noise)
     borders = borders_of(faces, holes, lines)
