@@ -55,7 +55,7 @@ class Homes:
 
     def within(self, shapes: Shapes) -> IntArray:
         """Give the shape each place lies in (the first of several, the nearest of none)."""
-        points = shapely.points(self.xy)
+        points = np.asarray(shapely.points(self.xy))
         tree = shapely.STRtree(shapes)
         found = np.full(len(points), -1, np.int64)
         place, shape = tree.query(points, predicate="intersects")

@@ -75,7 +75,7 @@ def _faces(area: Any, lines: Shapes, grid_size: float) -> Shapes:
     if len(segments):
         segments, rim = _meet_rim(segments, rim)
     edges = _distinct(np.concatenate([segments, rim]))
-    polygons = shapely.get_parts(shapely.polygonize(shapely.linestrings(edges)))
+    polygons = shapely.get_parts(shapely.polygonize(np.asarray(shapely.linestrings(edges))))
     return polygons[shapely.contains(area, shapely.point_on_surface(polygons))]
 
 
@@ -104,7 +104,7 @@ def _distinct(segments: FloatArray) -> FloatArray:
 
 def _meet_rim(segments: FloatArray, rim: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Make the ends of clipped lines nodes of the outline; drop what runs along it."""
-    tree = shapely.STRtree(shapely.linestrings(rim))
+    tree = shapely.STRtree(np.asarray(shapely.linestrings(rim)))
     points, inverse = np.unique(segments.reshape(-1, 2), axis=0, return_inverse=True)
     hit, edge = tree.query(shapely.points(points), predicate="dwithin", distance=_ON_RIM_M)
     hit, unique = np.unique(hit, return_index=True)
@@ -120,13 +120,12 @@ def _meet_rim(segments: FloatArray, rim: FloatArray) -> tuple[FloatArray, FloatA
     on_rim[hit] = True
     corner = inverse.reshape(-1, 2)
     segments = points[corner]
-    middle = shapely.points(segments.mean(axis=1))
-    along = on_rim[corner].all(axis=1)
-    along[along] = tree.query_nearest(middle[along], all_matches=False, return_distance=True)[
-        1
-    ] <= (10 * _ON_RIM_M)
+    along = np.flatnonzero(on_rim[corner].all(axis=1))
+    middle = shapely.points(segments[along].mean(axis=1))
+    away = tree.query_nearest(middle, all_matches=False, return_distance=True)[1]
+    along = along[away <= 10 * _ON_RIM_M]
     new = hit[~snapped]
-    return segments[~along], _with_nodes(rim, edge[~snapped], points[new])
+    return np.delete(segments, along, axis=0), _with_nodes(rim, edge[~snapped], points[new])
 
 
 def _with_nodes(rim: FloatArray, edge: npt.NDArray[np.intp], nodes: FloatArray) -> FloatArray:

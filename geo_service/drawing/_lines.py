@@ -65,9 +65,13 @@ def street_lines(pbf_path: str | Path, within: Any, *, crs: Any) -> gpd.GeoDataF
         raise MissingError("file_missing", file=path.name)
     rows, lines = [], []
     try:
-        ways = osmium.FileProcessor(str(path), osmium.osm.NODE | osmium.osm.WAY).with_locations()
-        for way in ways.with_filter(osmium.filter.KeyFilter(*_KEYS)):
-            kind, tag = _kind(way.tags) if way.is_way() else ("", "")
+        wanted = osmium.filter.KeyFilter(*_KEYS)
+        wanted.enable_for(osmium.osm.WAY)
+        entities = osmium.FileProcessor(str(path), osmium.osm.NODE | osmium.osm.WAY)
+        for way in entities.with_locations().with_filter(wanted):
+            if not isinstance(way, osmium.osm.Way):
+                continue
+            kind, tag = _kind(way.tags)
             if not kind:
                 continue
             for line in _runs(way):

@@ -24,7 +24,7 @@ from scipy.sparse import csr_array
 from scipy.sparse.csgraph import breadth_first_order, minimum_spanning_tree
 
 IntArray = npt.NDArray[np.int64]
-FloatArray = npt.NDArray[np.float64]
+Dice = npt.NDArray[np.uint64]
 
 
 ATOM = np.dtype(
@@ -99,7 +99,7 @@ def partition(atoms: Table, borders: Table, rules: Rules, *, seed: int) -> IntAr
         grids = np.zeros(2 * int(atoms["grid"].max()) + 16, _GRID)
         desk = np.zeros(_MOST_MEMBERS, _MEMBER)
         parts = np.zeros(2 * _MOST_PARTS, _GRID)  # of the try at hand, and of the best one
-        _anneal(atoms, borders, grids, desk, parts, rules, seed)
+        _anneal(atoms, borders, grids, desk, parts, rules, _dice(seed))
     return np.unique(atoms["grid"], return_inverse=True)[1].astype(np.int64)
 
 
@@ -131,6 +131,27 @@ def _first_plan(atoms: Table, borders: Table, high: float, seed: int) -> IntArra
     return label
 
 
+def _dice(seed: int) -> Dice:
+    """Give the state of a generator that is the same on every machine and thread."""
+    return np.random.default_rng(seed).integers(1, 2**63, 1, dtype=np.uint64)
+
+
+@numba.njit(cache=True, nogil=True)
+def _chance(dice: Dice) -> float:
+    """Give a number in [0, 1): Marsaglia's xorshift64 (2003)."""
+    state = dice[0]
+    state ^= state << np.uint64(13)
+    state ^= state >> np.uint64(7)
+    state ^= state << np.uint64(17)
+    dice[0] = state
+    return float(state >> np.uint64(11)) * 2.0**-53
+
+
+@numba.njit(cache=True, nogil=True)
+def _below(count: int, dice: Dice) -> int:
+    return int(_chance(dice) * count)
+
+
 @numba.njit(cache=True, nogil=True)
 def _anneal(
     atoms: Table,
@@ -139,9 +160,8 @@ def _anneal(
     desk: Table,
     parts: Table,
     rules: Rules,
-    seed: int,
+    dice: Dice,
 ) -> None:
-    np.random.seed(seed)
     n = len(atoms)
     for u in range(n):
         grid = grids[atoms[u].grid]
@@ -157,17 +177,17 @@ def _anneal(
     rounds = 1
     for move in range(moves):
         heat = rules.hot * math.exp(cooling * move)
-        u = np.random.randint(n)
+        u = _below(n, dice)
         begin, end = atoms[u].begin, atoms[u].end
         if begin == end:
             continue
-        if np.random.random() < rules.recombine:
-            _recombine(u, atoms, borders, grids, desk, parts, rules, heat)
+        if _chance(dice) < rules.recombine:
+            _recombine(u, atoms, borders, grids, desk, parts, rules, heat, dice)
             continue
-        to = atoms[borders[np.random.randint(begin, end)].other].grid
+        to = atoms[borders[begin + _below(end - begin, dice)].other].grid
         if to != atoms[u].grid and grids[atoms[u].grid].atoms > 1:
             rounds += 2
-            _hand_over(u, to, atoms, borders, grids, rules, heat, rounds)
+            _hand_over(u, to, atoms, borders, grids, rules, heat, rounds, dice)
 
 
 @numba.njit(cache=True, nogil=True)
@@ -189,6 +209,7 @@ def _hand_over(
     rules: Rules,
     heat: float,
     rounds: int,
+    dice: Dice,
 ) -> None:
     """Give an atom to the grid next door, if Metropolis agrees and its own stays connected."""
     own = atoms[u].grid
@@ -221,7 +242,7 @@ def _hand_over(
         - _strain(old.weight, old.area, old.perimeter, rules)
         - _strain(new.weight, new.area, new.perimeter, rules)
     )
-    if change > 0.0 and np.random.random() >= math.exp(-change / heat):
+    if change > 0.0 and _chance(dice) >= math.exp(-change / heat):
         return
     if friends > 1 and not _connected_without(u, friend, friends, atoms, borders, rounds):
         return
@@ -299,21 +320,22 @@ def _recombine(
     parts: Table,
     rules: Rules,
     heat: float,
+    dice: Dice,
 ) -> None:
     """Join a grid with one or two next to it and cut them anew, if Metropolis agrees."""
-    wanted = 3 if np.random.random() < 0.25 else 2
-    joined, size = _join(u, wanted, atoms, borders, desk, parts)
+    wanted = 3 if _chance(dice) < 0.25 else 2
+    joined, size = _join(u, wanted, atoms, borders, desk, parts, dice)
     before = total = 0.0
     for i in range(joined):
         grid = grids[parts[i].grid]
         total += grid.weight
         before += _strain(grid.weight, grid.area, grid.perimeter, rules)
-    count = _how_many(total, rules)
+    count = _how_many(total, rules, dice)
     if size < count or count > _MOST_PARTS or (count == 1 and joined == 1):
         return
     lowest = np.inf
     for _ in range(_TRIES if count > 1 else 1):
-        if not _cut_tree(size, count, total, atoms, borders, desk):
+        if not _cut_tree(size, count, total, atoms, borders, desk, dice):
             continue
         change = _measure(size, atoms, borders, desk, parts) - before
         for i in range(count):
@@ -324,9 +346,9 @@ def _recombine(
                 _copy(parts[i], parts[_MOST_PARTS + i])
             for i in range(size):
                 desk[i].best = desk[i].part
-    if lowest > 0.0 and np.random.random() >= math.exp(-lowest / heat):
+    if lowest > 0.0 and _chance(dice) >= math.exp(-lowest / heat):
         return
-    if not _find_free(joined, count, grids, parts):
+    if not _find_free(joined, count, grids, parts, dice):
         return
     for i in range(joined):
         grids[parts[i].grid].atoms = 0
@@ -338,7 +360,7 @@ def _recombine(
 
 @numba.njit(cache=True, nogil=True)
 def _join(
-    u: int, wanted: int, atoms: Table, borders: Table, desk: Table, parts: Table
+    u: int, wanted: int, atoms: Table, borders: Table, desk: Table, parts: Table, dice: Dice
 ) -> tuple[int, int]:
     """Put an atom's grid and some next to it on the desk; tell how many, of how many atoms."""
     parts[0].grid = atoms[u].grid
@@ -348,10 +370,10 @@ def _join(
     for _ in range(40):
         if joined == wanted or size == 0:
             break
-        x = desk[np.random.randint(size)].atom
+        x = desk[_below(size, dice)].atom
         if atoms[x].begin == atoms[x].end:
             continue
-        v = borders[np.random.randint(atoms[x].begin, atoms[x].end)].other
+        v = borders[atoms[x].begin + _below(atoms[x].end - atoms[x].begin, dice)].other
         if atoms[v].slot < size and desk[atoms[v].slot].atom == v:
             continue
         parts[joined].grid = atoms[v].grid
@@ -369,9 +391,9 @@ def _copy(source: Table, target: Table) -> None:
 
 
 @numba.njit(cache=True, nogil=True)
-def _find_free(joined: int, count: int, grids: Table, parts: Table) -> bool:
+def _find_free(joined: int, count: int, grids: Table, parts: Table, dice: Dice) -> bool:
     """Find numbers no grid has, for the parts beyond the grids that were joined."""
-    g = np.random.randint(len(grids))
+    g = _below(len(grids), dice)
     for i in range(joined, count):
         for _ in range(len(grids)):
             g = (g + 1) % len(grids)
@@ -384,21 +406,21 @@ def _find_free(joined: int, count: int, grids: Table, parts: Table) -> bool:
 
 
 @numba.njit(cache=True, nogil=True)
-def _how_many(total: float, rules: Rules) -> int:
+def _how_many(total: float, rules: Rules, dice: Dice) -> int:
     """Give a number of grids for some households: the middle of what is possible, or near it."""
-    middle = max(int(round(2.0 * total / (rules.low + rules.high))), 1)
-    fewest = max(int(math.ceil(total / rules.high)), 1)
+    middle = max(round(2.0 * total / (rules.low + rules.high)), 1)
+    fewest = max(math.ceil(total / rules.high), 1)
     most = int(total / max(rules.low, 1.0))
     if most < fewest:
         return middle
-    if np.random.random() < 0.3:
-        return np.random.randint(fewest, most + 1)
+    if _chance(dice) < 0.3:
+        return fewest + _below(most + 1 - fewest, dice)
     return min(max(middle, fewest), most)
 
 
 @numba.njit(cache=True, nogil=True)
 def _cut_tree(
-    size: int, parts: int, total: float, atoms: Table, borders: Table, desk: Table
+    size: int, parts: int, total: float, atoms: Table, borders: Table, desk: Table, dice: Dice
 ) -> bool:
     """Cut the members into connected parts of like weight, each off a random spanning tree."""
     for i in range(size):
@@ -406,17 +428,17 @@ def _cut_tree(
     left = total
     for number in range(1, parts):
         goal = left / (parts - number + 1)
-        placed = _span(size, atoms, borders, desk)
+        placed = _span(size, atoms, borders, desk, dice)
         if placed < 2:
             return False
         best, cut, inside = np.inf, -1, True
         for i in range(placed - 1, 0, -1):
             member = desk[i].order
             branch = desk[member].load
-            off = abs(branch - goal) * (1.0 + 0.5 * np.random.random())
+            off = abs(branch - goal) * (1.0 + 0.5 * _chance(dice))
             if off < best:
                 best, cut, inside = off, member, True
-            off = abs(left - branch - goal) * (1.0 + 0.5 * np.random.random())
+            off = abs(left - branch - goal) * (1.0 + 0.5 * _chance(dice))
             if off < best:
                 best, cut, inside = off, member, False
             desk[desk[member].parent].load += branch
@@ -434,7 +456,7 @@ def _cut_tree(
 
 
 @numba.njit(cache=True, nogil=True)
-def _span(size: int, atoms: Table, borders: Table, desk: Table) -> int:
+def _span(size: int, atoms: Table, borders: Table, desk: Table, dice: Dice) -> int:
     """Grow a random tree over the members of part 0 (Prim), wanted borders last; give its size."""
     root, seen = -1, 0
     for i in range(size):
@@ -444,7 +466,7 @@ def _span(size: int, atoms: Table, borders: Table, desk: Table) -> int:
         member.load = atoms[member.atom].weight
         if not member.done:
             seen += 1
-            if np.random.random() * seen < 1.0:
+            if _chance(dice) * seen < 1.0:
                 root = i
     if root < 0:
         return 0
@@ -463,7 +485,7 @@ def _span(size: int, atoms: Table, borders: Table, desk: Table) -> int:
             border = borders[q]
             j = atoms[border.other].slot
             if j < size and desk[j].atom == border.other and not desk[j].done:
-                key = border.apart + np.random.random()
+                key = border.apart + _chance(dice)
                 if key < desk[j].key:
                     desk[j].key = key
                     desk[j].parent = nearest
