@@ -5,7 +5,8 @@ solves, and explains.
 """
 
 from geo_service.siting.covering import maximal_cover, set_cover
+from geo_service.siting.median import p_median
 from geo_service.siting.plans import Plan
 from geo_service.siting.proposals import Proposal, propose_sites
 
-__all__ = ["Plan", "Proposal", "maximal_cover", "propose_sites", "set_cover"]
+__all__ = ["Plan", "Proposal", "maximal_cover", "p_median", "propose_sites", "set_cover"]

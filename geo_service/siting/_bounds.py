@@ -68,11 +68,11 @@ def most_weight(
 
     def relaxed(u: FloatArray) -> tuple[float, FloatArray]:
         sums = cover.rows @ u
-        best = _largest(sums, count)
+        best = largest(sums, count)
         value = float((weights - u).sum() + sums[best].sum())
         return value, ones - cover.columns @ best.astype(float)
 
-    u = _volume(
+    u = volume(
         relaxed,
         0.5 * weights if start is None else start,
         upper=weights,
@@ -82,7 +82,7 @@ def most_weight(
         until=until,
     )
     fine, sums = _fine_sums(cover, np.minimum(u, weights))
-    top = sums[_largest(sums, count)]
+    top = sums[largest(sums, count)]
     value = int((cover.weights * FINE - fine).sum()) + _exact_sum(top)
     return Bound(min(value // FINE, cover.total), fine / FINE)
 
@@ -102,7 +102,7 @@ def fixed_by(cover: Cover, count: int, bound: Bound, known: int) -> tuple[BoolAr
     never, always = np.zeros(len(sums), dtype=bool), np.zeros(len(sums), dtype=bool)
     if not 0 < count < len(sums):
         return never, always
-    inside = _largest(sums, count)
+    inside = largest(sums, count)
     value = int((cover.weights * FINE - fine).sum()) + _exact_sum(sums[inside])
     room = value - (known + 1) * FINE
     last_in, first_out = int(sums[inside].min()), int(sums[~inside].max())
@@ -142,7 +142,7 @@ def fewest_rows(cover: Cover, known: int, *, steps: int, clock: Clock) -> Bound:
     widest = np.maximum(
         _largest_per_column(cover, sizes.astype(float)), 1.0
     )  # a demand's share of its largest candidate
-    u = _volume(
+    u = volume(
         relaxed,
         1.0 / widest,
         upper=ones,
@@ -165,7 +165,7 @@ def _largest_per_column(cover: Cover, values: FloatArray) -> FloatArray:
     return np.asarray(np.maximum.reduceat(values[cover.columns.indices], starts), dtype=float)
 
 
-def _volume(
+def volume(
     relaxed: Callable[[FloatArray], tuple[float, FloatArray]],
     start: FloatArray,
     *,
@@ -235,7 +235,7 @@ def _inner(a: FloatArray, b: FloatArray) -> float:
     return float((a * b).sum())
 
 
-def _largest(sums: FloatArray | IntArray, count: int) -> BoolArray:
+def largest(sums: FloatArray | IntArray, count: int) -> BoolArray:
     """Mark the `count` largest."""
     inside = np.zeros(len(sums), dtype=bool)
     if count >= len(sums):
