@@ -6,6 +6,7 @@ cells, and what one system says of a place can be carried over to the other by i
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -86,7 +87,7 @@ def crosswalk(
         {
             "code_a": _code_of(a, row_a),
             "code_b": _code_of(b, row_b),
-            "area_m2": area,
+            "area_m2": area * _square_metres(a, b, row_a, row_b),
             "share_a": _shares(area, row_a, len(a)),
             "share_b": _shares(area, row_b, len(b)),
         }
@@ -176,7 +177,7 @@ def merge_layers(layers: Mapping[str, gpd.GeoDataFrame]) -> gpd.GeoDataFrame:
     numbers = [f"{number:06d}" for number in range(1, len(order) + 1)]
     table.insert(0, "code", pd.Series(numbers, dtype=object))
     table["sources"] = sources
-    table["area_m2"] = shapely.area(cells[order])
+    table["area_m2"] = shapely.area(cells[order]) * _unit_m2(first.crs, cells[order])
     return gpd.GeoDataFrame(table, geometry=cells[order], crs=first.crs)
 
 
@@ -208,6 +209,33 @@ def _rest(
     rest = whole - np.bincount(row, area, minlength=len(whole))
     rest[rest <= _DUST * whole] = 0.0
     return rest
+
+
+def _square_metres(
+    a: gpd.GeoDataFrame,
+    b: gpd.GeoDataFrame,
+    row_a: npt.NDArray[np.intp],
+    row_b: npt.NDArray[np.intp],
+) -> npt.NDArray[np.float64]:
+    """Give the square metres of a unit of area in every pair, by its grid of ``a``, else of ``b``."""
+    unit_a = np.append(_unit_m2(a.crs, np.asarray(a.geometry.values, object)), 1.0)
+    unit_b = np.append(_unit_m2(b.crs, np.asarray(b.geometry.values, object)), 1.0)
+    return np.where(row_a >= 0, unit_a[row_a], unit_b[row_b])
+
+
+def _unit_m2(crs: Any, shapes: Shapes) -> npt.NDArray[np.float64]:
+    """Give the square metres of a unit of area at every shape: 1, or those of a square degree.
+
+    On the ellipsoid that is M N cos(latitude) per square radian (M and N the radii of curvature),
+    good to 1e-6 for anything of a grid's size.
+    """
+    if crs is None or not crs.is_geographic:
+        return np.ones(len(shapes))
+    latitude = np.radians(shapely.get_y(shapely.centroid(shapes)))
+    axis, flattening = crs.ellipsoid.semi_major_metre, 1 / crs.ellipsoid.inverse_flattening
+    e2 = flattening * (2 - flattening)
+    squeeze = 1 - e2 * np.sin(latitude) ** 2
+    return np.cos(latitude) * (1 - e2) * (axis / squeeze * math.pi / 180) ** 2
 
 
 def _shares(
