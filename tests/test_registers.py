@@ -170,10 +170,11 @@ def test_a_complete_register() -> None:
 
 
 def test_staff_of_sixty_thousand() -> None:
-    grids = pd.DataFrame({"code": codes_of(18_936)})
+    codes = codes_of(18_936)
+    grids = pd.DataFrame({"code": codes})
     roster = pd.DataFrame(
         {
-            "code": [grids["code"][k % 18_930] for k in range(60_000)],
+            "code": [codes[k % 18_930] for k in range(60_000)],
             "姓名": "王建国",
             "phone": "13812340000",
             "岗位": ["专职网格员" if k % 3 else "兼职网格员" for k in range(60_000)],

@@ -22,8 +22,10 @@ from geo_service import crs
 from geo_service.boundary_files import Note
 from geo_service.errors import InputError
 
-_ON_EDGE_DEGREES = 1e-9  # 0.1 mm: a node computed to lie on an edge is off by its last digits
-_ON_EDGE_M = 1e-4
+# A node computed to lie on an edge is off by its last digits only. A wider reach would mend gaps
+# that the file has, and hide them from the check (99 of 185 in Tainan's villages at 0.1 mm).
+_ON_EDGE_DEGREES = 1e-11
+_ON_EDGE_M = 1e-6
 
 
 def into_plane(
