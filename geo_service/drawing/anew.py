@@ -178,7 +178,8 @@ def _lines_in(
     given[0] = given[0].set_crs(streets.crs).to_crs(crs)
     if lines is not None:
         further = lines.geometry.to_crs(crs)
-        given.append(gpd.GeoDataFrame({"kind": "line"}, geometry=further.values, crs=crs))
+        kind = ["line"] * len(further)
+        given.append(gpd.GeoDataFrame({"kind": kind}, geometry=further.values, crs=crs))
     together = pd.concat(given, ignore_index=True).explode(ignore_index=True)
     kept = together.geometry.notna() & (together.geom_type == "LineString")
     unknown = sorted(set(together["kind"]) - set(BORDER_COST))
