@@ -231,7 +231,7 @@ def _blend(direction: FloatArray, slope: FloatArray, agree: float, step: int) ->
 
 
 def _inner(a: FloatArray, b: FloatArray) -> float:
-    """Inner product without BLAS, whose threads make it slow on a busy machine and not repeatable."""
+    """Inner product without BLAS: its threads stall on a busy machine and may round differently."""
     return float((a * b).sum())
 
 

@@ -10,14 +10,17 @@ from __future__ import annotations
 import heapq
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy import sparse
+from scipy.sparse.csgraph import maximum_flow
 
 from geo_service.siting import _exact
 from geo_service.siting.plans import FloatArray, IntArray
 
-_ROUND = 1e-6  # HiGHS keeps constraints within this; assigned amounts are rounded to it
+_DECIMALS = 6  # HiGHS keeps constraints within 1e-6; assigned amounts are rounded to it
+_ROUND = 10.0**-_DECIMALS
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,9 +44,19 @@ class Assignment:
     served: float
     walking: float
 
+    def left(self, weights: FloatArray) -> FloatArray:
+        """Weight of each demand that nobody serves."""
+        taken = np.asarray(self.flows.sum(axis=0), dtype=float).ravel()
+        return np.maximum(np.round(weights - taken, _DECIMALS), 0.0)
+
 
 def assign(
-    metres: sparse.csr_array, weights: FloatArray, capacities: FloatArray, *, seconds: float
+    metres: sparse.csr_array,
+    weights: FloatArray,
+    capacities: FloatArray,
+    *,
+    seconds: float,
+    shortest: bool = True,
 ) -> Assignment:
     """Serve as much as possible, and that with the least walking.
 
@@ -54,36 +67,77 @@ def assign(
     weights : ndarray, shape (demand,)
     capacities : ndarray, shape (sites,)
     seconds : float
-        Time limit of either step; when it runs out, the greedy assignment stands.
+        Time limit of either step; where it runs out, what is known so far stands.
+    shortest : bool
+        Look for the least walking; without it any largest flow is given.
     """
-    fallback = _nearest_first(metres, weights, capacities)
     if metres.nnz == 0:
-        return _told(fallback, metres)
-    site = np.repeat(np.arange(metres.shape[0]), np.diff(metres.indptr))
-    arcs = np.arange(metres.nnz)
-    ones = np.ones(metres.nnz)
-    by_site = sparse.csc_array((ones, (site, arcs)), shape=(metres.shape[0], metres.nnz))
-    by_demand = sparse.csc_array((ones, (metres.indices, arcs)), shape=(len(weights), metres.nnz))
-    body = sparse.csc_array(sparse.vstack([by_site, by_demand]))
-    upper = np.concatenate([capacities, weights])
-    ceiling = np.minimum(capacities[site], weights[metres.indices])
-    most = _exact.minimise(
-        -ones, body, np.full(len(upper), -np.inf), upper, whole=0, seconds=seconds, ceiling=ceiling
+        return _told(_with_data(metres, np.zeros(0)), metres)
+    model = _flow_model(metres, weights, capacities)
+    whole = np.array_equal(weights, np.rint(weights)) and np.array_equal(
+        capacities, np.rint(capacities)
     )
-    if most.values is None or not most.finished:
-        return _told(fallback, metres)
-    least = float(most.values.sum()) - _ROUND
-    shortest = _exact.minimise(
+    if whole and max(weights.sum(), capacities.sum()) < 2**31:
+        most = _largest_flow(metres, weights, capacities)
+    else:
+        solved = _exact.minimise(-np.ones(metres.nnz), *model[:3], whole=0, seconds=seconds,
+                                 ceiling=model[3])  # fmt: skip
+        if solved.values is None or not solved.finished:
+            return _told(_nearest_first(metres, weights, capacities), metres)
+        most = _told(_with_data(metres, _rounded(solved.values, model[3])), metres)
+    if not shortest:
+        return most
+    body, lower, upper, ceiling = model
+    everyone = sparse.csc_array(np.ones((1, metres.nnz)))
+    with_total: Any = sparse.vstack([body, everyone], format="csc")
+    solved = _exact.minimise(
         metres.data / max(float(metres.data.max()), 1.0),
-        sparse.csc_array(sparse.vstack([body, ones[None, :]])),
-        np.concatenate([np.full(len(upper), -np.inf), [least]]),
+        sparse.csc_array(with_total),
+        np.concatenate([lower, [round(most.served, _DECIMALS)]]),
         np.concatenate([upper, [np.inf]]),
         whole=0, seconds=seconds, ceiling=ceiling,
     )  # fmt: skip
-    done = shortest.values is not None and shortest.finished
-    values = shortest.values if done and shortest.values is not None else most.values
-    rounded = np.minimum(np.round(values / _ROUND) * _ROUND, ceiling)
-    return _told(_with_data(metres, np.round(rounded, 9)), metres)
+    if solved.values is None or not solved.finished:
+        return most
+    return _told(_with_data(metres, _rounded(solved.values, ceiling)), metres)
+
+
+def _flow_model(
+    metres: sparse.csr_array, weights: FloatArray, capacities: FloatArray
+) -> tuple[sparse.csc_array, FloatArray, FloatArray, FloatArray]:
+    """A variable per walk: no site above its capacity, nobody served twice."""
+    site = np.repeat(np.arange(metres.shape[0]), np.diff(metres.indptr))
+    arcs, ones = np.arange(metres.nnz), np.ones(metres.nnz)
+    by_site = sparse.csc_array((ones, (site, arcs)), shape=(metres.shape[0], metres.nnz))
+    by_demand = sparse.csc_array((ones, (metres.indices, arcs)), shape=(len(weights), metres.nnz))
+    body: Any = sparse.vstack([by_site, by_demand], format="csc")
+    upper = np.concatenate([capacities, weights])
+    ceiling = np.minimum(capacities[site], weights[metres.indices])
+    return sparse.csc_array(body), np.full(len(upper), -np.inf), upper, ceiling
+
+
+def _largest_flow(
+    metres: sparse.csr_array, weights: FloatArray, capacities: FloatArray
+) -> Assignment:
+    """A maximum flow of whole numbers: source, sites, demand, sink."""
+    n_sites, n_demand = metres.shape
+    sink = 1 + n_sites + n_demand
+    site = np.repeat(np.arange(n_sites), np.diff(metres.indptr))
+    tails = np.concatenate([np.zeros(n_sites), 1 + site, 1 + n_sites + np.arange(n_demand)])
+    heads = np.concatenate(
+        [1 + np.arange(n_sites), 1 + n_sites + metres.indices, np.full(n_demand, sink)]
+    )
+    room = np.concatenate([capacities, weights[metres.indices], weights]).astype(np.int32)
+    graph = sparse.csr_array(
+        (room, (tails.astype(np.int32), heads.astype(np.int32))), shape=(sink + 1, sink + 1)
+    )
+    flow = sparse.csr_array(maximum_flow(graph, 0, sink).flow)
+    between = flow[1 : 1 + n_sites][:, 1 + n_sites : sink].astype(float)
+    return _told(sparse.csr_array(between), metres)
+
+
+def _rounded(values: FloatArray, ceiling: FloatArray) -> FloatArray:
+    return np.clip(np.round(values, _DECIMALS), 0.0, ceiling)
 
 
 def choose(

@@ -1,4 +1,4 @@
-"""A covering problem in the form the solvers share: whole weights, no twin demand, no useless site."""
+"""A covering problem as the solvers share it: whole weights, no twin demand, no useless site."""
 
 from __future__ import annotations
 

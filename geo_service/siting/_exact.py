@@ -80,7 +80,7 @@ def minimise(
     if whole:
         kinds = [highspy.HighsVarType.kInteger] * whole
         model.integrality_ = kinds + [highspy.HighsVarType.kContinuous] * (n_columns - whole)
-    solver = highspy.Highs()
+    solver = highspy.Highs()  # type: ignore[no-untyped-call]  # highspy carries no types here
     options = {
         "output_flag": False,
         "threads": 1,

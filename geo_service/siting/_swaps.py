@@ -4,8 +4,8 @@ Two searches share the bookkeeping: annealing (for the most weight with a given 
 row weighting (for the fewest sites that cover everything; Gao, Weise and Li 2014).
 
 For each candidate `gain` holds what opening it would add, or what closing it would lose. A demand
-covered by one open site only is known by `keeper` (the sum of its open sites' numbers, which is that
-site's own number while there is one).
+covered by one open site only is known by `keeper`: the sum of its open sites' numbers, which is
+that site's own number while there is one.
 """
 
 from __future__ import annotations

@@ -86,7 +86,7 @@ def p_median(
     Returns
     -------
     Plan
-        ``curve`` is the least cost known for 1, 2, ... sites (infinite where someone is not served).
+        ``curve`` is the least cost known for 1, 2, ... sites (infinite where someone is left out).
 
     Raises
     ------
@@ -141,7 +141,7 @@ def p_median(
 def _read(cost: Any, weights: npt.ArrayLike | None) -> _Costs:
     """Check costs and weights and turn their products into whole numbers."""
     if sparse.issparse(cost):
-        table = sparse.coo_array(cost)
+        table: Any = sparse.csr_array(cost).tocoo()  # type: ignore[call-overload]  # issparse narrows too far
         dense = np.full(table.shape, np.inf)
         dense[table.coords] = table.data
     else:

@@ -1,0 +1,165 @@
+"""A question of siting with all that a choice depends on: places, weights, walks between them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from scipy import sparse
+
+from geo_service import crs, places
+from geo_service.errors import InputError
+from geo_service.places import Places
+from geo_service.siting._cover import reached
+from geo_service.siting.plans import BoolArray, FloatArray, IntArray
+
+if TYPE_CHECKING:
+    from geo_service.streets import WalkNetwork
+
+Text = dict[str, str]
+"""A sentence in ``zh`` and ``en``."""
+
+_WEIGHTS_BY_KIND = {"rest_station": "riders", "canteen": "population_60"}
+_WEIGHTS = ("weight", "population", "households")
+_STREET_NODES = 4000  # candidates taken from the streets where none are given
+
+
+@dataclass(frozen=True, eq=False)
+class Case:
+    """Everything a choice of sites depends on."""
+
+    demand: Places
+    weights: FloatArray
+    premises: Places
+    standing: Places
+    must: IntArray
+    never: IntArray
+    metres: sparse.csr_array  # premises x demand
+    standing_metres: sparse.csr_array  # standing x demand
+    no_street: BoolArray  # per demand
+    speed_kmh: float
+    limit_m: float
+
+    @property
+    def before(self) -> BoolArray:
+        """Demand within reach of what exists."""
+        return reached(self.standing_metres, np.arange(len(self.standing)))
+
+
+def gather(
+    streets: WalkNetwork,
+    demand: pd.DataFrame,
+    candidates: pd.DataFrame | None,
+    existing: pd.DataFrame | None,
+    must: pd.DataFrame | Sequence[Any] | None,
+    never: pd.DataFrame | Sequence[Any] | None,
+    walk: dict[str, Any],
+    kind: str | None,
+    weight_field: str | None,
+    notes: list[Text],
+) -> tuple[str, Case]:
+    """Read the tables and walk the streets between them."""
+    wanted = places.read(demand, name="demand")
+    if not len(wanted):
+        raise InputError("layer_empty", file="demand")
+    field = weight_field or _weight_field(wanted, kind)
+    if not field:
+        notes.append({
+            "zh": "需求表没有权重列，每处按 1 计。",
+            "en": "The demand has no weight column; each place counts 1.",
+        })  # fmt: skip
+    standing = places.read(existing, name="existing")
+    premises = _premises(streets, candidates, wanted, notes)
+    demanded, further = places.choose(must, premises, name="must")
+    if len(further):
+        start = len(premises)
+        premises = premises.also(further)
+        demanded = np.concatenate([demanded, np.arange(start, len(premises))])
+        notes.append({
+            "zh": f"必选点中有 {len(further)} 处不在候选表里，已作为候选点加入。",
+            "en": f"{len(further)} of the demanded sites were no candidates and were added.",
+        })  # fmt: skip
+    forbidden, unknown = places.choose(never, premises, name="never")
+    if len(unknown):
+        reason = "no candidate has this id"
+        raise InputError("parameter_invalid", name="never", value=unknown.ids[0], reason=reason)
+    places.require_distinct(premises, name="candidates")
+    asked = {key: value for key, value in walk.items() if value is not None}
+    travel = streets.time_matrix(wanted.lonlat, premises.also(standing).lonlat, **asked)
+    metres = sparse.csr_array(sparse.csr_array(travel.metres).T)
+    metres.sort_indices()
+    no_street = np.zeros(len(wanted), dtype=bool)
+    no_street[travel.unsnapped_origins] = True
+    lost = int(np.count_nonzero(np.asarray(travel.unsnapped_destinations) < len(premises)))
+    if lost:
+        notes.append({
+            "zh": f"{lost} 处候选点附近没有可步行的街道，选了也覆盖不到任何人。",
+            "en": f"{lost} candidates have no walkable street near and reach nobody.",
+        })  # fmt: skip
+    case = Case(
+        demand=wanted,
+        weights=places.weights(wanted, field or None, name="demand"),
+        premises=premises,
+        standing=standing,
+        must=demanded,
+        never=forbidden,
+        metres=metres[np.arange(len(premises))],
+        standing_metres=metres[np.arange(len(premises), len(premises) + len(standing))],
+        no_street=no_street,
+        speed_kmh=float(travel.speed_kmh),
+        limit_m=float(travel.limit_m),
+    )
+    return field, case
+
+
+def _weight_field(demand: Places, kind: str | None) -> str:
+    wished = (_WEIGHTS_BY_KIND.get(kind or "", ""), *_WEIGHTS)
+    return next((name for name in wished if name in demand.frame), "")
+
+
+def _premises(
+    streets: WalkNetwork, candidates: pd.DataFrame | None, demand: Places, notes: list[Text]
+) -> Places:
+    if candidates is not None:
+        premises = places.read(candidates, name="candidates")
+        if not len(premises):
+            raise InputError("layer_empty", file="candidates")
+        return premises
+    corners = street_corners(streets, demand)
+    notes.append({
+        "zh": f"没有候选点表：以 {len(corners)} 个街道路口代替。"
+        "路口不是房屋，请换成可用的场所后再算。",
+        "en": f"No candidates were given: {len(corners)} street corners stand in. A corner is no "
+        "building; list real premises and run again.",
+    })  # fmt: skip
+    return corners
+
+
+def street_corners(streets: WalkNetwork, demand: Places) -> Places:
+    """Take street nodes as candidates, spread evenly over the area of the demand.
+
+    One node (the first) of each cell of a square grid; the cells grow until there are few enough.
+    """
+    plane = crs.Plane.of(streets.plane)
+    x, y = np.asarray(streets.graph.node_x), np.asarray(streets.graph.node_y)
+    to_x, to_y = plane.forward(demand.lon, demand.lat, datum="wgs84")
+    inside = (x >= to_x.min()) & (x <= to_x.max()) & (y >= to_y.min()) & (y <= to_y.max())
+    nodes = np.flatnonzero(inside) if inside.any() else np.arange(len(x))
+    cell_m = 50.0
+    kept = nodes
+    while len(kept) > _STREET_NODES:
+        cells = np.column_stack([x[nodes], y[nodes]]) // cell_m
+        _, first = np.unique(cells, axis=0, return_index=True)
+        kept = nodes[np.sort(first)]
+        cell_m *= 1.25
+    lon, lat = plane.inverse(x[kept], y[kept])
+    ids = [f"node-{node}" for node in kept.tolist()]
+    return Places(ids, ids, lon, lat, pd.DataFrame({"id": ids, "lon": lon, "lat": lat}))
+
+
+def weigh(case: Case, chosen: BoolArray) -> float:
+    return math.fsum(case.weights[chosen].tolist())
