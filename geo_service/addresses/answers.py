@@ -1,0 +1,133 @@
+"""What the address book answers, and when several rows are one place."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from geo_service.addresses.reading import Question
+from geo_service.addresses.table import IntArray, Table
+
+Status = Literal["found", "ambiguous", "not_found", "unreadable"]
+
+DOOR_M = 20.0  # an address point stands for its door to about this
+SAME_SPOT_M = 50.0  # rows this near are one place for whoever asks
+_MOST_CANDIDATES = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A row of the table that an ambiguous text may mean."""
+
+    address: str
+    lon: float
+    lat: float
+    code: str
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where an address is, how well that is known, and by what.
+
+    Parameters
+    ----------
+    status : str
+        ``found``; ``ambiguous`` (several places answer to it, see `candidates`); ``not_found``;
+        ``unreadable`` (the text is damaged).
+    lon, lat : float
+        Degrees, in the table's datum; NaN unless found.
+    matched : str
+        The table's address that answered; empty where the point was interpolated.
+    matched_on : tuple of str
+        The segments it was found by: ``address`` (the whole text), ``county``, ``township``,
+        ``community``, ``road``, ``number``, ``compound``, ``building``, ``unit``; with ``~`` where
+        the segment was only near (a slip, a number between known ones).
+    confidence : float
+        0 to 1. 1: the table's own text; 0.9: every segment exact; less for each thing missing,
+        mended or interpolated.
+    radius_m : float
+        The place lies within this distance, metres.
+    candidates : tuple of Candidate
+        At most five, in the table's order.
+    """
+
+    status: Status
+    lon: float = float("nan")
+    lat: float = float("nan")
+    matched: str = ""
+    matched_on: tuple[str, ...] = ()
+    confidence: float = 0.0
+    radius_m: float = float("nan")
+    candidates: tuple[Candidate, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """The answer as plain data, without the fields that say nothing."""
+        told: dict[str, Any] = {"status": self.status}
+        if self.status == "found":
+            told |= {
+                "lon": round(self.lon, 7),
+                "lat": round(self.lat, 7),
+                "matched": self.matched,
+                "matched_on": list(self.matched_on),
+                "confidence": round(self.confidence, 2),
+                "radius_m": round(self.radius_m, 1),
+            }
+        told["candidates"] = [
+            {"address": c.address, "lon": c.lon, "lat": c.lat, "code": c.code}
+            for c in self.candidates
+        ]
+        return told
+
+
+def settle(
+    table: Table,
+    rows: IntArray,
+    asked: Question,
+    on: tuple[str, ...],
+    confidence: float,
+    *,
+    room_m: float,
+    radius_m: float = DOOR_M,
+) -> Address:
+    """Answer with the place of some rows if they are one place, else with all as candidates."""
+    spread_m = spread(table, rows)
+    if spread_m > room_m:
+        return ambiguous(table, rows)
+    x, y = table.x[rows], table.y[rows]
+    middle = rows[np.argmin(np.hypot(x - x.mean(), y - y.mean()))]
+    if asked.nearness_m:
+        confidence -= 0.15
+    return Address(
+        "found",
+        float(table.lon[middle]),
+        float(table.lat[middle]),
+        str(table.addresses[middle]),
+        on,
+        max(confidence, 0.1),
+        radius_m + spread_m + asked.nearness_m,
+    )
+
+
+def ambiguous(table: Table, rows: IntArray) -> Address:
+    """Give rows as candidates, apart from each other where there are many."""
+    kept: list[int] = []
+    for row in np.sort(rows):
+        gaps = np.hypot(table.x[kept] - table.x[row], table.y[kept] - table.y[row])
+        if not (gaps < SAME_SPOT_M).any():
+            kept.append(int(row))
+        if len(kept) == _MOST_CANDIDATES:
+            break
+    return Address("ambiguous", candidates=tuple(_candidate(table, row) for row in kept))
+
+
+def _candidate(table: Table, row: int) -> Candidate:
+    code = "" if table.codes is None else str(table.codes[row])
+    return Candidate(str(table.addresses[row]), float(table.lon[row]), float(table.lat[row]), code)
+
+
+def spread(table: Table, rows: IntArray) -> float:
+    """Diagonal of the box around some rows, metres."""
+    x, y = table.x[rows], table.y[rows]
+    return float(np.hypot(np.ptp(x), np.ptp(y)))

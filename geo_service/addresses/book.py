@@ -1,0 +1,78 @@
+"""The address book: text -> point, or an honest "ambiguous", "not found", "unreadable"."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from geo_service.addresses import reading
+from geo_service.addresses.answers import SAME_SPOT_M, Address, settle
+from geo_service.addresses.names import PLACES
+from geo_service.addresses.parts import take_apart
+from geo_service.addresses.search import Search
+from geo_service.addresses.table import Table
+
+
+class AddressBook:
+    """A city's address table, ready to find places by what people write.
+
+    A text is taken apart by the table's own names, and rows are looked up by road and number, or
+    compound and building, within the areas named. What stays open is told, not guessed: a road in
+    two towns without a hint is ambiguous, a name the table lacks is not found, damaged text is
+    unreadable. One slip in a name is mended where sound, order or context speak for it.
+
+    Parameters
+    ----------
+    table : DataFrame
+        ``address``, ``lon``, ``lat`` (degrees), and optionally county, township, community, road,
+        number, compound, building, unit, code. Without ``road`` and ``compound`` the parts are
+        taken from the text.
+
+    Raises
+    ------
+    InputError
+        ``field_missing``, ``value_invalid``, ``lonlat_swapped``.
+
+    Examples
+    --------
+    >>> table = pd.DataFrame({
+    ...     "address": ["许昌市魏都区建设路10号", "许昌市魏都区建设路14号"],
+    ...     "lon": [113.8500, 113.8508], "lat": [34.03, 34.03],
+    ... })
+    >>> book = AddressBook(table)
+    >>> found = book.find("魏都区建設路１０號附近")
+    >>> found.status, found.matched, found.matched_on, found.radius_m
+    ('found', '许昌市魏都区建设路10号', ('county', 'road', 'number'), 170.0)
+    >>> book.find("建设路12号").matched_on, book.find("和平路12号").status
+    (('road', 'number~'), 'not_found')
+    """
+
+    def __init__(self, table: pd.DataFrame) -> None:
+        self._table = Table(table)
+
+    def __len__(self) -> int:
+        return len(self._table)
+
+    def find(self, text: str) -> Address:
+        """Find the place a text names.
+
+        Parameters
+        ----------
+        text : str
+            As people write it: parts missing or out of order, any spelling of buildings, phone
+            numbers and words around it.
+
+        Returns
+        -------
+        Address
+        """
+        asked = reading.question(text)
+        if asked is None:
+            return Address("unreadable")
+        table = self._table
+        rows = table.spelled(reading.canonical(text))
+        if rows.size:
+            return settle(table, rows, asked, ("address",), 1.0, room_m=SAME_SPOT_M)
+        parts = take_apart(asked.text, table.names)
+        if not any(parts.of(kind) for kind in PLACES):
+            parts = take_apart(asked.text, table.names, slips=True)
+        return Search(table, asked, parts).run()

@@ -1,0 +1,240 @@
+"""The address table as numbers: names, house numbers, buildings by row, and rows by any of them."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
+from geo_service import crs
+from geo_service.addresses.names import ABOVE, AREAS, PLACES, Names
+from geo_service.addresses.reading import canonical
+from geo_service.errors import InputError
+
+IntArray = npt.NDArray[np.int64]
+FloatArray = npt.NDArray[np.float64]
+
+NONE = -1
+_METRES_PER_DEGREE = 111_320.0
+_LINK_M = 400.0  # stretches of one road lie nearer than this; namesakes in two towns do not
+
+# An address without columns: division by division, each optional.
+_CHINESE = re.compile(
+    r"(?:[\u4e00-\u9fff]{2,3}(?:省|自治区))?(?:[\u4e00-\u9fff]{2,4}?市)?"
+    r"(?P<county>[\u4e00-\u9fff]{1,4}?(?:区(?!域)|县|市))?"
+    r"(?P<township>[\u4e00-\u9fff]{1,5}?(?:街道|镇|乡))?"
+    r"(?P<community>[\u4e00-\u9fff]{1,8}?(?:社区|村))?"
+    r"(?P<road>[\u4e00-\u9fff\d]{1,8}?(?:路|大道|大街|街|巷|胡同|弄|道)"
+    r"(?:[\d东西南北中]+段)?(?:\d+(?:巷|弄))?)?"
+    r"(?P<number>\d+(?:-\d+)?[a-z]?(?=号(?!楼)))?(?:号(?!楼))?"
+    r"(?P<compound>[^\d\s]{2,12}?)?(?P<building>(?:\d+|[a-z]\d*)号楼)?(?P<unit>\d+单元)?.*"
+)
+_LATIN = re.compile(
+    r"(?P<road>[^\d,]{3,}?)\s+(?P<number>\d+(?:-\d+)?\s?[a-z]?)(?=\s|$)(?:\s+(?P<community>.+))?"
+)
+_PARTS = ("county", "township", "community", "road", "number", "compound", "building", "unit")
+
+
+class Rows:
+    """Row numbers by a whole-number key."""
+
+    def __init__(self, keys: IntArray) -> None:
+        self._order = np.argsort(keys, kind="stable")
+        self._keys = keys[self._order]
+
+    def __getitem__(self, key: int) -> IntArray:
+        first, last = np.searchsorted(self._keys, [key, key + 1])
+        rows: IntArray = self._order[first:last]
+        return rows
+
+
+class Table:
+    """An address table, indexed.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        ``address``, ``lon``, ``lat``, and what there is of county, township, community, road,
+        number, compound, building, unit, code.
+
+    Raises
+    ------
+    InputError
+        ``field_missing`` or ``value_invalid``.
+    """
+
+    def __init__(self, frame: pd.DataFrame) -> None:
+        _check(frame)
+        self.addresses = frame["address"].astype("string").fillna("").to_numpy(dtype=object)
+        self.lon = frame["lon"].to_numpy(float)
+        self.lat = frame["lat"].to_numpy(float)
+        self.codes = frame["code"].to_numpy(dtype=object) if "code" in frame else None
+        spelled = _spelled(self.addresses)
+        self._by_text = Rows(_hashes(spelled))
+        self.x, self.y = _flat(self.lon, self.lat)
+
+        columns = _columns(frame, spelled)
+        self.ids: dict[str, IntArray] = {}
+        known: dict[str, list[str]] = {}
+        for kind in (*AREAS, *PLACES):
+            self.ids[kind], known[kind] = _numbered(columns[kind])
+        self.ids["number"], self.numbers = _numbered(columns["number"])
+        self.ids["building"], self.buildings = _numbered(columns["building"])
+        self.ids["unit"], self.units = _numbered(columns["unit"])
+        self.house = np.array([_leading(n) for n in [*self.numbers, ""]], np.int64)[
+            self.ids["number"]
+        ]
+        known[ABOVE] = _above(self.addresses, columns["county"])
+        self.names = Names(known)
+        self.number_of = {text: k for k, text in enumerate(self.numbers)}
+        self.building_of = {text: k for k, text in enumerate(self.buildings)}
+        self.unit_of = {text: k for k, text in enumerate(self.units)}
+        self.by = {kind: Rows(self.ids[kind]) for kind in PLACES}
+        self._numbered_road = Rows(self._road_key(self.ids["road"], self.ids["number"]))
+        self.stretch = {kind: _stretches(self.ids[kind], self.x, self.y) for kind in PLACES}
+
+    def __len__(self) -> int:
+        return self.lon.size
+
+    def spelled(self, text: str) -> IntArray:
+        """Rows whose whole address is this text, in canonical spelling."""
+        rows = self._by_text[hash(text)]
+        same = [canonical(str(self.addresses[row])) == text for row in rows]
+        return rows[np.array(same, bool)] if rows.size else rows
+
+    def on_road(self, road: int, number: int) -> IntArray:
+        """Rows of a house number on a road."""
+        return self._numbered_road[int(self._road_key(np.array(road), np.array(number)))]
+
+    def _road_key(self, road: npt.NDArray[Any], number: npt.NDArray[Any]) -> IntArray:
+        key = road.astype(np.int64) * (len(self.numbers) + 1) + number
+        return np.where((road >= 0) & (number >= 0), key, NONE)
+
+
+def _check(frame: pd.DataFrame) -> None:
+    for field in ("address", "lon", "lat"):
+        if field not in frame.columns:
+            found = ", ".join(map(str, frame.columns))
+            raise InputError("field_missing", file="addresses", field=field, found=found)
+    for field, most in (("lon", 180.0), ("lat", 90.0)):
+        values = pd.to_numeric(frame[field], errors="coerce").to_numpy(float)
+        wrong = np.flatnonzero(~(np.abs(values) <= most))
+        if wrong.size:
+            row = int(wrong[0])
+            value, reason = frame[field].iloc[row], f"-{most:g} … {most:g}"
+            raise InputError(
+                "value_invalid", file="addresses", row=row + 1, field=field, value=value,
+                reason=reason,
+            )  # fmt: skip
+    crs.check_lonlat(frame["lon"].to_numpy(float), frame["lat"].to_numpy(float))
+
+
+def _spelled(texts: npt.NDArray[np.object_]) -> list[str]:
+    """Canonical spelling of many texts, in one pass over all of them joined by line ends."""
+    if texts.size == 0:
+        return []
+    joined = "\n".join(str(t).replace("\n", " ").replace("\r", " ") for t in texts)
+    return [line.strip(" ") for line in canonical(joined).split("\n")]
+
+
+def _hashes(texts: list[str]) -> IntArray:
+    # One below the top, so that key + 1 never overflows.
+    return np.array([min(hash(t), 2**63 - 2) for t in texts], np.int64)
+
+
+def _columns(frame: pd.DataFrame, spelled: list[str]) -> dict[str, pd.Series[str]]:
+    """The parts of every row, in canonical spelling; from the text where no column has them."""
+    given = {part: _clean(frame[part]) for part in _PARTS if part in frame.columns}
+    if "road" in given or "compound" in given:
+        if "building" in given and "unit" not in given:
+            both = given["building"].str.extract(r"^(.*?号楼)?(\d+单元)?$").fillna("")
+            given["building"], given["unit"] = both[0], both[1]
+    else:
+        parsed = pd.DataFrame([_parsed(text) for text in spelled], columns=list(_PARTS))
+        given = {**{part: parsed[part] for part in _PARTS}, **given}
+    empty = pd.Series([""] * len(frame), dtype=object)
+    for part, tail in (("number", "号"), ("building", "号楼"), ("unit", "单元")):
+        if part in given:
+            given[part] = given[part].str.removesuffix(tail).str.replace(" ", "")
+    return {part: given.get(part, empty) for part in _PARTS}
+
+
+def _clean(column: pd.Series[Any]) -> pd.Series[str]:
+    """Canonical spelling of a column, made once per value."""
+    values, texts = pd.factorize(column.astype("string").fillna(""))
+    spelled = np.array([*_spelled(np.asarray(texts, object)), ""], dtype=object)
+    return pd.Series(spelled[values], dtype=object)
+
+
+def _parsed(text: str) -> tuple[str, ...]:
+    form = _CHINESE if re.search("[\u4e00-\u9fff]", text) else _LATIN
+    found = form.match(text)
+    said = found.groupdict() if found else {}
+    return tuple(said.get(part) or "" for part in _PARTS)
+
+
+def _numbered(texts: pd.Series[str]) -> tuple[IntArray, list[str]]:
+    """Number the values of a column in text order; the empty text is -1."""
+    values, known = pd.factorize(texts.mask(texts == ""), sort=True)
+    return np.asarray(values, np.int64), [str(k) for k in known]
+
+
+def _leading(number: str) -> int:
+    found = re.match(r"\d{1,9}", number)
+    return int(found[0]) if found else NONE
+
+
+def _above(addresses: npt.NDArray[np.object_], counties: pd.Series[str]) -> list[str]:
+    """Province and city, as the table's own addresses begin before the county."""
+    found: set[str] = set()
+    for address, county in list(zip(addresses, counties, strict=True))[:500]:
+        text = canonical(str(address))
+        at = text.find(county) if county else -1
+        head = re.match(
+            r"([\u4e00-\u9fff]+?(?:省|自治区))?([\u4e00-\u9fff]+?市)?$", text[: max(at, 0)]
+        )
+        if head:
+            found.update(part for part in head.groups() if part)
+    return sorted(found)
+
+
+def _flat(lon: FloatArray, lat: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Metres east and north of the table's middle; true to 1e-3 over a city."""
+    if lon.size == 0:
+        return lon, lat
+    middle_lon, middle_lat = float(np.median(lon)), float(np.median(lat))
+    across = _METRES_PER_DEGREE * np.cos(np.radians(middle_lat))
+    return (lon - middle_lon) * across, (lat - middle_lat) * _METRES_PER_DEGREE
+
+
+def _stretches(names: IntArray, x: FloatArray, y: FloatArray) -> IntArray:
+    """Tell namesakes apart: rows of one name that hang together by steps below `_LINK_M`.
+
+    Rows are put in cells of that size; cells that touch and hold the name are one stretch.
+    """
+    column, row = (np.floor(v / _LINK_M).astype(np.int64) for v in (x, y))
+    held = names >= 0
+    if not held.any():
+        return np.full(names.size, NONE)
+    cells, of_row = np.unique(
+        np.column_stack([names, column, row])[held], axis=0, return_inverse=True
+    )
+    cells -= cells.min(axis=0)
+    wide, high = cells[:, 1].max() + 3, cells[:, 2].max() + 3
+    keys = (cells[:, 0] * wide + cells[:, 1] + 1) * high + cells[:, 2] + 1
+    links: list[tuple[IntArray, IntArray]] = []
+    for step in (1, high - 1, high, high + 1):  # up; and right with down, level, up
+        at = np.minimum(np.searchsorted(keys, keys + step), keys.size - 1)
+        touching = np.flatnonzero(keys[at] == keys + step)
+        links.append((touching, at[touching]))
+    first, second = (np.concatenate([link[k] for link in links]) for k in (0, 1))
+    graph = coo_array((np.ones(first.size), (first, second)), shape=(keys.size, keys.size))
+    _, labels = connected_components(graph, directed=False)
+    stretch = np.full(names.size, NONE)
+    stretch[held] = labels[of_row.ravel()]
+    return stretch
