@@ -128,19 +128,20 @@ def _order(layer: Layer, rows: IntArray, area_m2: FloatArray) -> list[Fault]:
     box = shapely.bounds(layer.geometries[rows])
     side = np.sqrt(area_m2[rows]) / layer.ground.north_m
     x, y = (box[:, 0] + box[:, 2]) / 2 * layer.ground.squeeze, (box[:, 1] + box[:, 3]) / 2
-    parent = np.array([layer.codes[row][:-_SEQUENCE] for row in rows], dtype=str)
-    number = np.array([layer.codes[row][-_SEQUENCE:] for row in rows], dtype=str)
-    order = np.lexsort((number, parent))
+    codes = np.array([layer.codes[row] for row in rows.tolist()], dtype=str)
+    parent = codes.astype(f"U{max(codes.dtype.itemsize // 4 - _SEQUENCE, 1)}")
+    order = np.argsort(codes, kind="stable")
     one, two = order[:-1], order[1:]
-    size = np.maximum(side[one], side[two])
+    size = np.maximum(np.maximum(side[one], side[two]), 1e-300)
     north, west = (y[two] - y[one]) / size, (x[one] - x[two]) / size
     back = (parent[one] == parent[two]) & ((north > 1.5) | ((west > 1.0) & (north > 0.5)))
     wrong = np.unique(parent[one[back]])
     if len(wrong) > _MANY:
         every = rows[np.isin(parent, wrong)].tolist()
-        return [Fault("code_order", tuple(every), facts={"parent": f"{len(wrong)} ×"})]
+        return [Fault("code_order", tuple(every), facts={"parents": wrong.tolist()})]
     return [
-        _at(layer, "code_order", rows[parent == which].tolist(), parent=which) for which in wrong
+        _at(layer, "code_order", rows[parent == which].tolist(), parents=[which])
+        for which in wrong.tolist()
     ]
 
 

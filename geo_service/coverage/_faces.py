@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +12,10 @@ from scipy.sparse.csgraph import connected_components
 from shapely.errors import GEOSException
 
 from geo_service.coverage._residual import Residual
-from geo_service.coverage._rings import BoolArray, FloatArray, GeometryArray, IntArray
+from geo_service.coverage._rings import BoolArray, FloatArray, GeometryArray, IntArray, numbered
+from geo_service.coverage._segments import threads
+
+_BATCH = 5_000  # segments noded at a time
 
 
 @dataclass(frozen=True)
@@ -80,13 +84,39 @@ def faces_of(left: Residual) -> Faces:
     """
     origin = np.floor(left.segments[:, :2].min(axis=0)) if not left.empty else np.zeros(2)
     lines = (left.segments - np.tile(origin, 2)).reshape(-1, 2, 2)
-    polygons = _polygonized(lines)
+    batches = _batches(left.segments)
+    with ThreadPoolExecutor(threads()) as pool:
+        parts = list(pool.map(_polygonized, [lines[batch] for batch in batches]))
+    polygons = np.concatenate([np.empty(0, object), *parts])
     # GEOS's own order follows its hash tables; ours follows the coordinates.
     corner = shapely.bounds(polygons)[:, :2]
     polygons = polygons[np.lexsort((shapely.area(polygons), corner[:, 1], corner[:, 0]))]
     face, ends, nodes = _edges(polygons)
     points = shapely.get_coordinates(shapely.point_on_surface(polygons))
     return Faces(polygons, origin, points, face, ends, _beside(face, ends, len(nodes)), nodes)
+
+
+def _batches(segments: FloatArray) -> list[IntArray]:
+    """Part segments into batches that surely do not meet, to be walked side by side.
+
+    Segments that share an end belong together, and so do those whose boxes overlap.
+    """
+    count = len(segments)
+    if count < _BATCH:
+        return [np.arange(count)]
+    _, node = numbered(np.concatenate([segments[:, :2], segments[:, 2:]]))
+    everyone = np.ones(int(node.max()) + 1, np.bool_)
+    chain = components(len(everyone), node[:count], node[count:], everyone)[node[:count]]
+    box = np.full((int(chain.max()) + 1, 4), np.inf)
+    np.minimum.at(box[:, :2], chain, np.minimum(segments[:, :2], segments[:, 2:]))
+    np.minimum.at(box[:, 2:], chain, -np.maximum(segments[:, :2], segments[:, 2:]))
+    boxes = shapely.box(*box[:, :2].T, *-box[:, 2:].T)
+    a, b = shapely.STRtree(boxes).query(boxes)
+    cluster = components(len(boxes), a, b, np.ones(len(boxes), np.bool_))[chain]
+    size = np.bincount(cluster)
+    batch = (np.cumsum(size) // _BATCH)[cluster]
+    order = np.argsort(batch, kind="stable")
+    return np.split(order, np.flatnonzero(np.diff(batch[order])) + 1)
 
 
 def _polygonized(lines: FloatArray) -> GeometryArray:
@@ -104,11 +134,10 @@ def _edges(polygons: GeometryArray) -> tuple[IntArray, IntArray, FloatArray]:
     """Take faces apart into their border segments between numbered nodes."""
     rings, face = shapely.get_rings(polygons, return_index=True)
     xy, ring = shapely.get_coordinates(rings, return_index=True)
-    plane = xy[:, 0] + 1j * xy[:, 1] if len(xy) else np.empty(0, complex)
-    nodes, number = np.unique(plane, return_inverse=True)
+    nodes, number = numbered(xy)
     inside = np.flatnonzero(ring[1:] == ring[:-1])
-    ends = np.column_stack([number[inside], number[inside + 1]]).astype(np.int64)
-    return face[ring[inside]].astype(np.int64), ends, np.column_stack([nodes.real, nodes.imag])
+    ends = np.column_stack([number[inside], number[inside + 1]])
+    return face[ring[inside]].astype(np.int64), ends, nodes
 
 
 def _beside(face: IntArray, ends: IntArray, nodes: int) -> IntArray:

@@ -7,6 +7,7 @@ from collections import defaultdict
 import numpy as np
 import shapely
 
+from geo_service.coverage import _rings
 from geo_service.coverage._faces import Faces
 from geo_service.coverage._faults import Fault
 from geo_service.coverage._places import Lines, Places
@@ -20,9 +21,9 @@ def faults(lines: Lines, faces: Faces, places: list[Places]) -> list[Fault]:
     """
     segments = len(lines.segments)
     ends = np.concatenate([lines.segments[:, :2], lines.segments[:, 2:]])
-    place, number = np.unique(ends[:, 0] + 1j * ends[:, 1], return_inverse=True)
-    xy = np.column_stack([place.real, place.imag])
-    asked = np.flatnonzero(~np.isin(place, _corners(places)))
+    xy, number = _rings.numbered(ends)
+    corners = shapely.get_coordinates(np.concatenate([p.polygons[p.real] for p in places]))
+    asked = np.flatnonzero(~_rings.among(xy, corners))
     k, segment = lines.near(xy[asked])
     node = asked[k]
     passes = (number[segment] != node) & (number[segment + segments] != node)
@@ -45,10 +46,3 @@ def _fault(rows: tuple[int, ...], xy: np.ndarray) -> Fault:
     place = shapely.multipoints(points) if len(points) > 1 else points[0]
     facts = {"count": len(points), "outline": rows[0] < 0}
     return Fault("edge_mismatch", tuple(r for r in rows if r >= 0), place, facts=facts)
-
-
-def _corners(places: list[Places]) -> np.ndarray:
-    """Every corner of a place that is a fault, as complex numbers."""
-    shapes = np.concatenate([p.polygons[p.real] for p in places])
-    xy = shapely.get_coordinates(shapes)
-    return np.unique(xy[:, 0] + 1j * xy[:, 1])

@@ -99,6 +99,14 @@ class Outline:
         """Tell which places lie inside."""
         return _faces.cover(points, self.geometries, self.tree).number > 0
 
+    def surely_contains(self, shapes: GeometryArray) -> npt.NDArray[np.bool_]:
+        """Tell which shapes lie inside one of the areas without touching its line."""
+        at, area = self.tree.query(shapes)
+        shapely.prepare(self.geometries)
+        within = shapely.contains_properly(self.geometries[area], shapes[at])
+        shapely.destroy_prepared(self.geometries)
+        return np.bincount(at[within], minlength=len(shapes)) > 0
+
 
 def layer_of(grids: Any, *, code_field: str | None = None) -> tuple[Layer, list[Note]]:
     """Take a layer apart, with notes on what was found and assumed.
@@ -113,15 +121,16 @@ def layer_of(grids: Any, *, code_field: str | None = None) -> tuple[Layer, list[
     source = str(frame.attrs.get("file", "grids"))
     geometries = _rings.polygon_array(frame, source=source)
     rings = _rings.rings_of(geometries, source=source)
-    bounds = np.concatenate([rings.xy.min(axis=0), rings.xy.max(axis=0)])
-    ground = Ground.of(frame.crs, bounds)
+    ground = Ground.of(frame.crs, shapely.total_bounds(geometries))
     fields = layers.match_fields(c for c in frame.columns if c != frame.geometry.name)
     if code_field is not None:
         if code_field not in frame.columns:
             found = ", ".join(map(str, frame.columns))
             raise InputError("field_missing", file=source, field=code_field, found=found)
         fields["code"] = code_field
-    codes = codes_.texts(frame[fields["code"]]) if "code" in fields else [""] * len(frame)
+    codes = [""] * len(frame)
+    if "code" in fields:
+        codes = codes_.texts(frame[fields["code"]].tolist())
     tree = shapely.STRtree(geometries)
     layer = Layer(frame, geometries, geometries, rings, tree, fields, codes, ground)
     return layer, _notes(layer)

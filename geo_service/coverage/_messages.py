@@ -183,6 +183,8 @@ def _places(fault: Fault, names: Sequence[str], *, zh: bool) -> dict[str, Any]:
     if facts.get("outline") is not None:
         outline = "与外部范围" if zh else " with the outline"
         told["with_outline"] = outline if facts["outline"] else ""
+    if "parents" in facts:
+        told["parent"] = listed(facts["parents"], zh=zh)
     if "damage" in facts:
         told["damage"] = _damage(facts["damage"], zh=zh)
     if fault.kind == "not_on_map":

@@ -132,8 +132,8 @@ def _crossing(
         size = float(places.area_m2[k]), float(places.width_m[k])
         fault = Fault("parent_mismatch", (row,), places.polygons[k], *size, facts=facts)
         if not _tiling.small(fault, profile):
-            found.append(_tiling.placed(fault, faces.origin))
-    return found
+            found.append(fault)
+    return _tiling.placed(found, faces.origin)
 
 
 def _elsewhere(layer: Layer, crossing: list[Fault], shapes: Shapes) -> list[Fault]:

@@ -133,3 +133,32 @@ def areas(geometry: Any) -> Any:
     parts = shapely.get_parts(shapely.get_parts(geometry))
     polygons = [part for part in parts if part.geom_type == "Polygon"]
     return polygons[0] if len(polygons) == 1 else shapely.MultiPolygon(polygons)
+
+
+def numbered(xy: FloatArray) -> tuple[FloatArray, IntArray]:
+    """Number places: give the distinct ones in order, and each one's number."""
+    order = np.lexsort((xy[:, 1], xy[:, 0]))
+    new = np.ones(len(xy), np.bool_)
+    new[1:] = (xy[order[1:]] != xy[order[:-1]]).any(axis=1)
+    number = np.empty(len(xy), np.int64)
+    number[order] = np.cumsum(new) - 1
+    return xy[order[new]], number
+
+
+def among(xy: FloatArray, places: FloatArray) -> BoolArray:
+    """Tell which places are among others, bit by bit."""
+    _, number = numbered(np.concatenate([xy, places]))
+    present = np.zeros(len(number) + 1, np.bool_)
+    present[number[len(xy) :]] = True
+    return present[number[: len(xy)]]
+
+
+def relative(shapes: GeometryArray, origin: FloatArray) -> GeometryArray:
+    """Give shapes with coordinates counted from an origin."""
+    xy = shapely.get_coordinates(shapes)
+    return shapely.set_coordinates(shapes.copy(), xy - origin)
+
+
+def absolute(shapes: GeometryArray, origin: FloatArray) -> GeometryArray:
+    """Give shapes with coordinates that were counted from an origin."""
+    return relative(shapes, -origin)

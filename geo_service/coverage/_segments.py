@@ -29,7 +29,6 @@ T = TypeVar("T")
 BIN_BITS = 18
 """Sums are kept in 2^18 bins: 2 MB, which stays in the cache of one core."""
 
-_THREADS = min(os.cpu_count() or 1, 8)
 _SMALL = 50_000  # vertices below which a second thread costs more than it brings
 
 _A, _B = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xC2B2AE3D27D4EB4F)
@@ -262,13 +261,18 @@ def digest(rings: Rings) -> tuple[int, int]:
     return sum(one for one, _ in sums) % 2**64, sum(two for _, two in sums) % 2**64
 
 
+def threads() -> int:
+    """How many threads share the work."""
+    return min(os.cpu_count() or 1, 8)
+
+
 def in_parts(rings: Rings, work: Callable[[int, int], T]) -> list[T]:
     """Run `work(first ring, last ring)` over all rings, cut into parts of like size.
 
     Threads serve because the kernels let go of the interpreter.
     """
-    threads = 1 if len(rings.xy) < _SMALL else _THREADS
-    marks = np.linspace(0, len(rings.xy), threads + 1)
+    count = 1 if len(rings.xy) < _SMALL else threads()
+    marks = np.linspace(0, len(rings.xy), count + 1)
     cuts = np.searchsorted(rings.start, marks).tolist()
     cuts[-1] = rings.count
     spans = [(a, b) for a, b in itertools.pairwise(cuts) if b > a]

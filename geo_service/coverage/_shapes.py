@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass
 
 import numpy as np
 import shapely
 
-from geo_service.coverage import _simple
+from geo_service.coverage import _rings, _simple
 from geo_service.coverage._faults import Fault
 from geo_service.coverage._layer import Layer, ring_areas_m2
-from geo_service.coverage._rings import BoolArray, FloatArray, IntArray
+from geo_service.coverage._rings import FloatArray, IntArray
 from geo_service.coverage._segments import Scan
 from geo_service.profiles import Profile
 
@@ -65,21 +66,17 @@ def _crossings(geometry: shapely.Geometry) -> shapely.Geometry:
     own = shapely.get_coordinates([shapely.LineString(r.coords[:-1]) for r in rings])
     noded = shapely.get_coordinates(shapely.get_parts(shapely.node(shapely.union_all(rings))))
     places, times = np.unique(own, axis=0, return_counts=True)
-    fresh = np.unique(noded[~_among(noded, places)], axis=0)
+    fresh = np.unique(noded[~_rings.among(noded, places)], axis=0)
     return shapely.multipoints(np.concatenate([places[times > 1], fresh]))
 
 
-def _among(xy: FloatArray, places: FloatArray) -> BoolArray:
-    return np.isin(xy[:, 0] + 1j * xy[:, 1], places[:, 0] + 1j * places[:, 1])
-
-
 def _copies(sums: np.ndarray, area_m2: FloatArray) -> list[tuple[int, ...]]:
-    order = np.argsort(sums, kind="stable")
-    new = np.append(True, sums[order][1:] != sums[order][:-1])
-    parts = np.split(order, np.flatnonzero(new)[1:])
-    return [
-        tuple(sorted(part.tolist())) for part in parts if len(part) > 1 and area_m2[part[0]] > 0
-    ]
+    _, number, times = np.unique(sums, return_inverse=True, return_counts=True)
+    rows = np.flatnonzero((times[number] > 1) & (area_m2 > 0.0))
+    groups: dict[int, list[int]] = defaultdict(list)
+    for row in rows.tolist():
+        groups[int(number[row])].append(row)
+    return [tuple(group) for group in groups.values() if len(group) > 1]
 
 
 def faults(layer: Layer, scan: Scan, shapes: Shapes, profile: Profile) -> list[Fault]:

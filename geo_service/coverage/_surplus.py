@@ -31,67 +31,74 @@ class Surplus:
     places : Places
     rows : list of tuple of int
         By place.
-    share : list of tuple of float
-        The share of the place that each of `rows` covers.
     inside : ndarray of float
         The share of each place that lies inside the outline.
     """
 
     places: Places
     rows: list[tuple[int, ...]]
-    share: list[tuple[float, ...]]
     inside: FloatArray
 
 
-def surplus_of(faces: Faces, cover: Cover, inside: BoolArray, layer: Layer) -> Surplus:
+def surplus_of(
+    faces: Faces, cover: Cover, inside: BoolArray, layer: Layer, outline: Outline | None
+) -> Surplus:
     """Join and measure the faces that more grids cover than should."""
-    winding = cover.number - inside
-    asked = np.flatnonzero(winding > 0)
-    shapes = _absolute(faces.polygons[asked], faces.origin)
-    size = shapely.area(shapes)
+    asked = np.flatnonzero(cover.number - inside > 0)
+    shapes = _rings.absolute(faces.polygons[asked], faces.origin)
     at, row = layer.tree.query(shapes)
+    known = np.isin(asked[at] * len(layer.codes) + row, cover.face * len(layer.codes) + cover.row)
+    least = 2.0 * layer.ground.noise * shapely.length(shapes)
+    common = _common(shapes, at[~known], layer, row[~known])
+    known[~known] = common > least[at[~known]]
+    at, row = at[known], row[known]
     order = np.lexsort((row, at))
     at, row = at[order], row[order]
-    common = shapely.area(shapely.intersection(shapes[at], layer.valid[row]))
-    least = 2.0 * layer.ground.noise * shapely.length(shapes)
-    known = np.isin(asked[at] * len(layer.codes) + row, cover.face * len(layer.codes) + cover.row)
-    covers = known | (common > least[at])
-    at, row, common = at[covers], row[covers], common[covers]
-    # The areas of all covers add up to the winding everywhere, and once more inside the outline.
-    total = np.bincount(at, common, minlength=len(asked))
-    within = np.clip(total / np.maximum(size, 1e-300) - winding[asked], 0.0, 1.0)
-    within = np.where(np.abs(total - winding[asked] * size) < least, 0.0, within)
-    within = np.where(np.abs(total - (winding[asked] + 1) * size) < least, 1.0, within)
-    return _joined(faces, layer, asked, at, row, common, size, within)
+    share = np.where(inside[asked], 1.0, 0.0)
+    if outline is not None:
+        near = np.flatnonzero(~outline.surely_contains(shapes))
+        mine = np.isin(at, near)
+        total = np.bincount(at[mine], _common(shapes, at[mine], layer, row[mine]), len(asked))
+        winding = (cover.number - inside)[asked]
+        share[near] = _inside_share(total, winding, shapely.area(shapes), least)[near]
+    return _joined(faces, layer, asked, at, row, share)
+
+
+def _common(shapes: GeometryArray, at: IntArray, layer: Layer, row: IntArray) -> FloatArray:
+    return shapely.area(shapely.intersection(shapes[at], layer.valid[row]))
+
+
+def _inside_share(
+    total: FloatArray, winding: IntArray, size: FloatArray, least: FloatArray
+) -> FloatArray:
+    """The share of faces inside the outline, told by the areas of all that covers them.
+
+    The areas add up to the winding, times the face, and to once more where it is inside.
+    """
+    share = np.clip(total / np.maximum(size, 1e-300) - winding, 0.0, 1.0)
+    share = np.where(np.abs(total - winding * size) < least, 0.0, share)
+    return np.where(np.abs(total - (winding + 1) * size) < least, 1.0, share)
 
 
 def _joined(
-    faces: Faces,
-    layer: Layer,
-    asked: IntArray,
-    at: IntArray,
-    row: IntArray,
-    common: FloatArray,
-    size: FloatArray,
-    within: FloatArray,
+    faces: Faces, layer: Layer, asked: IntArray, at: IntArray, row: IntArray, share: FloatArray
 ) -> Surplus:
+    """Join the faces that the same grids cover, on the same side of the outline."""
     number: dict[tuple[object, ...], int] = {}
+    rows: list[tuple[int, ...]] = []
     label = np.full(faces.count, -1, np.int64)
-    cuts = np.searchsorted(at, np.arange(len(asked) + 1))
+    cuts = np.searchsorted(at, np.arange(len(asked) + 1)).tolist()
+    covers = row.tolist()
     for k, face in enumerate(asked.tolist()):
-        side = "in" if within[k] == 1.0 else ("out" if within[k] == 0.0 else k)
-        key = (side, *row[cuts[k] : cuts[k + 1]].tolist())
-        label[face] = number.setdefault(key, len(number))
+        mine = tuple(covers[cuts[k] : cuts[k + 1]])
+        side = share[k] if share[k] in (0.0, 1.0) else f"face {face}"
+        label[face] = number.setdefault((side, mine), len(number))
+        if label[face] == len(rows):
+            rows.append(mine)
     places = places_of(faces, label, layer.ground)
-    key_of = list(number)
-    rows = [tuple(int(str(r)) for r in key_of[which][1:]) for which in places.label]
-    group = places.group[asked]
-    whole = np.bincount(group, size, minlength=places.count)
-    inside = np.bincount(group, within * size, minlength=places.count) / np.maximum(whole, 1e-300)
-    share: list[dict[int, float]] = [dict.fromkeys(which, 0.0) for which in rows]
-    for place, r, area in zip(group[at].tolist(), row.tolist(), common.tolist(), strict=True):
-        share[place][r] += area / max(whole[place], 1e-300)
-    return Surplus(places, rows, [tuple(s.values()) for s in share], inside)
+    full = np.zeros(faces.count)
+    full[asked] = share
+    return Surplus(places, [rows[which] for which in places.label], full[places.first])
 
 
 def faults(
@@ -103,42 +110,49 @@ def faults(
     is so narrow that it is borders drawn twice: then each pair is told of its own border.
     """
     found = []
-    for place in np.flatnonzero(surplus.places.real).tolist():
-        shape = surplus.places.polygons[place]
-        rows = surplus.rows[place]
-        if outline is not None and surplus.inside[place] == 0.0:
-            found.append(_fault("overrun", rows, shape, faces, layer))
-        elif outline is not None and surplus.inside[place] < 1.0:
+    places = surplus.places
+    for place in np.flatnonzero(places.real).tolist():
+        shape, rows = places.polygons[place], surplus.rows[place]
+        area_m2, width_m = float(places.area_m2[place]), float(places.width_m[place])
+        if outline is not None and 0.0 < surplus.inside[place] < 1.0:
             found += _straddling(rows, shape, faces, layer, outline)
-        elif len(rows) < 3 or (
-            max(surplus.share[place]) > _ALL and surplus.places.width_m[place] > narrow_m
-        ):
-            found.append(_fault("overlap", rows, shape, faces, layer))
+        elif outline is not None and surplus.inside[place] == 0.0:
+            found.append(Fault("overrun", rows, shape, area_m2, width_m))
+        elif len(rows) < 3 or (width_m > narrow_m and _covered_by_one(rows, shape, faces, layer)):
+            found.append(Fault("overlap", rows, shape, area_m2, width_m))
         else:
             found += _pairs(rows, shape, faces, layer)
     return found
+
+
+def _covered_by_one(
+    rows: tuple[int, ...], shape: shapely.Geometry, faces: Faces, layer: Layer
+) -> bool:
+    whole = _rings.absolute(np.array([shape], dtype=object), faces.origin)
+    common = shapely.area(shapely.intersection(whole, layer.valid[list(rows)]))
+    return bool(common.max() > _ALL * shapely.area(whole)[0])
 
 
 def _straddling(
     rows: tuple[int, ...], shape: shapely.Geometry, faces: Faces, layer: Layer, outline: Outline
 ) -> list[Fault]:
     """Cut a place at the outline: an overlap inside, an overrun beyond."""
-    absolute = _absolute(np.array([shape], dtype=object), faces.origin)[0]
-    x0, y0, x1, y1 = absolute.bounds
+    whole = _rings.absolute(np.array([shape], dtype=object), faces.origin)[0]
+    x0, y0, x1, y1 = whole.bounds
     margin = max(x1 - x0, y1 - y0)
-    near = outline.geometries[outline.tree.query(absolute)]
+    near = outline.geometries[outline.tree.query(whole)]
     clipped = shapely.clip_by_rect(near, x0 - margin, y0 - margin, x1 + margin, y1 + margin)
     area = shapely.union_all(shapely.make_valid(clipped))
     found = []
     for kind, piece in (
-        ("overlap", shapely.intersection(absolute, area)),
-        ("overrun", shapely.difference(absolute, area)),
+        ("overlap", shapely.intersection(whole, area)),
+        ("overrun", shapely.difference(whole, area)),
     ):
         common = shapely.area(shapely.intersection(piece, layer.valid[list(rows)]))
         least = 2.0 * layer.ground.noise * shapely.length(piece)
         concerned = tuple(r for r, m in zip(rows, common, strict=True) if m > least)
         if concerned and shapely.area(piece) > least:
-            relative = _absolute(np.array([piece], dtype=object), -faces.origin)[0]
+            relative = _rings.relative(np.array([piece], dtype=object), faces.origin)[0]
             found.append(_fault(kind, concerned, relative, faces, layer))
     return found
 
@@ -147,13 +161,13 @@ def _pairs(
     rows: tuple[int, ...], shape: shapely.Geometry, faces: Faces, layer: Layer
 ) -> list[Fault]:
     """Cut a place where many grids lie over many others into what each pair shares."""
-    absolute = _absolute(np.array([shape], dtype=object), faces.origin)
-    parts = shapely.intersection(absolute, layer.valid[list(rows)])
+    whole = _rings.absolute(np.array([shape], dtype=object), faces.origin)
+    parts = shapely.intersection(whole, layer.valid[list(rows)])
     a, b = shapely.STRtree(parts).query(parts)
     a, b = a[a < b], b[a < b]
     common = shapely.intersection(parts[a], parts[b])
     wide = shapely.area(common) > 2.0 * layer.ground.noise * shapely.length(common)
-    relative = _absolute(common[wide], -faces.origin)
+    relative = _rings.relative(common[wide], faces.origin)
     pairs = zip(a[wide].tolist(), b[wide].tolist(), relative, strict=True)
     return [
         _fault("overlap", tuple(sorted((rows[i], rows[j]))), piece, faces, layer)
@@ -167,10 +181,6 @@ def _fault(
     areal = _rings.areas(shape)
     area_m2, width_m = layer.ground.measure(np.array([areal], dtype=object), origin=faces.origin)
     return Fault(kind, rows, areal, float(area_m2[0]), float(width_m[0]))
-
-
-def _absolute(shapes: GeometryArray, origin: FloatArray) -> GeometryArray:
-    return shapely.transform(shapes, lambda xy: xy + origin)
 
 
 def pair_set(rows: tuple[int, ...]) -> set[frozenset[int]]:

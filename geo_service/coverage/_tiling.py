@@ -62,7 +62,7 @@ def graph_of(layer: Layer, outline: Outline | None, left: Residual) -> Graph:
     holes = places_of(faces, np.where(inside & (cover.number == 0), 0, -1), layer.ground)
     lines = Lines(left, faces.origin, 4.0 * layer.ground.noise)
     borders = borders_of(faces, holes, lines)
-    surplus = _surplus.surplus_of(faces, cover, inside, layer)
+    surplus = _surplus.surplus_of(faces, cover, inside, layer, outline)
     return Graph(faces, cover, holes, borders, surplus, lines)
 
 
@@ -104,7 +104,7 @@ def tiling_of(
     places = _stretches(places) if outline is not None else places
     places = _ribbons(places, profile.snap_m)
     hidden = [f for f in places if small(f, profile)]
-    listed = [placed(f, origin) for f in places if not small(f, profile)]
+    listed = placed([f for f in places if not small(f, profile)], origin)
     harmless = _harmless.faults(graph.lines, graph.faces, [graph.holes, graph.surplus.places])
     uncovered_m2 = float(graph.holes.area_m2[graph.holes.real].sum())
     return Tiling([*listed, *copies, *harmless], hidden, uncovered_m2)
@@ -115,9 +115,11 @@ def small(fault: Fault, profile: Profile) -> bool:
     return fault.area_m2 < profile.min_area_m2 or fault.width_m < profile.min_width_m
 
 
-def placed(fault: Fault, origin: FloatArray) -> Fault:
-    """Bring a fault from the faces' origin to the layer's own coordinates."""
-    return replace(fault, geometry=shapely.transform(fault.geometry, lambda xy: xy + origin))
+def placed(faults: list[Fault], origin: FloatArray) -> list[Fault]:
+    """Bring faults from the faces' origin to the layer's own coordinates."""
+    shapes = np.array([fault.geometry for fault in faults], dtype=object)
+    told = zip(faults, _rings.absolute(shapes, origin), strict=True)
+    return [replace(fault, geometry=shape) for fault, shape in told]
 
 
 def _copies(layer: Layer, surplus: list[Fault], shapes: Shapes) -> tuple[list[Fault], list[Fault]]:
@@ -146,10 +148,10 @@ def _copies(layer: Layer, surplus: list[Fault], shapes: Shapes) -> tuple[list[Fa
 
 def _folded(faults: list[Fault], origin: FloatArray, shapes: Shapes, near: float) -> list[Fault]:
     """Leave out what a self-crossing grid brings about where it crosses: that is one fault."""
-    crossing = {
-        row: shapely.transform(places, lambda xy: xy - origin)
-        for row, places in shapes.crossings.items()
-    }
+    if not shapes.crossings:
+        return faults
+    places = np.array(list(shapes.crossings.values()), dtype=object)
+    crossing = dict(zip(shapes.crossings, _rings.relative(places, origin), strict=True))
 
     def explained(fault: Fault) -> bool:
         return fault.kind != "missing_grid" and any(
@@ -166,7 +168,7 @@ def _stretches(faults: list[Fault]) -> list[Fault]:
     if len(rim) < _STRETCH:
         return faults
     xy, of = shapely.get_coordinates([faults[k].geometry for k in rim], return_index=True)
-    _, node = np.unique(xy[:, 0] + 1j * xy[:, 1], return_inverse=True)
+    _, node = _rings.numbered(xy)
     everyone = np.ones(len(rim) + int(node.max()) + 1, np.bool_)
     group = _faces.components(len(everyone), of, node + len(rim), everyone)[: len(rim)]
     gathered: list[Fault] = []
@@ -204,7 +206,7 @@ def _gathered(faults: list[Fault], kind: str) -> Fault:
         return faults[0]
     area_m2 = sum(f.area_m2 for f in faults)
     perimeter_m = sum(2.0 * f.area_m2 / f.width_m for f in faults)
-    shape = shapely.MultiPolygon(list(shapely.get_parts([f.geometry for f in faults])))
+    shape = shapely.multipolygons(shapely.get_parts([f.geometry for f in faults]))
     rows = tuple(sorted({row for f in faults for row in f.rows}))
     by_kind = {k: sum(f.area_m2 for f in faults if f.kind == k) for k in ("rim_gap", "overrun")}
     facts = {**faults[0].facts, "places": len(faults), **by_kind}
@@ -236,6 +238,5 @@ def detached(layer: Layer, graph: Graph) -> list[Fault]:
         if rows:
             shape = joined(shapes)
             area_m2, width_m = layer.ground.measure(np.array([shape]), origin=faces.origin)
-            fault = Fault("detached", rows, shape, float(area_m2[0]), float(width_m[0]))
-            found.append(placed(fault, faces.origin))
-    return found
+            found.append(Fault("detached", rows, shape, float(area_m2[0]), float(width_m[0])))
+    return placed(found, faces.origin)
