@@ -124,7 +124,7 @@ def fewest_for(cover: Cover, target: int, bound: Bound) -> int:
     return len(sums) + 1
 
 
-def fewest_rows(cover: Cover, known: int, *, steps: int, clock: Clock) -> Bound:
+def fewest_rows(cover: Cover, known: int, *, steps: int, clock: Clock, until: float = 1.0) -> Bound:
     """Bound the number of rows needed to cover everything.
 
     Relaxing "each demand is covered" with multipliers ``u >= 0`` leaves
@@ -149,6 +149,7 @@ def fewest_rows(cover: Cover, known: int, *, steps: int, clock: Clock) -> Bound:
         known=-float(known),
         steps=steps,
         clock=clock,
+        until=until,
         enough=1.0 - 1e-6,
     )
     # Whole numbers again: 2**32 parts of a site.

@@ -23,13 +23,20 @@ def for_all(cover: Cover, clock: Clock, seed: int, told: Progress) -> tuple[IntA
     whole, cover = cover, without_implied(cover)
     size, n_demand = cover.rows.shape
     chosen, _ = _greedy.choose(cover.rows, np.ones(n_demand, dtype=np.int64), size)
-    told(0.1, "swaps")
-    steps = int(min(3000 * clock.seconds, 2e8 * clock.seconds / max(size + cover.rows.nnz, 1)))
-    chosen = _swaps.thin_out(cover, chosen, steps=steps, seed=seed, clock=clock)
-    told(0.5, "bound")
+    told(0.1, "bound")
     bound = _bounds.fewest_rows(
-        cover, len(chosen), steps=int(BOUND_STEPS_PER_SECOND * clock.seconds), clock=clock
+        cover,
+        len(chosen),
+        steps=int(BOUND_STEPS_PER_SECOND * clock.seconds),
+        clock=clock,
+        until=0.3,
     ).value
+    if bound < len(chosen):
+        told(0.3, "swaps")
+        steps = int(min(3000 * clock.seconds, 2e8 * clock.seconds / max(size + cover.rows.nnz, 1)))
+        chosen = _swaps.thin_out(
+            cover, chosen, steps=steps, seed=seed, clock=clock, until=0.7, fewest=bound
+        )
     if bound < len(chosen) and cover.rows.nnz <= _EXACT_ENTRIES_FOR_ALL and clock.left() > 0:
         told(0.7, "proof")
         lower, upper = np.ones(n_demand), np.full(n_demand, np.inf)

@@ -112,7 +112,16 @@ def anneal(
     return best
 
 
-def thin_out(cover: Cover, chosen: IntArray, *, steps: int, seed: int, clock: Clock) -> IntArray:
+def thin_out(
+    cover: Cover,
+    chosen: IntArray,
+    *,
+    steps: int,
+    seed: int,
+    clock: Clock,
+    until: float = 1.0,
+    fewest: int = 0,
+) -> IntArray:
     """Find fewer rows that cover everything, by row weighting.
 
     A site is closed as soon as everything is covered without it; then sites are swapped, and demand
@@ -125,6 +134,10 @@ def thin_out(cover: Cover, chosen: IntArray, *, steps: int, seed: int, clock: Cl
         Rows that cover everything.
     steps : int
         Swaps to try.
+    clock : Clock
+        Cuts the search short when `until` of its time is used.
+    fewest : int
+        A number that can't be undercut: the search ends there.
 
     Returns
     -------
@@ -138,13 +151,15 @@ def thin_out(cover: Cover, chosen: IntArray, *, steps: int, seed: int, clock: Cl
     place = np.full(rows.shape[1], -1, dtype=np.int64)
     last_change = np.zeros(rows.shape[0], dtype=np.int64)
     tally = np.array([0, 0, seed * 2654435761 + 88172645463325252], dtype=np.int64)
-    chunk = max(1, min(_CHUNK // 4, 20_000_000 // max(rows.shape[0], 1)))
+    chunk = max(1, min(2000, 20_000_000 // max(rows.shape[0], 1)))
     for start in range(0, steps, chunk):
         _weigh_rows(
             rows.indptr, rows.indices, columns.indptr, columns.indices, *state.arrays(),
             best, waiting, place, last_change, tally, min(chunk, steps - start),
         )  # fmt: skip
-        if start + chunk < steps and clock.out_of_time():
+        if np.count_nonzero(best) <= fewest:
+            break
+        if start + chunk < steps and clock.out_of_time(until):
             break
     return np.flatnonzero(best)
 
