@@ -12,10 +12,11 @@ import shapely
 
 from geo_service import codes as codes_
 from geo_service import layers
+from geo_service.coverage import _arrays
+from geo_service.coverage._arrays import FloatArray, IntArray
 from geo_service.coverage._faults import Fault, Note
 from geo_service.coverage._layer import Layer
 from geo_service.coverage._messages import square_metres
-from geo_service.coverage._rings import FloatArray, IntArray
 from geo_service.coverage._shapes import Shapes
 from geo_service.profiles import Profile
 
@@ -57,7 +58,11 @@ def register_codes(register: Any) -> list[str]:
     """Give the codes of a register: a table with a column of codes, or the codes themselves."""
     if not isinstance(register, pd.DataFrame):
         return codes_.texts(register)
-    column = "code" if "code" in register.columns else layers.match_fields(register).get("code")
+    column = (
+        "code"
+        if "code" in register.columns
+        else layers.match_fields(map(str, register.columns)).get("code")
+    )
     return codes_.texts(register[column if column is not None else register.columns[0]])
 
 
@@ -236,8 +241,7 @@ def _by_row(layer: Layer, kind: str, rows: Sequence[int] | Any, **facts: object)
 
 def _at(layer: Layer, kind: str, rows: Sequence[int], **facts: object) -> Fault:
     """A fault of whole grids, placed at a point inside each."""
-    points = shapely.point_on_surface(layer.geometries[list(rows)])
-    place = points[0] if len(rows) == 1 else shapely.multipoints(points)
+    place = _arrays.multipoint(_arrays.inner_points(layer.geometries[list(rows)]))
     return Fault(kind, tuple(rows), place, facts=facts)
 
 

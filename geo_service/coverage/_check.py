@@ -20,10 +20,10 @@ from geo_service.coverage import (
     _shapes,
     _tiling,
 )
+from geo_service.coverage._arrays import FloatArray
 from geo_service.coverage._faults import Fault, Note
 from geo_service.coverage._layer import Layer, Outline
 from geo_service.coverage._report import CoverageReport
-from geo_service.coverage._rings import FloatArray
 from geo_service.profiles import Profile
 
 

@@ -11,8 +11,16 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from shapely.errors import GEOSException
 
+from geo_service.coverage._arrays import (
+    BoolArray,
+    FloatArray,
+    Geometry,
+    GeometryArray,
+    IntArray,
+    lines_between,
+    numbered,
+)
 from geo_service.coverage._residual import Residual
-from geo_service.coverage._rings import BoolArray, FloatArray, GeometryArray, IntArray, numbered
 from geo_service.coverage._segments import threads
 
 _BATCH = 5_000  # segments noded at a time
@@ -122,9 +130,10 @@ def _batches(segments: FloatArray) -> list[IntArray]:
 def _polygonized(lines: FloatArray) -> GeometryArray:
     if len(lines) == 0:
         return np.empty(0, object)
-    segments = shapely.linestrings(lines)
+    segments = lines_between(lines)
+    noded: Geometry
     try:
-        noded = shapely.node(shapely.multilinestrings(segments))
+        noded = shapely.node(shapely.MultiLineString(list(segments)))
     except GEOSException:
         noded = shapely.union_all(segments)
     return shapely.get_parts(shapely.polygonize([noded]))

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
-import shapely
+from geo_service.coverage._arrays import Geometry
 
 KINDS = (
     "invalid_geometry",
@@ -61,7 +61,7 @@ class Fault:
 
     kind: str
     rows: tuple[int, ...]
-    geometry: shapely.Geometry | None = None
+    geometry: Geometry | None = None
     area_m2: float = float("nan")
     width_m: float = float("nan")
     others: tuple[str, ...] = ()

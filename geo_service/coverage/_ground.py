@@ -9,7 +9,7 @@ import numpy as np
 import shapely
 
 from geo_service import crs as crs_
-from geo_service.coverage._rings import FloatArray, GeometryArray
+from geo_service.coverage._arrays import FloatArray, GeometryArray
 
 # WGS 84 (EPSG:7030); CGCS2000 differs by a tenth of a millimetre.
 _AXIS_M = 6_378_137.0

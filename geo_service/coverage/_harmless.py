@@ -7,7 +7,7 @@ from collections import defaultdict
 import numpy as np
 import shapely
 
-from geo_service.coverage import _rings
+from geo_service.coverage import _arrays
 from geo_service.coverage._faces import Faces
 from geo_service.coverage._faults import Fault
 from geo_service.coverage._places import Lines, Places
@@ -21,9 +21,9 @@ def faults(lines: Lines, faces: Faces, places: list[Places]) -> list[Fault]:
     """
     segments = len(lines.segments)
     ends = np.concatenate([lines.segments[:, :2], lines.segments[:, 2:]])
-    xy, number = _rings.numbered(ends)
+    xy, number = _arrays.numbered(ends)
     corners = shapely.get_coordinates(np.concatenate([p.polygons[p.real] for p in places]))
-    asked = np.flatnonzero(~_rings.among(xy, corners))
+    asked = np.flatnonzero(~_arrays.among(xy, corners))
     k, segment = lines.near(xy[asked])
     node = asked[k]
     passes = (number[segment] != node) & (number[segment + segments] != node)
@@ -42,7 +42,6 @@ def faults(lines: Lines, faces: Faces, places: list[Places]) -> list[Fault]:
 
 
 def _fault(rows: tuple[int, ...], xy: np.ndarray) -> Fault:
-    points = shapely.points(xy)
-    place = shapely.multipoints(points) if len(points) > 1 else points[0]
-    facts = {"count": len(points), "outline": rows[0] < 0}
-    return Fault("edge_mismatch", tuple(r for r in rows if r >= 0), place, facts=facts)
+    facts = {"count": len(xy), "outline": rows[0] < 0}
+    grids = tuple(row for row in rows if row >= 0)
+    return Fault("edge_mismatch", grids, _arrays.multipoint(xy), facts=facts)

@@ -7,6 +7,7 @@ from collections import defaultdict
 import numpy as np
 import shapely
 
+from geo_service.coverage._arrays import Geometry
 from geo_service.coverage._faces import Faces
 from geo_service.coverage._faults import Fault
 from geo_service.coverage._layer import Layer
@@ -58,7 +59,7 @@ def _widest_m(holes: Places, place: int, faces: Faces, layer: Layer, profile: Pr
     return 2.0 * float(shapely.length(circle))
 
 
-def _sides(borders: Borders, place: int, polygon: shapely.Geometry) -> dict[str, tuple[int, ...]]:
+def _sides(borders: Borders, place: int, polygon: Geometry) -> dict[str, tuple[int, ...]]:
     """The grids on the east, south, west and north of a hole (四至), longest border first."""
     at = borders.of(place)
     centre = shapely.get_coordinates(shapely.centroid(polygon))[0]

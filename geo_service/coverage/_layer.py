@@ -14,10 +14,11 @@ import shapely
 from geo_service import codes as codes_
 from geo_service import crs as crs_
 from geo_service import layers
-from geo_service.coverage import _faces, _rings, _segments
+from geo_service.coverage import _arrays, _faces, _rings, _segments
+from geo_service.coverage._arrays import FloatArray, GeometryArray, IntArray
 from geo_service.coverage._faults import Note
 from geo_service.coverage._ground import Ground
-from geo_service.coverage._rings import FloatArray, GeometryArray, IntArray, Rings
+from geo_service.coverage._rings import Rings
 from geo_service.errors import InputError
 
 
@@ -60,7 +61,7 @@ class Layer:
     def with_valid(self, invalid: IntArray) -> Layer:
         """The layer with `valid` mended at these rows."""
         valid = self.geometries.copy()
-        valid[invalid] = [_rings.areas(g) for g in shapely.make_valid(self.geometries[invalid])]
+        valid[invalid] = [_arrays.areas(g) for g in shapely.make_valid(self.geometries[invalid])]
         return replace(self, valid=valid)
 
     def label(self, row: int) -> str:
@@ -171,7 +172,7 @@ def outline_of(within: Any, layer: Layer) -> tuple[Outline, list[Note]]:
     geometries = given.copy()
     if invalid.any():
         notes.append(Note.of("outline_invalid", count=int(invalid.sum())))
-        geometries[invalid] = [_rings.areas(g) for g in shapely.make_valid(given[invalid])]
+        geometries[invalid] = [_arrays.areas(g) for g in shapely.make_valid(given[invalid])]
     rings = _rings.rings_of(geometries, source="within")
     scan = _segments.scan(rings)
     codes = _parent_codes(within, len(geometries))

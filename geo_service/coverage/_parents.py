@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 
 from geo_service import codes as codes_
-from geo_service.coverage import _faces, _messages, _residual, _rings, _segments, _tiling
+from geo_service.coverage import _arrays, _faces, _messages, _residual, _rings, _segments, _tiling
+from geo_service.coverage._arrays import IntArray
 from geo_service.coverage._faults import Fault, Note
 from geo_service.coverage._layer import Layer, Outline
 from geo_service.coverage._places import places_of
 from geo_service.coverage._residual import Residual
-from geo_service.coverage._rings import IntArray
 from geo_service.coverage._segments import Scan
 from geo_service.coverage._shapes import Shapes
 from geo_service.profiles import Profile
@@ -56,7 +56,7 @@ def _parent_of(layer: Layer, outline: Outline) -> tuple[IntArray, bool]:
     parent = np.array([look_up(*pair) for pair in pairs], np.int64)
     if (parent >= 0).any():
         return parent, False
-    points = _rings.inner_points(layer.geometries)
+    points = _arrays.inner_points(layer.geometries)
     cover = _faces.cover(points, outline.geometries, outline.tree)
     parent[cover.face[::-1]] = cover.row[::-1]  # the first parent wins
     return parent, True
@@ -65,7 +65,7 @@ def _parent_of(layer: Layer, outline: Outline) -> tuple[IntArray, bool]:
 def _strangers(layer: Layer, outline: Outline, parent: IntArray) -> list[Fault]:
     """Grids whose code names a parent that the outline has not."""
     rows = np.flatnonzero((parent < 0) & (np.array(layer.codes, dtype=object) != ""))
-    points = _rings.inner_points(layer.geometries[rows])
+    points = _arrays.inner_points(layer.geometries[rows])
     cover = _faces.cover(points, outline.geometries, outline.tree)
     lies_in = {int(k): outline.codes[p] for k, p in zip(cover.face, cover.row, strict=True)}
     return [

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 import shapely
 
+from geo_service.coverage import _arrays
+from geo_service.coverage._arrays import BoolArray, FloatArray, Geometry, GeometryArray, IntArray
 from geo_service.coverage._faces import Faces, groups
 from geo_service.coverage._ground import Ground
 from geo_service.coverage._residual import Residual
-from geo_service.coverage._rings import BoolArray, FloatArray, GeometryArray, IntArray
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,7 @@ def places_of(faces: Faces, label: IntArray, ground: Ground) -> Places:
     return Places(polygons, area_m2, width_m, label[first], first, group, real)
 
 
-def joined(polygons: GeometryArray) -> shapely.Geometry:
+def joined(polygons: GeometryArray) -> Geometry:
     """Give faces as one geometry."""
     if len(polygons) == 1:
         return polygons[0]
@@ -101,12 +102,14 @@ class Lines:
         self.left = left
         self.segments = left.segments - np.tile(origin, 2)
         self.noise = noise
-        self._tree = shapely.STRtree(shapely.linestrings(self.segments.reshape(-1, 2, 2)))
+        self._tree = shapely.STRtree(_arrays.lines_between(self.segments.reshape(-1, 2, 2)))
         self._first = np.searchsorted(left.of, np.arange(len(left.segments) + 1))
 
     def near(self, points: FloatArray) -> tuple[IntArray, IntArray]:
         """Pairs (place, segment) that lie within rounding of each other."""
-        return self._tree.query(shapely.points(points), predicate="dwithin", distance=self.noise)
+        at = _arrays.points_at(points)
+        place, segment = self._tree.query(at, predicate="dwithin", distance=self.noise)
+        return place, segment
 
     def owners(self, segments: IntArray) -> tuple[IntArray, IntArray]:
         """Pairs (index into `segments`, row that owns it)."""
@@ -140,8 +143,8 @@ def borders_of(faces: Faces, places: Places, lines: Lines) -> Borders:
     once = np.unique(np.column_stack([edge, row]), axis=0)
     edge, row = once[:, 0], once[:, 1]
     key, pair = np.unique(mine[edges[edge]] * span + row - least, return_inverse=True)
-    total = np.bincount(pair, length[edge])
-    weighed = [np.bincount(pair, length[edge] * middle[edge, k]) for k in (0, 1)]
+    total = _arrays.summed(pair, length[edge], len(key))
+    weighed = [_arrays.summed(pair, length[edge] * middle[edge, k], len(key)) for k in (0, 1)]
     shared = total > 4.0 * lines.noise
     with np.errstate(invalid="ignore", divide="ignore"):
         centre = np.column_stack(weighed) / total[:, None]

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from geo_service.coverage._rings import BoolArray, FloatArray, IntArray, Rings
-from geo_service.coverage._segments import HashArray, Scan
+from geo_service.coverage._arrays import BoolArray, FloatArray, HashArray, IntArray
+from geo_service.coverage._rings import Rings
+from geo_service.coverage._segments import Scan
 
 
 @dataclass(frozen=True)

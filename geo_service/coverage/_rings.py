@@ -10,12 +10,8 @@ import numpy as np
 import numpy.typing as npt
 import shapely
 
+from geo_service.coverage._arrays import BoolArray, FloatArray, Geometry, GeometryArray, IntArray
 from geo_service.errors import InputError
-
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
-BoolArray = npt.NDArray[np.bool_]
-GeometryArray = npt.NDArray[np.object_]
 
 _POLYGON, _MULTIPOLYGON = 3, 6
 
@@ -76,7 +72,7 @@ def polygon_array(geometries: Any, *, source: str) -> GeometryArray:
     fine = (kinds == _POLYGON) | (kinds == _MULTIPOLYGON)
     if not fine.all():
         row = int(np.flatnonzero(~fine)[0])
-        geometry = cast("shapely.Geometry | None", array[row])
+        geometry = cast("Geometry | None", array[row])
         if geometry is None or geometry.is_empty:
             raise InputError("geometry_missing", file=source, row=row + 1)
         raise InputError("not_polygons", file=source, row=row + 1, found=geometry.geom_type)
@@ -119,46 +115,3 @@ def _refuse_not_finite(xy: FloatArray, sizes: npt.NDArray[Any], source: str) -> 
     if wrong.size:  # else the sum alone overflowed, which is no fault
         row = int(np.searchsorted(np.cumsum(sizes), wrong[0], side="right"))
         raise InputError("coordinate_not_finite", file=source, row=row + 1)
-
-
-def inner_points(geometries: GeometryArray) -> FloatArray:
-    """Give a place inside each polygon."""
-    return shapely.get_coordinates(shapely.point_on_surface(geometries))
-
-
-def areas(geometry: Any) -> Any:
-    """Give the polygons of a geometry as one; its lines and points go."""
-    if geometry.geom_type in {"Polygon", "MultiPolygon"}:
-        return geometry
-    parts = shapely.get_parts(shapely.get_parts(geometry))
-    polygons = [part for part in parts if part.geom_type == "Polygon"]
-    return polygons[0] if len(polygons) == 1 else shapely.MultiPolygon(polygons)
-
-
-def numbered(xy: FloatArray) -> tuple[FloatArray, IntArray]:
-    """Number places: give the distinct ones in order, and each one's number."""
-    order = np.lexsort((xy[:, 1], xy[:, 0]))
-    new = np.ones(len(xy), np.bool_)
-    new[1:] = (xy[order[1:]] != xy[order[:-1]]).any(axis=1)
-    number = np.empty(len(xy), np.int64)
-    number[order] = np.cumsum(new) - 1
-    return xy[order[new]], number
-
-
-def among(xy: FloatArray, places: FloatArray) -> BoolArray:
-    """Tell which places are among others, bit by bit."""
-    _, number = numbered(np.concatenate([xy, places]))
-    present = np.zeros(len(number) + 1, np.bool_)
-    present[number[len(xy) :]] = True
-    return present[number[: len(xy)]]
-
-
-def relative(shapes: GeometryArray, origin: FloatArray) -> GeometryArray:
-    """Give shapes with coordinates counted from an origin."""
-    xy = shapely.get_coordinates(shapes)
-    return shapely.set_coordinates(shapes.copy(), xy - origin)
-
-
-def absolute(shapes: GeometryArray, origin: FloatArray) -> GeometryArray:
-    """Give shapes with coordinates that were counted from an origin."""
-    return relative(shapes, -origin)

@@ -19,11 +19,10 @@ from typing import Any, TypeVar
 
 import numba
 import numpy as np
-import numpy.typing as npt
 
-from geo_service.coverage._rings import BoolArray, FloatArray, IntArray, Rings
+from geo_service.coverage._arrays import BoolArray, FloatArray, HashArray, IntArray
+from geo_service.coverage._rings import Rings
 
-HashArray = npt.NDArray[np.uint64]
 T = TypeVar("T")
 
 BIN_BITS = 18

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 import shapely
 
-from geo_service.coverage import _rings, _simple
+from geo_service.coverage import _arrays, _simple
+from geo_service.coverage._arrays import FloatArray, Geometry, IntArray
 from geo_service.coverage._faults import Fault
 from geo_service.coverage._layer import Layer, ring_areas_m2
-from geo_service.coverage._rings import FloatArray, IntArray
 from geo_service.coverage._segments import Scan
 from geo_service.profiles import Profile
 
@@ -34,19 +34,19 @@ class Shapes:
     area_m2: FloatArray
     perimeter_m: FloatArray
     invalid: IntArray
-    crossings: dict[int, shapely.Geometry]
+    crossings: dict[int, Geometry]
     copies: list[tuple[int, ...]]
 
 
 def shapes_of(layer: Layer, scan: Scan) -> Shapes:
     """Measure every grid, judge its validity, and find copies."""
     rings = layer.rings
-    area_m2 = np.bincount(rings.row, ring_areas_m2(rings, scan, layer.ground), rings.features)
+    area_m2 = _arrays.summed(rings.row, ring_areas_m2(rings, scan, layer.ground), rings.features)
     invalid = _invalid(layer, scan)
     crossings = {int(row): _crossings(layer.geometries[row]) for row in invalid}
     sums = np.zeros(rings.features, np.uint64)
     np.add.at(sums, rings.row, scan.sums)
-    perimeter_m = np.bincount(rings.row, scan.length, rings.features) * layer.ground.north_m
+    perimeter_m = _arrays.summed(rings.row, scan.length, rings.features) * layer.ground.north_m
     return Shapes(area_m2, perimeter_m, invalid, crossings, _copies(sums, area_m2))
 
 
@@ -60,14 +60,14 @@ def _invalid(layer: Layer, scan: Scan) -> IntArray:
     return rows[~shapely.is_valid(layer.geometries[rows])]
 
 
-def _crossings(geometry: shapely.Geometry) -> shapely.Geometry:
+def _crossings(geometry: Geometry) -> Geometry:
     """Where the rings of a geometry cross or touch: the nodes that noding brings about."""
     rings = shapely.get_rings(shapely.get_parts(geometry))
     own = shapely.get_coordinates([shapely.LineString(r.coords[:-1]) for r in rings])
     noded = shapely.get_coordinates(shapely.get_parts(shapely.node(shapely.union_all(rings))))
     places, times = np.unique(own, axis=0, return_counts=True)
-    fresh = np.unique(noded[~_rings.among(noded, places)], axis=0)
-    return shapely.multipoints(np.concatenate([places[times > 1], fresh]))
+    fresh = np.unique(noded[~_arrays.among(noded, places)], axis=0)
+    return shapely.MultiPoint(np.concatenate([places[times > 1], fresh]))
 
 
 def _copies(sums: np.ndarray, area_m2: FloatArray) -> list[tuple[int, ...]]:
@@ -97,7 +97,7 @@ def _validity(layer: Layer, shapes: Shapes) -> list[Fault]:
         what = str(reason).split("[")[0].strip()
         kind = "self_intersection" if "elf-intersection" in what else "invalid_geometry"
         folded = _folded(layer.geometries[row])
-        area_m2, width_m = layer.ground.measure(np.array([folded]))
+        area_m2, width_m = layer.ground.measure(_arrays.array_of(folded))
         places = shapes.crossings[row]
         place = folded if area_m2[0] > 0 else places
         if place.is_empty:
@@ -107,7 +107,7 @@ def _validity(layer: Layer, shapes: Shapes) -> list[Fault]:
     return found
 
 
-def _folded(geometry: shapely.Geometry) -> shapely.Geometry:
+def _folded(geometry: Geometry) -> Geometry:
     """The loops of a shell that wind otherwise than the shell as a whole."""
     loops = []
     for part in shapely.get_parts(geometry):
@@ -134,7 +134,7 @@ def _vertices(
     """One fault a row, at the vertex the scan saw."""
     rings = np.flatnonzero(vertex >= 0)
     rows, first = np.unique(layer.rings.row[rings], return_index=True)
-    points = shapely.points(layer.rings.xy[vertex[rings[first]]])
+    points = _arrays.points_at(layer.rings.xy[vertex[rings[first]]])
     return [
         Fault(kind, (row,), point, facts=facts)
         for row, point in zip(rows.tolist(), points, strict=True)

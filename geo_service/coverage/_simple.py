@@ -5,7 +5,8 @@ from __future__ import annotations
 import numba
 import numpy as np
 
-from geo_service.coverage._rings import BoolArray, FloatArray, IntArray, Rings
+from geo_service.coverage._arrays import BoolArray, FloatArray, IntArray
+from geo_service.coverage._rings import Rings
 from geo_service.coverage._segments import in_parts
 
 _LEAF = 8  # segments in the smallest box

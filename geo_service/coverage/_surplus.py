@@ -8,12 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 import shapely
 
-from geo_service.coverage import _rings
+from geo_service.coverage import _arrays
+from geo_service.coverage._arrays import BoolArray, FloatArray, Geometry, GeometryArray, IntArray
 from geo_service.coverage._faces import Cover, Faces
 from geo_service.coverage._faults import Fault
 from geo_service.coverage._layer import Layer, Outline
 from geo_service.coverage._places import Places, places_of
-from geo_service.coverage._rings import BoolArray, FloatArray, GeometryArray, IntArray
 
 _ALL = 1.0 - 1e-6  # share of a face that counts as all of it
 
@@ -45,7 +45,7 @@ def surplus_of(
 ) -> Surplus:
     """Join and measure the faces that more grids cover than should."""
     asked = np.flatnonzero(cover.number - inside > 0)
-    shapes = _rings.absolute(faces.polygons[asked], faces.origin)
+    shapes = _arrays.absolute(faces.polygons[asked], faces.origin)
     at, row = layer.tree.query(shapes)
     known = np.isin(asked[at] * len(layer.codes) + row, cover.face * len(layer.codes) + cover.row)
     least = 2.0 * layer.ground.noise * shapely.length(shapes)
@@ -58,7 +58,7 @@ def surplus_of(
     if outline is not None:
         near = np.flatnonzero(~outline.surely_contains(shapes))
         mine = np.isin(at, near)
-        total = np.bincount(at[mine], _common(shapes, at[mine], layer, row[mine]), len(asked))
+        total = _arrays.summed(at[mine], _common(shapes, at[mine], layer, row[mine]), len(asked))
         winding = (cover.number - inside)[asked]
         share[near] = _inside_share(total, winding, shapely.area(shapes), least)[near]
     return _joined(faces, layer, asked, at, row, share)
@@ -125,19 +125,17 @@ def faults(
     return found
 
 
-def _covered_by_one(
-    rows: tuple[int, ...], shape: shapely.Geometry, faces: Faces, layer: Layer
-) -> bool:
-    whole = _rings.absolute(np.array([shape], dtype=object), faces.origin)
+def _covered_by_one(rows: tuple[int, ...], shape: Geometry, faces: Faces, layer: Layer) -> bool:
+    whole = _arrays.absolute(_arrays.array_of(shape), faces.origin)
     common = shapely.area(shapely.intersection(whole, layer.valid[list(rows)]))
     return bool(common.max() > _ALL * shapely.area(whole)[0])
 
 
 def _straddling(
-    rows: tuple[int, ...], shape: shapely.Geometry, faces: Faces, layer: Layer, outline: Outline
+    rows: tuple[int, ...], shape: Geometry, faces: Faces, layer: Layer, outline: Outline
 ) -> list[Fault]:
     """Cut a place at the outline: an overlap inside, an overrun beyond."""
-    whole = _rings.absolute(np.array([shape], dtype=object), faces.origin)[0]
+    whole = _arrays.absolute(_arrays.array_of(shape), faces.origin)[0]
     x0, y0, x1, y1 = whole.bounds
     margin = max(x1 - x0, y1 - y0)
     near = outline.geometries[outline.tree.query(whole)]
@@ -152,22 +150,20 @@ def _straddling(
         least = 2.0 * layer.ground.noise * shapely.length(piece)
         concerned = tuple(r for r, m in zip(rows, common, strict=True) if m > least)
         if concerned and shapely.area(piece) > least:
-            relative = _rings.relative(np.array([piece], dtype=object), faces.origin)[0]
+            relative = _arrays.relative(_arrays.array_of(piece), faces.origin)[0]
             found.append(_fault(kind, concerned, relative, faces, layer))
     return found
 
 
-def _pairs(
-    rows: tuple[int, ...], shape: shapely.Geometry, faces: Faces, layer: Layer
-) -> list[Fault]:
+def _pairs(rows: tuple[int, ...], shape: Geometry, faces: Faces, layer: Layer) -> list[Fault]:
     """Cut a place where many grids lie over many others into what each pair shares."""
-    whole = _rings.absolute(np.array([shape], dtype=object), faces.origin)
+    whole = _arrays.absolute(_arrays.array_of(shape), faces.origin)
     parts = shapely.intersection(whole, layer.valid[list(rows)])
     a, b = shapely.STRtree(parts).query(parts)
     a, b = a[a < b], b[a < b]
     common = shapely.intersection(parts[a], parts[b])
     wide = shapely.area(common) > 2.0 * layer.ground.noise * shapely.length(common)
-    relative = _rings.relative(common[wide], faces.origin)
+    relative = _arrays.relative(common[wide], faces.origin)
     pairs = zip(a[wide].tolist(), b[wide].tolist(), relative, strict=True)
     return [
         _fault("overlap", tuple(sorted((rows[i], rows[j]))), piece, faces, layer)
@@ -175,11 +171,9 @@ def _pairs(
     ]
 
 
-def _fault(
-    kind: str, rows: tuple[int, ...], shape: shapely.Geometry, faces: Faces, layer: Layer
-) -> Fault:
-    areal = _rings.areas(shape)
-    area_m2, width_m = layer.ground.measure(np.array([areal], dtype=object), origin=faces.origin)
+def _fault(kind: str, rows: tuple[int, ...], shape: Geometry, faces: Faces, layer: Layer) -> Fault:
+    areal = _arrays.areas(shape)
+    area_m2, width_m = layer.ground.measure(_arrays.array_of(areal), origin=faces.origin)
     return Fault(kind, rows, areal, float(area_m2[0]), float(width_m[0]))
 
 

@@ -8,13 +8,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 import shapely
 
-from geo_service.coverage import _faces, _harmless, _holes, _rings, _surplus
+from geo_service.coverage import _arrays, _faces, _harmless, _holes, _surplus
+from geo_service.coverage._arrays import FloatArray
 from geo_service.coverage._faces import Cover, Faces
 from geo_service.coverage._faults import Fault
 from geo_service.coverage._layer import Layer, Outline
 from geo_service.coverage._places import Borders, Lines, Places, borders_of, joined, places_of
 from geo_service.coverage._residual import Residual
-from geo_service.coverage._rings import FloatArray
 from geo_service.coverage._shapes import Shapes
 from geo_service.coverage._surplus import Surplus
 from geo_service.profiles import Profile
@@ -118,7 +118,7 @@ def small(fault: Fault, profile: Profile) -> bool:
 def placed(faults: list[Fault], origin: FloatArray) -> list[Fault]:
     """Bring faults from the faces' origin to the layer's own coordinates."""
     shapes = np.array([fault.geometry for fault in faults], dtype=object)
-    told = zip(faults, _rings.absolute(shapes, origin), strict=True)
+    told = zip(faults, _arrays.absolute(shapes, origin), strict=True)
     return [replace(fault, geometry=shape) for fault, shape in told]
 
 
@@ -151,7 +151,7 @@ def _folded(faults: list[Fault], origin: FloatArray, shapes: Shapes, near: float
     if not shapes.crossings:
         return faults
     places = np.array(list(shapes.crossings.values()), dtype=object)
-    crossing = dict(zip(shapes.crossings, _rings.relative(places, origin), strict=True))
+    crossing = dict(zip(shapes.crossings, _arrays.relative(places, origin), strict=True))
 
     def explained(fault: Fault) -> bool:
         return fault.kind != "missing_grid" and any(
@@ -168,7 +168,7 @@ def _stretches(faults: list[Fault]) -> list[Fault]:
     if len(rim) < _STRETCH:
         return faults
     xy, of = shapely.get_coordinates([faults[k].geometry for k in rim], return_index=True)
-    _, node = _rings.numbered(xy)
+    _, node = _arrays.numbered(xy)
     everyone = np.ones(len(rim) + int(node.max()) + 1, np.bool_)
     group = _faces.components(len(everyone), of, node + len(rim), everyone)[: len(rim)]
     gathered: list[Fault] = []
@@ -206,7 +206,7 @@ def _gathered(faults: list[Fault], kind: str) -> Fault:
         return faults[0]
     area_m2 = sum(f.area_m2 for f in faults)
     perimeter_m = sum(2.0 * f.area_m2 / f.width_m for f in faults)
-    shape = shapely.multipolygons(shapely.get_parts([f.geometry for f in faults]))
+    shape = _arrays.multipolygon(np.array([f.geometry for f in faults], dtype=object))
     rows = tuple(sorted({row for f in faults for row in f.rows}))
     by_kind = {k: sum(f.area_m2 for f in faults if f.kind == k) for k in ("rim_gap", "overrun")}
     facts = {**faults[0].facts, "places": len(faults), **by_kind}
@@ -228,7 +228,7 @@ def detached(layer: Layer, graph: Graph) -> list[Fault]:
         len(everyone), faces.edge_face[mine], faces.edge_ends[mine, 0] + faces.count, everyone
     )[covered]
     main = int(np.argmax(np.bincount(part, shapely.area(faces.polygons[covered]))))
-    inner = shapely.points(_rings.inner_points(layer.geometries) - faces.origin)
+    inner = _arrays.points_at(_arrays.inner_points(layer.geometries) - faces.origin)
     tree = shapely.STRtree(inner)
     found = []
     for which in np.unique(part[part != main]):
@@ -237,6 +237,6 @@ def detached(layer: Layer, graph: Graph) -> list[Fault]:
         rows = tuple(np.unique(inside).tolist())
         if rows:
             shape = joined(shapes)
-            area_m2, width_m = layer.ground.measure(np.array([shape]), origin=faces.origin)
+            area_m2, width_m = layer.ground.measure(_arrays.array_of(shape), origin=faces.origin)
             found.append(Fault("detached", rows, shape, float(area_m2[0]), float(width_m[0])))
     return placed(found, faces.origin)

@@ -1,0 +1,94 @@
+"""Arrays of places and shapes, and what several rooms ask of them."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import numpy as np
+import numpy.typing as npt
+import shapely
+from shapely.geometry.base import BaseGeometry as Geometry
+
+__all__ = ["BoolArray", "FloatArray", "Geometry", "GeometryArray", "HashArray", "IntArray"]
+
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+BoolArray = npt.NDArray[np.bool_]
+HashArray = npt.NDArray[np.uint64]
+GeometryArray = npt.NDArray[np.object_]
+
+
+def array_of(*shapes: Geometry) -> GeometryArray:
+    """Give shapes as an array."""
+    out = np.empty(len(shapes), object)
+    out[:] = shapes
+    return out
+
+
+def points_at(xy: FloatArray) -> GeometryArray:
+    """Give points at places of shape (n, 2)."""
+    return cast("GeometryArray", shapely.points(xy))
+
+
+def lines_between(ends: FloatArray) -> GeometryArray:
+    """Give straight lines between ends of shape (n, 2, 2)."""
+    return cast("GeometryArray", shapely.linestrings(ends))
+
+
+def multipoint(xy: FloatArray) -> Geometry:
+    """Give places as one geometry: a point, or several."""
+    points = points_at(xy)
+    return cast("Geometry", points[0] if len(points) == 1 else shapely.multipoints(list(points)))
+
+
+def multipolygon(shapes: GeometryArray) -> Geometry:
+    """Give polygons as one geometry."""
+    return cast("Geometry", shapely.multipolygons(list(shapely.get_parts(shapes))))
+
+
+def summed(number: npt.NDArray[Any], values: npt.NDArray[Any], count: int) -> FloatArray:
+    """Sum values by number."""
+    return np.bincount(number, values, count).astype(np.float64)
+
+
+def inner_points(geometries: GeometryArray) -> FloatArray:
+    """Give a place inside each polygon."""
+    return shapely.get_coordinates(shapely.point_on_surface(geometries))
+
+
+def areas(geometry: Geometry) -> Geometry:
+    """Give the polygons of a geometry as one; its lines and points go."""
+    if geometry.geom_type in {"Polygon", "MultiPolygon"}:
+        return geometry
+    parts = shapely.get_parts(shapely.get_parts(geometry))
+    polygons = [part for part in parts if part.geom_type == "Polygon"]
+    return polygons[0] if len(polygons) == 1 else shapely.MultiPolygon(polygons)
+
+
+def numbered(xy: FloatArray) -> tuple[FloatArray, IntArray]:
+    """Number places: give the distinct ones in order, and each one's number."""
+    order = np.lexsort((xy[:, 1], xy[:, 0]))
+    new = np.ones(len(xy), np.bool_)
+    new[1:] = (xy[order[1:]] != xy[order[:-1]]).any(axis=1)
+    number = np.empty(len(xy), np.int64)
+    number[order] = np.cumsum(new) - 1
+    return xy[order[new]], number
+
+
+def among(xy: FloatArray, places: FloatArray) -> BoolArray:
+    """Tell which places are among others, bit by bit."""
+    _, number = numbered(np.concatenate([xy, places]))
+    present = np.zeros(len(number) + 1, np.bool_)
+    present[number[len(xy) :]] = True
+    return present[number[: len(xy)]]
+
+
+def relative(shapes: GeometryArray, origin: FloatArray) -> GeometryArray:
+    """Give shapes with coordinates counted from an origin."""
+    xy = shapely.get_coordinates(shapes)
+    return shapely.set_coordinates(shapes.copy(), xy - origin)
+
+
+def absolute(shapes: GeometryArray, origin: FloatArray) -> GeometryArray:
+    """Give shapes with coordinates that were counted from an origin."""
+    return relative(shapes, -origin)
