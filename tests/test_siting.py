@@ -68,7 +68,7 @@ def check(plan: Plan) -> None:
 
 
 class TestMaximalCover:
-    @settings(max_examples=40, deadline=None)
+    @settings(max_examples=25, deadline=None)
     @given(seed=st.integers(0, 10**6), count=st.integers(1, 4))
     def test_small_plans_are_the_best_there_are(self, seed, count):
         table, weights = random_cover(seed)
@@ -285,7 +285,7 @@ class TestSteps:
 
 
 class TestSetCover:
-    @settings(max_examples=30, deadline=None)
+    @settings(max_examples=20, deadline=None)
     @given(seed=st.integers(0, 10**6))
     def test_small_covers_are_the_fewest(self, seed):
         table, _ = random_cover(seed, share=0.3)
@@ -343,7 +343,7 @@ class TestSetCover:
 
 
 class TestMedian:
-    @settings(max_examples=30, deadline=None)
+    @settings(max_examples=20, deadline=None)
     @given(seed=st.integers(0, 10**6), count=st.integers(1, 4))
     def test_small_medians_are_the_best(self, seed, count):
         random = np.random.default_rng(seed)

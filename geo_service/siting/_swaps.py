@@ -19,7 +19,9 @@ import numpy as np
 from geo_service.siting._cover import Cover
 from geo_service.siting.plans import BoolArray, Clock, IntArray
 
-_CHUNK = 100_000  # proposals between two looks at the clock: under 0.2 s
+# Between two looks at the clock, under 0.1 s: a proposal looks at all demand of one candidate.
+_CHUNK_LOOKS, _LEAST_CHUNK, _LARGEST_CHUNK = 2_000_000, 2_000, 50_000
+_USUAL_SIZE = 60  # demand per candidate; where it is more, fewer proposals are made in a second
 # Heat at the start and end as shares of the mean weight a site holds; from a grid of trials on the
 # city instances of scripts/bench/siting.py.
 _HOT, _COLD = 0.05, 0.001
@@ -72,7 +74,7 @@ def anneal(
     chosen : ndarray of int
         Rows to start from; as many are returned.
     proposals : int
-        Swaps to try, over which the heat falls geometrically.
+        Swaps to try, over which the heat falls geometrically; fewer where candidates cover much.
     seed : int
         Seed of the proposals.
     clock : Clock
@@ -88,6 +90,11 @@ def anneal(
     rows, columns = cover.rows, cover.columns
     if not 0 < len(chosen) < rows.shape[0]:
         return chosen
+    if clock.out_of_time(until):
+        return chosen
+    size = max(1, rows.nnz // rows.shape[0])
+    proposals = max(1000, int(proposals * min(1.0, _USUAL_SIZE / size)))
+    chunk = max(_LEAST_CHUNK, min(_LARGEST_CHUNK, _CHUNK_LOOKS // size))
     state = _State.of(cover, cover.weights, chosen)
     value = int(cover.weights[state.times > 0].sum())
     current, best = chosen.astype(np.int64), chosen.astype(np.int64)
@@ -97,7 +104,7 @@ def anneal(
     cooling = (_COLD / _HOT) ** (1000.0 / max(proposals, 1000))
     start = 0
     while start < proposals:
-        steps = min(_CHUNK, proposals - start)
+        steps = min(chunk, proposals - start)
         heat = _anneal(
             rows.indptr, rows.indices, columns.indptr, columns.indices, *state.arrays(),
             current, best, tally, steps, heat, cooling, _FAR_SHARE,
@@ -107,7 +114,7 @@ def anneal(
             break
         if start < proposals and clock.out_of_time(until):
             # A hot search that is cut has not settled: let it cool in one last chunk.
-            start, cooling = proposals - _CHUNK, (_COLD * mean_held / heat) ** (1000.0 / _CHUNK)
+            start, cooling = proposals - chunk, (_COLD * mean_held / heat) ** (1000.0 / chunk)
             until = math.inf
     return best
 
