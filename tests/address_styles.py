@@ -45,6 +45,8 @@ def table(rows: int, seed: int) -> pd.DataFrame:
     known = stems[: len(stems) * 2 // 3]
     roads = [stem + _SUFFIX[k % len(_SUFFIX)] for k, stem in enumerate(known)]
     compounds = [a + b for a in _COMPOUND for b in _COMPOUND_TAIL]
+    if townships * 3 > len(compounds):
+        compounds = [a + c + b for a in _COMPOUND for b in _COMPOUND_TAIL for c in _SECOND[:24]]
     random.shuffle(compounds)
     parts: list[dict[str, Any]] = []
     next_road, next_compound = 0, 0

@@ -69,10 +69,10 @@ class AddressBook:
         if asked is None:
             return Address("unreadable")
         table = self._table
-        rows = table.spelled(reading.canonical(text))
+        rows = table.written(text)
         if rows.size:
             return settle(table, rows, asked, ("address",), 1.0, room_m=SAME_SPOT_M)
         parts = take_apart(asked.text, table.names)
-        if not any(parts.of(kind) for kind in PLACES):
+        if parts.altered or not any(parts.of(kind) for kind in PLACES):
             parts = take_apart(asked.text, table.names, slips=True)
         return Search(table, asked, parts).run()

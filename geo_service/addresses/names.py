@@ -95,6 +95,10 @@ class Names:
         """The name itself."""
         return self._known[kind][number]
 
+    def knows(self, kind: str) -> bool:
+        """Whether the table names anything of a kind."""
+        return bool(self._known.get(kind))
+
     def find(self, text: str) -> list[Named]:
         """Find known names, longest first at each place, left to right; all owners of a name."""
         found: list[Named] = []

@@ -14,7 +14,7 @@ _ROOM = re.compile(r"\d+(?:室|房|户|层|楼)")
 _NUMBER = re.compile(r"(\d+(?:-\d+)?[a-z]?)号")
 _BARE_AFTER = re.compile(r"\0 ?(\d+(?:-\d+)?(?: ?[a-z](?![a-z]))?)(?![\d号米])")
 _BARE_BEFORE = re.compile(r"(?<!\d)(\d+(?:-\d+)?[a-z]?) \0")
-_LANE = re.compile(r"\0(?:\d+|[东西南北中])?(?:巷|弄|胡同|支路|里弄)")
+_LANE = re.compile(r"\0(?:[\d一二三四五六七八九十]+|[东西南北中])?(?:巷|弄|胡同|支路|里弄)")
 _SEGMENT = re.compile("(?<=\0)[东西南北中]段")
 
 _FILLER = re.compile(
@@ -27,6 +27,8 @@ _UNKNOWN_PLACE = re.compile(
     r"[\u4e00-\u9fff]{1,6}?(?:路|大道|大街|街|巷|胡同|弄|道)|"
     r"[\u4e00-\u9fff]{1,8}?(?:小区|花园|家园|花苑|公寓|大厦|广场|新村|新城|苑|府|院|庭|城|湾|里|居)"
 )
+# One or two unknown characters just before a name belong to it: 新建设路 is not 建设路.
+_JUST_BEFORE = re.compile(r"(?:^|[\0 ])([\u4e00-\u9fff]{1,2})$")
 _CHANGES_NAME = frozenset("东西南北中上下前后新老旧大小")
 
 
@@ -72,10 +74,11 @@ def take_apart(text: str, names: Names, *, slips: bool = False) -> Parts:
     names : Names
         What the table knows.
     slips : bool
-        Look for roads and compounds with one slip where none stands exactly.
+        Look for roads and compounds with one slip, instead of those that stand exactly.
     """
     named = names.find(text)
-    if slips and not any(n.kind in PLACES for n in named):
+    if slips:
+        named = [n for n in named if n.kind not in PLACES]
         covered = [n for n in named if not n.short]
         slipped = names.find_slipped(_masked(text, covered))
         named = [
@@ -83,7 +86,7 @@ def take_apart(text: str, names: Names, *, slips: bool = False) -> Parts:
         ] + slipped
         named.sort(key=lambda n: (n.start, n.end))
     masked = _masked(text, named)
-    altered = _is_altered(masked, text, named)
+    altered = _is_altered(masked, named)
     masked = _SEGMENT.sub("", masked)
 
     building, masked = _take(_BUILDING, masked)
@@ -122,12 +125,12 @@ def _take_number(text: str) -> tuple[str, str, int]:
     return said, rest, found.start(1)
 
 
-def _is_altered(masked: str, text: str, named: list[Named]) -> bool:
+def _is_altered(masked: str, named: list[Named]) -> bool:
     for n in named:
         if n.kind not in PLACES:
             continue
-        before = masked[n.start - 1 : n.start]
-        if before in _CHANGES_NAME and before and not _FILLER.search(masked[: n.start][-2:]):
+        before = _JUST_BEFORE.search(masked[: n.start])
+        if before and (before[1][-1] in _CHANGES_NAME or not _FILLER.fullmatch(before[1])):
             return True
         if n.kind == "road" and _LANE.match(masked, n.end - 1):
             return True

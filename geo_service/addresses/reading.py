@@ -123,6 +123,11 @@ def canonical(text: str) -> str:
     return plain.strip(" ")
 
 
+def unspaced(text: str) -> str:
+    """Bring a text to one width and case, without the spaces in it."""
+    return unicodedata.normalize("NFKC", text).casefold().replace(" ", "")
+
+
 def is_damaged(text: str) -> bool:
     """Tell whether a text lost its characters on the way.
 

@@ -12,7 +12,7 @@ from geo_service.addresses.answers import (
     settle,
     spread,
 )
-from geo_service.addresses.names import AREAS, Named
+from geo_service.addresses.names import ABOVE, AREAS, Named
 from geo_service.addresses.parts import Parts
 from geo_service.addresses.reading import Question
 from geo_service.addresses.table import NONE, FloatArray, IntArray, Table
@@ -23,6 +23,15 @@ _BESIDE_M = 150.0
 _FARTHEST_NEIGHBOUR = 40  # house numbers; beyond this nothing is interpolated
 _LONGEST_GAP_M = 400.0
 _CROSSING_M = 120.0
+_LEVELS = (
+    (ABOVE, "省"),
+    (ABOVE, "市"),
+    ("county", "区"),
+    ("county", "县"),
+    ("township", "街道"),
+    ("township", "镇"),
+    ("township", "乡"),
+)
 
 
 class Search:
@@ -51,9 +60,13 @@ class Search:
         return Address("ambiguous" if self._on and not self._parts.strange_places else "not_found")
 
     def _is_elsewhere(self) -> bool:
-        """Whether another city, county or township is named than any the table knows."""
-        tails = ("省", "市", "区", "县", "街道", "镇", "乡")
-        return any(area.endswith(tail) for area in self._parts.strange_areas for tail in tails)
+        """Whether an area is named that the table lacks, at a level whose areas it does know."""
+        known = self._table.names.knows
+        return any(
+            known(kind) and area.endswith(tail)
+            for area in self._parts.strange_areas
+            for kind, tail in _LEVELS
+        )
 
     def _within_areas(self, rows: IntArray) -> IntArray:
         """Keep the rows in the areas named; a short name narrows only where something is left."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -12,8 +13,8 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from geo_service import crs
+from geo_service.addresses import reading
 from geo_service.addresses.names import ABOVE, AREAS, PLACES, Names
-from geo_service.addresses.reading import canonical
 from geo_service.errors import InputError
 
 IntArray = npt.NDArray[np.int64]
@@ -32,11 +33,13 @@ _CHINESE = re.compile(
     r"(?P<road>[\u4e00-\u9fff\d]{1,8}?(?:路|大道|大街|街|巷|胡同|弄|道)"
     r"(?:[\d东西南北中]+段)?(?:\d+(?:巷|弄))?)?"
     r"(?P<number>\d+(?:-\d+)?[a-z]?(?=号(?!楼)))?(?:号(?!楼))?"
-    r"(?P<compound>[^\d\s]{2,12}?)?(?P<building>(?:\d+|[a-z]\d*)号楼)?(?P<unit>\d+单元)?.*"
+    r"(?P<compound>[^\d\sa-z]{2,12})?(?P<building>(?:\d+|[a-z]\d*)号楼)?(?P<unit>\d+单元)?.*"
 )
 _LATIN = re.compile(
     r"(?P<road>[^\d,]{3,}?)\s+(?P<number>\d+(?:-\d+)?\s?[a-z]?)(?=\s|$)(?:\s+(?P<community>.+))?"
 )
+_HEAD = re.compile(r"([\u4e00-\u9fff]+?(?:省|自治区))?([\u4e00-\u9fff]+?市)?$")
+_UNIT = re.compile(r"\d+单元")
 _PARTS = ("county", "township", "community", "road", "number", "compound", "building", "unit")
 
 
@@ -74,26 +77,25 @@ class Table:
         self.lon = frame["lon"].to_numpy(float)
         self.lat = frame["lat"].to_numpy(float)
         self.codes = frame["code"].to_numpy(dtype=object) if "code" in frame else None
-        spelled = _spelled(self.addresses)
-        self._by_text = Rows(_hashes(spelled))
+        self._by_text = Rows(_hashes(self.addresses))
         self.x, self.y = _flat(self.lon, self.lat)
 
-        columns = _columns(frame, spelled)
+        columns = _columns(frame, self.addresses)
         self.ids: dict[str, IntArray] = {}
         known: dict[str, list[str]] = {}
         for kind in (*AREAS, *PLACES):
-            self.ids[kind], known[kind] = _numbered(columns[kind])
-        self.ids["number"], self.numbers = _numbered(columns["number"])
-        self.ids["building"], self.buildings = _numbered(columns["building"])
-        self.ids["unit"], self.units = _numbered(columns["unit"])
+            self.ids[kind], known[kind] = columns[kind]
+        self.ids["number"], self.numbers = columns["number"]
+        self.ids["building"], buildings = columns["building"]
+        self.ids["unit"], units = columns["unit"]
         self.house = np.array([_leading(n) for n in [*self.numbers, ""]], np.int64)[
             self.ids["number"]
         ]
-        known[ABOVE] = _above(self.addresses, columns["county"])
+        known[ABOVE] = _above(self.addresses, known["county"])
         self.names = Names(known)
         self.number_of = {text: k for k, text in enumerate(self.numbers)}
-        self.building_of = {text: k for k, text in enumerate(self.buildings)}
-        self.unit_of = {text: k for k, text in enumerate(self.units)}
+        self.building_of = {text: k for k, text in enumerate(buildings)}
+        self.unit_of = {text: k for k, text in enumerate(units)}
         self.by = {kind: Rows(self.ids[kind]) for kind in PLACES}
         self._numbered_road = Rows(self._road_key(self.ids["road"], self.ids["number"]))
         self.stretch = {kind: _stretches(self.ids[kind], self.x, self.y) for kind in PLACES}
@@ -101,11 +103,12 @@ class Table:
     def __len__(self) -> int:
         return self.lon.size
 
-    def spelled(self, text: str) -> IntArray:
-        """Rows whose whole address is this text, in canonical spelling."""
-        rows = self._by_text[hash(text)]
-        same = [canonical(str(self.addresses[row])) == text for row in rows]
-        return rows[np.array(same, bool)] if rows.size else rows
+    def written(self, text: str) -> IntArray:
+        """Rows whose whole address is this text, but for widths and spaces."""
+        wanted = reading.unspaced(text)
+        rows = self._by_text[_key(wanted)]
+        same = [reading.unspaced(str(self.addresses[row])) == wanted for row in rows]
+        return rows[np.array(same, bool)]
 
     def on_road(self, road: int, number: int) -> IntArray:
         """Rows of a house number on a road."""
@@ -134,41 +137,47 @@ def _check(frame: pd.DataFrame) -> None:
     crs.check_lonlat(frame["lon"].to_numpy(float), frame["lat"].to_numpy(float))
 
 
-def _spelled(texts: npt.NDArray[np.object_]) -> list[str]:
-    """Canonical spelling of many texts, in one pass over all of them joined by line ends."""
+def _each(spelling: Callable[[str], str], texts: npt.NDArray[np.object_]) -> list[str]:
+    """Spell many texts in one pass over all of them joined by line ends: ten times as fast."""
     if texts.size == 0:
         return []
     joined = "\n".join(str(t).replace("\n", " ").replace("\r", " ") for t in texts)
-    return [line.strip(" ") for line in canonical(joined).split("\n")]
+    return [line.strip(" ") for line in spelling(joined).split("\n")]
 
 
-def _hashes(texts: list[str]) -> IntArray:
-    # One below the top, so that key + 1 never overflows.
-    return np.array([min(hash(t), 2**63 - 2) for t in texts], np.int64)
+def _hashes(texts: npt.NDArray[np.object_]) -> IntArray:
+    return np.array([_key(text) for text in _each(reading.unspaced, texts)], np.int64)
 
 
-def _columns(frame: pd.DataFrame, spelled: list[str]) -> dict[str, pd.Series[str]]:
-    """The parts of every row, in canonical spelling; from the text where no column has them."""
-    given = {part: _clean(frame[part]) for part in _PARTS if part in frame.columns}
-    if "road" in given or "compound" in given:
-        if "building" in given and "unit" not in given:
-            both = given["building"].str.extract(r"^(.*?号楼)?(\d+单元)?$").fillna("")
-            given["building"], given["unit"] = both[0], both[1]
-    else:
-        parsed = pd.DataFrame([_parsed(text) for text in spelled], columns=list(_PARTS))
-        given = {**{part: parsed[part] for part in _PARTS}, **given}
-    empty = pd.Series([""] * len(frame), dtype=object)
+def _key(text: str) -> int:
+    return min(hash(text), 2**63 - 2)  # one below the top, so that key + 1 never overflows
+
+
+def _columns(
+    frame: pd.DataFrame, addresses: npt.NDArray[np.object_]
+) -> dict[str, tuple[IntArray, list[str]]]:
+    """The parts of every row, numbered; from the text where no column has them."""
+    given = {part: _values(frame[part]) for part in _PARTS if part in frame.columns}
+    if "road" not in given and "compound" not in given:
+        rows = [_parsed(text) for text in _each(reading.canonical, addresses)]
+        parsed = pd.DataFrame(rows, columns=list(_PARTS))
+        given = {**{part: _values(parsed[part]) for part in _PARTS}, **given}
+    elif "building" in given and "unit" not in given:
+        values, texts = given["building"]
+        given["unit"] = values, [(_UNIT.search(t) or [""])[0] for t in texts]
+        given["building"] = values, [_UNIT.sub("", t) for t in texts]
     for part, tail in (("number", "号"), ("building", "号楼"), ("unit", "单元")):
         if part in given:
-            given[part] = given[part].str.removesuffix(tail).str.replace(" ", "")
-    return {part: given.get(part, empty) for part in _PARTS}
+            values, texts = given[part]
+            given[part] = values, [t.removesuffix(tail).replace(" ", "") for t in texts]
+    nothing = np.full(len(frame), NONE), [""]
+    return {part: _numbered(*given.get(part, nothing)) for part in _PARTS}
 
 
-def _clean(column: pd.Series[Any]) -> pd.Series[str]:
-    """Canonical spelling of a column, made once per value."""
-    values, texts = pd.factorize(column.astype("string").fillna(""))
-    spelled = np.array([*_spelled(np.asarray(texts, object)), ""], dtype=object)
-    return pd.Series(spelled[values], dtype=object)
+def _values(column: pd.Series[Any]) -> tuple[IntArray, list[str]]:
+    """A column as numbers of its values, and the values in canonical spelling."""
+    values, texts = pd.factorize(column.astype("string"))
+    return np.asarray(values, np.int64), _each(reading.canonical, np.asarray(texts, object))
 
 
 def _parsed(text: str) -> tuple[str, ...]:
@@ -178,10 +187,12 @@ def _parsed(text: str) -> tuple[str, ...]:
     return tuple(said.get(part) or "" for part in _PARTS)
 
 
-def _numbered(texts: pd.Series[str]) -> tuple[IntArray, list[str]]:
-    """Number the values of a column in text order; the empty text is -1."""
-    values, known = pd.factorize(texts.mask(texts == ""), sort=True)
-    return np.asarray(values, np.int64), [str(k) for k in known]
+def _numbered(values: IntArray, texts: list[str]) -> tuple[IntArray, list[str]]:
+    """Renumber values in text order; the empty text, like a missing one, is -1."""
+    known = sorted({text for text in texts if text})
+    place = {text: k for k, text in enumerate(known)}
+    renumbered = np.array([*(place.get(text, NONE) for text in texts), NONE], np.int64)
+    return renumbered[values], known
 
 
 def _leading(number: str) -> int:
@@ -189,17 +200,15 @@ def _leading(number: str) -> int:
     return int(found[0]) if found else NONE
 
 
-def _above(addresses: npt.NDArray[np.object_], counties: pd.Series[str]) -> list[str]:
+def _above(addresses: npt.NDArray[np.object_], counties: list[str]) -> list[str]:
     """Province and city, as the table's own addresses begin before the county."""
     found: set[str] = set()
-    for address, county in list(zip(addresses, counties, strict=True))[:500]:
-        text = canonical(str(address))
-        at = text.find(county) if county else -1
-        head = re.match(
-            r"([\u4e00-\u9fff]+?(?:省|自治区))?([\u4e00-\u9fff]+?市)?$", text[: max(at, 0)]
-        )
-        if head:
-            found.update(part for part in head.groups() if part)
+    for address in addresses[:: max(1, addresses.size // 500)]:
+        text = reading.canonical(str(address))
+        for county in counties:
+            at = text.find(county)
+            head = _HEAD.match(text[:at]) if at > 0 else None
+            found.update(part for part in (head.groups() if head else ()) if part)
     return sorted(found)
 
 
