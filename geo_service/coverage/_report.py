@@ -90,7 +90,7 @@ class CoverageReport:
 
 
 def _plain(faults: gpd.GeoDataFrame) -> list[dict[str, Any]]:
-    x, y = faults["x"].to_numpy(float), faults["y"].to_numpy(float)
+    x, y = faults["x"].to_numpy(float, copy=True), faults["y"].to_numpy(float, copy=True)
     placed = np.isfinite(x)
     if faults.crs is not None and placed.any():
         x[placed], y[placed] = crs_.Plane.of(faults.crs).inverse(x[placed], y[placed])

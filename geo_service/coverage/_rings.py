@@ -91,7 +91,9 @@ def rings_of(geometries: GeometryArray, *, source: str = "grids") -> Rings:
     if not sizes.all():
         raise InputError("geometry_missing", file=source, row=int(np.argmin(sizes)) + 1)
     xy = shapely.get_coordinates(geometries)
-    if not np.isfinite(xy.sum()):
+    with np.errstate(invalid="ignore", over="ignore"):
+        total = xy.sum()
+    if not np.isfinite(total):
         _refuse_not_finite(xy, sizes, source)
     rows = np.arange(len(geometries))
     # Interior rings of a multipolygon read 0, so only plain polygons may take the short way.
