@@ -105,6 +105,7 @@ def positions(frame: pd.DataFrame, *, name: str) -> tuple[FloatArray, FloatArray
         ``field_missing``, ``crs_missing``.
     """
     found = layers.match_fields(map(str, frame.columns))
+    found |= {field: field for field in ("lon", "lat") if field in frame}  # before an x or y
     if isinstance(frame, gpd.GeoDataFrame) and frame.active_geometry_name is not None:
         if frame.crs is None:
             raise InputError("crs_missing", file=name, proposal="EPSG:4326")
