@@ -12,16 +12,17 @@ Ints = npt.NDArray[np.int32]
 Longs = npt.NDArray[np.int64]
 Singles = npt.NDArray[np.float32]
 Floats = npt.NDArray[np.float64]
-Flags = npt.NDArray[np.bool_]
 
 NO_EDGE = -1
+FORWARD, BACKWARD = 1, 2
+"""Bits of the ways a chain may be walked."""
 CROSSING_STEPS = 1024
 """An outline crosses between two cells at a multiple of this part of a cell (1 cm at 10 m cells):
 two outlines share a vertex or keep a clear distance, which keeps them valid and nested in degrees
 as well."""
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(inline="always")
 def _foot(px: float, py: float, segment: Floats) -> tuple[float, float]:
     """Give the distance of a point from a segment and the share of the segment at its foot."""
     dx, dy = segment[2], segment[3]
@@ -29,14 +30,16 @@ def _foot(px: float, py: float, segment: Floats) -> tuple[float, float]:
     share = 0.0
     if squared > 0.0:
         share = min(1.0, max(0.0, (px * dx + py * dy) / squared))
-    return math.hypot(px - share * dx, py - share * dy), share
+    x, y = px - share * dx, py - share * dy
+    return math.sqrt(x * x + y * y), share
 
 
 @numba.njit(cache=True, nogil=True)
 def nearest_streets(
-    segments: Floats, edges: Ints, x0: float, y0: float, cell_m: float, size: int, far_m: float
-) -> tuple[Ints, Singles, Singles]:
-    """Give each cell centre of a square the nearest street: chain, centimetres along it, metres off.
+    segments: Floats, edges: Ints, x0: float, y0: float, cell_m: float, far_m: float,
+    edge: Ints, offset: Singles, leg: Singles,
+) -> None:  # fmt: skip
+    """Give each cell centre the nearest street: chain, centimetres along it, metres off.
 
     Parameters
     ----------
@@ -44,21 +47,21 @@ def nearest_streets(
         x and y of the beginning, difference to the end, and the walked centimetres at both.
     edges : shape (k,)
         The chain of each segment. Of equally near segments the first one counts.
-    x0, y0, cell_m, size
-        Centre of the first cell, width of a cell, cells a side.
+    x0, y0, cell_m
+        Centre of the first cell, width of a cell.
     far_m
         A street farther off does not count.
+    edge, offset, leg : shape (rows, columns)
+        Filled where there is a street; come as `NO_EDGE`, anything and infinity.
     """
-    edge = np.full((size, size), NO_EDGE, np.int32)
-    offset = np.zeros((size, size), np.float32)
-    leg = np.full((size, size), np.inf, np.float32)
+    rows, columns = edge.shape
     for s in range(edges.size):
         ax, ay = segments[s, 0] - x0, segments[s, 1] - y0
         bx, by = ax + segments[s, 2], ay + segments[s, 3]
         i0 = max(0, math.ceil((min(ax, bx) - far_m) / cell_m))
-        i1 = min(size - 1, math.floor((max(ax, bx) + far_m) / cell_m))
+        i1 = min(columns - 1, math.floor((max(ax, bx) + far_m) / cell_m))
         j0 = max(0, math.ceil((min(ay, by) - far_m) / cell_m))
-        j1 = min(size - 1, math.floor((max(ay, by) + far_m) / cell_m))
+        j1 = min(rows - 1, math.floor((max(ay, by) + far_m) / cell_m))
         for j in range(j0, j1 + 1):
             for i in range(i0, i1 + 1):
                 off_m, share = _foot(i * cell_m - ax, j * cell_m - ay, segments[s])
@@ -66,67 +69,78 @@ def nearest_streets(
                     edge[j, i] = edges[s]
                     offset[j, i] = segments[s, 4] + share * (segments[s, 5] - segments[s, 4])
                     leg[j, i] = off_m
-    return edge, offset, leg
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(inline="always")
 def _walked_cm(
-    e: int, offset: float, ends: Ints, edge_cm: Ints, ways: Flags, cm: Longs, origin: Longs
+    offset: float, length: int, ways: int, tail_cm: int, head_cm: int, home: Longs
 ) -> float:
-    """Give the walk from the origin to a spot on a chain, in centimetres, infinite where none."""
-    best = np.inf
-    tail, head = cm[ends[e, 0]], cm[ends[e, 1]]
-    if tail >= 0 and (ways[e, 0] or offset == 0.0):
-        best = tail + offset
-    if head >= 0 and (ways[e, 1] or offset == edge_cm[e]):
-        best = min(best, head + edge_cm[e] - offset)
-    if e == origin[0]:
-        ahead = offset - origin[1]
-        if ahead == 0.0 or (ahead > 0.0 and ways[e, 0]) or (ahead < 0.0 and ways[e, 1]):
-            best = min(best, abs(ahead) + origin[2])
-    return best
+    """Give the walk from the origin to a spot on a chain in centimetres, infinite where none.
+
+    ``home`` holds offset and leg of the origin if it stands on this chain, else a negative offset.
+    """
+    walked = np.inf
+    if tail_cm >= 0 and (ways & FORWARD or offset == 0.0):
+        walked = tail_cm + offset
+    if head_cm >= 0 and (ways & BACKWARD or offset == length):
+        walked = min(walked, head_cm + length - offset)
+    if home[0] >= 0:
+        ahead = offset - home[0]
+        if ahead == 0.0 or ways & (FORWARD if ahead > 0.0 else BACKWARD):
+            walked = min(walked, abs(ahead) + home[1])
+    return walked
 
 
 @numba.njit(cache=True, nogil=True)
 def nearest_walks(
     edge: Ints, offset: Singles, leg: Singles, leg_limit_m: float,
-    ends: Ints, edge_cm: Ints, ways: Flags, cm: Longs, origin: Longs,
-) -> Singles:  # fmt: skip
+    chains: Ints, cm: Ints, origin: Longs, metres: Singles,
+) -> None:  # fmt: skip
     """Give the metres walked to each cell by its nearest street, infinite where there is none.
 
     Parameters
     ----------
     edge, offset, leg
         As `nearest_streets` gave them.
-    ends, ways : shape (e, 2)
-        Tail and head of each chain; whether it may be walked forward, and back.
+    chains : shape (e, 4)
+        Tail, head, centimetres, and the ways it may be walked: `FORWARD`, `BACKWARD`.
     cm : shape (n,)
         Centimetres to each node, -1 where not reached.
     origin
         Chain, offset and leg of the origin, in centimetres.
+    metres : shape (rows, columns)
+        Receives the walks; comes as infinity.
     """
-    metres = np.full(edge.shape, np.inf, np.float32)
+    home, away = origin[1:], np.full(2, -1)
     for j in range(edge.shape[0]):
         for i in range(edge.shape[1]):
             e = edge[j, i]
-            if e != NO_EDGE and leg[j, i] <= leg_limit_m:
-                walked = _walked_cm(e, offset[j, i], ends, edge_cm, ways, cm, origin)
-                metres[j, i] = walked / 100.0 + leg[j, i]
-    return metres
+            if e == NO_EDGE or leg[j, i] > leg_limit_m:
+                continue
+            tail, head, length, ways = chains[e, 0], chains[e, 1], chains[e, 2], chains[e, 3]
+            at = home if e == origin[0] else away
+            walked = _walked_cm(offset[j, i], length, ways, cm[tail], cm[head], at)
+            metres[j, i] = walked / 100.0 + leg[j, i]
 
 
 @numba.njit(cache=True, nogil=True)
 def any_walks(
-    segments: Floats, edges: Ints, x0: float, y0: float, cell_m: float, rows: int, columns: int,
-    leg_limit_m: float, ends: Ints, edge_cm: Ints, ways: Flags, cm: Longs, origin: Longs,
-) -> Singles:  # fmt: skip
+    segments: Floats, edges: Ints, x0: float, y0: float, cell_m: float,
+    leg_limit_m: float, chains: Ints, cm: Ints, origin: Longs, metres: Singles,
+) -> None:  # fmt: skip
     """Give the metres walked to each cell by the best of all streets within the longest leg.
 
     Of every segment the point nearest to the cell counts. Parameters as in `nearest_streets` and
     `nearest_walks`.
     """
-    metres = np.full((rows, columns), np.inf, np.float32)
+    rows, columns = metres.shape
+    home, away = origin[1:], np.full(2, -1)
     for s in range(edges.size):
+        e = edges[s]
+        tail, head, length, ways = chains[e, 0], chains[e, 1], chains[e, 2], chains[e, 3]
+        if cm[tail] < 0 and cm[head] < 0 and e != origin[0]:
+            continue
+        at = home if e == origin[0] else away
         ax, ay = segments[s, 0] - x0, segments[s, 1] - y0
         bx, by = ax + segments[s, 2], ay + segments[s, 3]
         i0 = max(0, math.ceil((min(ax, bx) - leg_limit_m) / cell_m))
@@ -138,10 +152,9 @@ def any_walks(
                 off_m, share = _foot(i * cell_m - ax, j * cell_m - ay, segments[s])
                 if off_m > leg_limit_m:
                     continue
-                at = segments[s, 4] + share * (segments[s, 5] - segments[s, 4])
-                walked = _walked_cm(edges[s], at, ends, edge_cm, ways, cm, origin)
+                offset = segments[s, 4] + share * (segments[s, 5] - segments[s, 4])
+                walked = _walked_cm(offset, length, ways, cm[tail], cm[head], at)
                 metres[j, i] = min(metres[j, i], np.float32(walked / 100.0 + off_m))
-    return metres
 
 
 @numba.njit(cache=True, nogil=True)
@@ -170,8 +183,9 @@ def _crossing(
 
 @numba.njit(cache=True, nogil=True)
 def outlines(
-    metres: Singles, leg: Singles, level_m: float, leg_limit_m: float, jump_m: float, cases: Ints
-) -> tuple[Floats, Floats, Longs]:
+    metres: Singles, leg: Singles, level_m: float, leg_limit_m: float, jump_m: float, cases: Ints,
+    following: Ints,
+) -> tuple[Floats, Floats, Longs]:  # fmt: skip
     """Trace where walks cross a level, by marching squares; the inside lies on the left.
 
     Cells at the rim of the array must be outside. At a saddle the inside parts stay apart.
@@ -181,6 +195,8 @@ def outlines(
     cases : shape (16, 4)
         For each set of inside corners up to two lines, from and to a side of the square (bottom,
         right, top, left), -1 where there is none.
+    following : shape (2 x rows x columns,)
+        Room for the next crossing after each; -1, left as it was found.
 
     Returns
     -------
@@ -189,7 +205,6 @@ def outlines(
         Rings are not closed.
     """
     rows, columns = metres.shape
-    following = np.full(2 * rows * columns, -1, np.int32)  # crossing -> next crossing of its ring
     crossings = 0
     sides = np.empty(4, np.int64)
     for j in range(rows - 1):

@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 from weakref import WeakKeyDictionary
 
 import geopandas as gpd
@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 import shapely
 
-from geo_service import _catchment_cells, _walk_search, crs, walking
+from geo_service import _catchment_cells, crs, walking
 from geo_service.errors import InputError
 from geo_service.streets.contraction import CM_PER_M, MAY_LEAVE
 from geo_service.streets.snapping import SNAP_LIMIT_M, Snapped
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 Reachable = Literal["nearest", "any"]
 FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int32]
+_Cells: TypeAlias = tuple[IntArray, npt.NDArray[np.float32], npt.NDArray[np.float32]]
 
 LEG_LIMIT_M = 100.0
 """The longest straight leg from the street to a place; a deeper field or lake is not served."""
@@ -40,6 +42,7 @@ _TILE_CELLS = 128
 _TILES_KEPT = 256  # 12 bytes a cell: 50 MB
 _JUMP_CELLS = 4  # walks of neighbouring cells on one street differ by less than 2 cell widths
 _RIM_CELLS = 3
+_PLANE_STRETCH = 1.001  # lengths in a zone's plane exceed those on the ground by less
 
 # Marching squares, corners 1 2 4 8 counted from the lower left, sides bottom right top left.
 _CASES = np.full((16, 4), -1, np.int32)
@@ -112,6 +115,7 @@ def catchment(
     else:
         snapped = network.snap_all(lon, lat, datum=datum, limit_m=snap_limit_m)
 
+    table = _table(network, width_m)
     areas: list[shapely.MultiPolygon] = []
     reached_m: list[float] = []
     for origin in range(snapped.edge.size):
@@ -119,7 +123,7 @@ def catchment(
             areas += [shapely.MultiPolygon()] * len(each)
             reached_m += [0.0] * len(each)
             continue
-        field = _Field(network, snapped, origin, max(limits_cm), width_m=width_m, reach=reach)
+        field = _Field(table, snapped.one(origin), max(limits_cm), reach)
         areas += [field.area(limit) for limit in limits_cm]
         reached_m += [field.reached_m(limit) for limit in limits_cm]
 
@@ -143,67 +147,61 @@ def catchment(
 
 
 class _Field:
-    """The walks from one origin to all cells around it."""
+    """The walks from one origin to all cells around it.
+
+    Parameters
+    ----------
+    table : _CellTable
+        The network's cells.
+    snapped : Snapped
+        The origin, alone.
+    limit_cm : int
+        The longest walk asked for.
+    reach : {"nearest", "any"}
+        Which street serves a place.
+    """
 
     def __init__(
-        self,
-        network: WalkNetwork,
-        snapped: Snapped,
-        origin: int,
-        limit_cm: int,
-        *,
-        width_m: float,
-        reach: Reachable,
+        self, table: _CellTable, snapped: Snapped, limit_cm: int, reach: Reachable
     ) -> None:
-        self._graph = graph = network.graph
-        self._width_m = width_m
-        self._spot = np.array(
-            [snapped.edge[origin], snapped.offset_cm[origin], snapped.leg_cm[origin]]
-        )
+        self._graph, self._width_m = table.graph, table.width_m
+        self._spot = np.concatenate((snapped.edge, snapped.offset_cm, snapped.leg_cm))
         # Cells just outside must be exact too: the outline is drawn between the two.
-        slack_cm = math.ceil(_JUMP_CELLS * width_m * CM_PER_M)
-        self._cm = self._search(limit_cm + slack_cm, snapped, origin)
+        slack_cm = math.ceil(_JUMP_CELLS * table.width_m * CM_PER_M)
+        seeds, seed_cm = walking.entrances(self._graph, snapped, against=False)
+        _, self._nodes, reached_cm = walking.search(
+            self._graph, MAY_LEAVE, seeds, seed_cm, limit_cm + slack_cm
+        )
+        self._cm = np.full(self._graph.node_x.size, -1, np.int32)
+        self._cm[self._nodes] = reached_cm
 
-        half = math.ceil(limit_cm / CM_PER_M * 1.001 / width_m) + _RIM_CELLS
-        self._column = math.floor(snapped.x[origin] / width_m) - half
-        self._row = math.floor(snapped.y[origin] / width_m) - half
+        half = math.ceil(limit_cm / CM_PER_M * _PLANE_STRETCH / table.width_m) + _RIM_CELLS
+        self._column = math.floor(snapped.x[0] / table.width_m) - half
+        self._row = math.floor(snapped.y[0] / table.width_m) - half
         size = 2 * half + 2
-        ends = np.column_stack((graph.tail, graph.head))
-        ways = np.column_stack((graph.forward, graph.backward))
-        walked = (ends, graph.length_cm, ways, self._cm, self._spot)
-        table = _table(network, width_m)
+        self._metres = np.full((size, size), np.inf, np.float32)
         if reach == "any":
-            box = (self._column, self._row, self._column + size - 1, self._row + size - 1)
-            segments, edges = table.segments_in(tuple(v * width_m for v in box))
             self._leg = np.full((size, size), np.inf, np.float32)
-            self._metres = _catchment_cells.any_walks(
-                segments, edges, self._column * width_m, self._row * width_m, width_m,
-                size, size, LEG_LIMIT_M, *walked,
+            west, south = self._column * table.width_m, self._row * table.width_m
+            span = (size - 1) * table.width_m
+            segments, edges = table.segments_in(west, south, west + span, south + span)
+            _catchment_cells.any_walks(
+                segments, edges, west, south, table.width_m, LEG_LIMIT_M,
+                table.chains, self._cm, self._spot, self._metres,
             )  # fmt: skip
         else:
             edge, offset, self._leg = table.window(self._row, self._column, size)
-            self._metres = _catchment_cells.nearest_walks(
-                edge, offset, self._leg, LEG_LIMIT_M, *walked
-            )
-
-    def _search(self, limit_cm: int, snapped: Snapped, origin: int) -> npt.NDArray[np.int64]:
-        """Give the centimetres walked to every node, -1 where beyond the limit."""
-        graph = self._graph
-        seeds, seed_cm = walking.entrances(graph, snapped, against=False)
-        _, nodes, reached_cm = _walk_search.reach_many(
-            graph.arc_start, graph.arcs, MAY_LEAVE, seeds[origin : origin + 1],
-            seed_cm[origin : origin + 1], limit_cm,
-        )  # fmt: skip
-        self._nodes = nodes
-        cm = np.full(graph.node_x.size, -1, np.int64)
-        cm[nodes] = reached_cm
-        return cm
+            _catchment_cells.nearest_walks(
+                edge, offset, self._leg, LEG_LIMIT_M,
+                table.chains, self._cm, self._spot, self._metres,
+            )  # fmt: skip
+        self._following = np.full(2 * size * size, -1, np.int32)
 
     def area(self, limit_cm: int) -> shapely.MultiPolygon:
         """Give the area within a limit, in the network's plane."""
         x, y, starts = _catchment_cells.outlines(
-            self._metres, self._leg, np.float32(limit_cm / CM_PER_M), LEG_LIMIT_M,
-            _JUMP_CELLS * self._width_m, _CASES,
+            self._metres, self._leg, limit_cm / CM_PER_M, LEG_LIMIT_M,
+            _JUMP_CELLS * self._width_m, _CASES, self._following,
         )  # fmt: skip
         if starts.size == 1:
             return shapely.MultiPolygon()
@@ -212,7 +210,7 @@ class _Field:
 
     def reached_m(self, limit_cm: int) -> float:
         """Give the length of street within a limit, each metre once."""
-        graph, cm = self._graph, self._cm
+        graph = self._graph
         start, stop = graph.arc_start[self._nodes], graph.arc_start[self._nodes + 1]
         slots = np.repeat(stop - np.cumsum(stop - start), stop - start) + np.arange(
             (stop - start).sum()
@@ -238,7 +236,7 @@ class _Field:
         graph, cm = self._graph, self._cm
         ends = np.stack((graph.tail[edges], graph.head[edges]), axis=1)
         ways = np.stack((graph.forward[edges], graph.backward[edges]), axis=1)
-        left = np.where((cm[ends] >= 0) & ways, limit_cm - cm[ends], 0)
+        left = np.where((cm[ends] >= 0) & ways, limit_cm - cm[ends].astype(np.int64), 0)
         return np.clip(left, 0, graph.length_cm[edges].astype(np.int64)[:, None])
 
 
@@ -246,64 +244,66 @@ class _CellTable:
     """Nearest streets of all cells, made in square tiles when first asked for.
 
     The cells are anchored at multiples of their width, so every window sees the same ones.
+
+    Parameters
+    ----------
+    network : WalkNetwork
+        The streets; those of pieces too short to start from serve no place either.
+    width_m : float
+        Width of a cell.
     """
 
     def __init__(self, network: WalkNetwork, width_m: float) -> None:
-        index, graph = network.index, network.graph
-        self._width_m = width_m
-        self._tree = index.tree
+        index, self.graph = network.index, network.graph
+        graph, self.width_m = self.graph, width_m
+        ways = graph.forward * _catchment_cells.FORWARD + graph.backward * _catchment_cells.BACKWARD
+        self.chains = np.column_stack((graph.tail, graph.head, graph.length_cm, ways)).astype(
+            np.int32
+        )
         a = index.begin[: index.accepted]
-        self._segments = np.column_stack(
-            (
-                graph.shape_x[a], graph.shape_y[a],
-                graph.shape_x[a + 1] - graph.shape_x[a], graph.shape_y[a + 1] - graph.shape_y[a],
-                graph.shape_cm[a], graph.shape_cm[a + 1],
-            )
-        )  # fmt: skip
+        x, y, cm = graph.shape_x, graph.shape_y, graph.shape_cm
+        self._segments: FloatArray = np.column_stack(
+            (x[a], y[a], x[a + 1] - x[a], y[a + 1] - y[a], cm[a], cm[a + 1])
+        ).astype(float)
         self._edges = index.edge[: index.accepted].astype(np.int32)
-        self._tile = lru_cache(maxsize=_TILES_KEPT)(self._make_tile)
+        self._tree = index.tree
+        # A cell just beyond the longest leg must know its leg: the outline is drawn by it.
+        self._far_m = LEG_LIMIT_M + 1.5 * width_m
+        self._tile = lru_cache(maxsize=_TILES_KEPT)(self._made_tile)
 
-    def segments_in(self, box: tuple[float, ...]) -> tuple[FloatArray, npt.NDArray[np.int32]]:
+    def segments_in(
+        self, west: float, south: float, east: float, north: float
+    ) -> tuple[FloatArray, IntArray]:
         """Give the segments within the longest leg of a box, in order, and their chains."""
         far_m = self._far_m
-        west, south, east, north = box
-        near = self._tree.query(
-            shapely.box(west - far_m, south - far_m, east + far_m, north + far_m)
-        )
-        near.sort()
+        box = shapely.box(west - far_m, south - far_m, east + far_m, north + far_m)
+        near = np.sort(self._tree.query(box))
         return self._segments[near], self._edges[near]
 
-    def window(self, row: int, column: int, size: int) -> tuple[npt.NDArray[Any], ...]:
+    def window(self, row: int, column: int, size: int) -> _Cells:
         """Give edge, offset and leg of the cells of a square."""
-        first, last = row // _TILE_CELLS, (row + size - 1) // _TILE_CELLS
-        left, right = column // _TILE_CELLS, (column + size - 1) // _TILE_CELLS
-        whole = (last - first + 1) * _TILE_CELLS, (right - left + 1) * _TILE_CELLS
-        layers = [np.empty(whole, kind) for kind in (np.int32, np.float32, np.float32)]
-        for down in range(first, last + 1):
-            for across in range(left, right + 1):
-                at = (
-                    slice((down - first) * _TILE_CELLS, (down - first + 1) * _TILE_CELLS),
-                    slice((across - left) * _TILE_CELLS, (across - left + 1) * _TILE_CELLS),
-                )
-                for layer, part in zip(layers, self._tile(down, across), strict=True):
-                    layer[at] = part
-        top, side = row - first * _TILE_CELLS, column - left * _TILE_CELLS
-        cut = (slice(top, top + size), slice(side, side + size))
-        return tuple(np.ascontiguousarray(layer[cut]) for layer in layers)
+        down = range(row // _TILE_CELLS, (row + size - 1) // _TILE_CELLS + 1)
+        across = range(column // _TILE_CELLS, (column + size - 1) // _TILE_CELLS + 1)
+        tiles = [[self._tile(j, i) for i in across] for j in down]
+        top, left = row - down[0] * _TILE_CELLS, column - across[0] * _TILE_CELLS
 
-    @property
-    def _far_m(self) -> float:
-        # A cell just beyond the longest leg must know its leg: the outline is drawn by it.
-        return LEG_LIMIT_M + 1.5 * self._width_m
+        def layer(which: int) -> npt.NDArray[Any]:
+            whole = np.block([[tile[which] for tile in line] for line in tiles])
+            return np.ascontiguousarray(whole[top : top + size, left : left + size])
 
-    def _make_tile(self, down: int, across: int) -> tuple[npt.NDArray[Any], ...]:
-        x0 = across * _TILE_CELLS * self._width_m
-        y0 = down * _TILE_CELLS * self._width_m
-        span = (_TILE_CELLS - 1) * self._width_m
-        segments, edges = self.segments_in((x0, y0, x0 + span, y0 + span))
-        return _catchment_cells.nearest_streets(
-            segments, edges, x0, y0, self._width_m, _TILE_CELLS, self._far_m
+        return layer(0), layer(1), layer(2)
+
+    def _made_tile(self, down: int, across: int) -> _Cells:
+        width_m, shape = self.width_m, (_TILE_CELLS, _TILE_CELLS)
+        west, south = across * _TILE_CELLS * width_m, down * _TILE_CELLS * width_m
+        span = (_TILE_CELLS - 1) * width_m
+        edge = np.full(shape, _catchment_cells.NO_EDGE, np.int32)
+        offset, leg = np.zeros(shape, np.float32), np.full(shape, np.inf, np.float32)
+        streets = self.segments_in(west, south, west + span, south + span)
+        _catchment_cells.nearest_streets(
+            *streets, west, south, width_m, self._far_m, edge, offset, leg
         )
+        return edge, offset, leg
 
 
 _TABLES: WeakKeyDictionary[WalkNetwork, dict[float, _CellTable]] = WeakKeyDictionary()
@@ -319,25 +319,21 @@ def _table(network: WalkNetwork, width_m: float) -> _CellTable:
 def _polygons(places: FloatArray, starts: npt.NDArray[np.int64]) -> shapely.MultiPolygon:
     """Put traced rings together: those that run counter-clockwise are areas, the others holes."""
     ring_of = np.repeat(np.arange(starts.size - 1), np.diff(starts))
-    rings = shapely.linearrings(places, indices=ring_of)
-    outer = shapely.is_ccw(rings)
+    rings = np.asarray(shapely.linearrings(places, indices=ring_of))
+    outer = np.asarray(shapely.is_ccw(rings))
     shells, holes = rings[outer], rings[~outer]
-    areas = shapely.polygons(shells)
-    if holes.size == 0:
-        return shapely.MultiPolygon(list(areas))
-    hole, shell = shapely.STRtree(areas).query(shapely.get_point(holes, 0), predicate="within")
+    areas = np.asarray(shapely.polygons(shells))
     # Of all shells around a hole the smallest is its own.
-    order = np.lexsort((shapely.area(areas)[shell], hole))
-    hole, shell = hole[order], shell[order]
-    own = shell[np.append(True, hole[1:] != hole[:-1])]
-    return shapely.MultiPolygon(
-        [shapely.polygons(ring, holes[own == number]) for number, ring in enumerate(shells)]
-    )
+    hole, shell = shapely.STRtree(areas).query(shapely.get_point(holes, 0), predicate="within")
+    order = np.lexsort((np.asarray(shapely.area(areas))[shell], hole))
+    hole, first = np.unique(hole[order], return_index=True)
+    own = shell[order][first]
+    for number in np.unique(own):
+        areas[number] = shapely.Polygon(shells[number], holes[hole[own == number]])
+    return shapely.MultiPolygon(list(areas))
 
 
-def _to_lonlat(
-    network: WalkNetwork, areas: list[shapely.MultiPolygon]
-) -> npt.NDArray[np.object_]:
+def _to_lonlat(network: WalkNetwork, areas: list[shapely.MultiPolygon]) -> npt.NDArray[np.object_]:
     def turned(xy: FloatArray) -> FloatArray:
         return np.column_stack(network.to_lonlat(xy[:, 0], xy[:, 1]))
 

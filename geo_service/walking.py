@@ -165,9 +165,7 @@ def reach(
     permit = MAY_ARRIVE if against else MAY_LEAVE
 
     def task(part: slice) -> tuple[LongArray, IntArray, IntArray]:
-        return _walk_search.reach_many(
-            graph.arc_start, graph.arcs, permit, seeds[part], seed_cm[part], limit_cm
-        )
+        return search(graph, permit, seeds[part], seed_cm[part], limit_cm)
 
     return Reach(*_in_parts(task, len(seeds), workers))
 
@@ -323,9 +321,11 @@ def _matrix(
     permit = MAY_ARRIVE if against else MAY_LEAVE
 
     def task(part: slice) -> tuple[LongArray, IntArray, IntArray]:
+        best = np.full(near.size, _walk_search.FAR, np.int32)
         return _walk_search.matrix_rows(
             graph.arc_start, graph.arcs, graph.arc_edges, permit, seeds[part], seed_cm[part],
             spots[part], up, down, limit_cm, table_start, table, graph.length_cm,
+            best, np.empty_like(best), *_walk_search.workspace(graph.node_x.size, limit_cm),
         )  # fmt: skip
 
     return _in_parts(task, len(seeds), workers)
@@ -360,6 +360,16 @@ def entrances(graph: Graph, snapped: Snapped, *, against: bool) -> tuple[IntArra
     seeds = np.stack((graph.tail[edge], graph.head[edge]), axis=1)
     walked = np.stack((leg_cm + offset_cm, leg_cm + length_cm - offset_cm), axis=1)
     return seeds, np.where(np.stack((to_tail, to_head), axis=1), walked, _walk_search.FAR)
+
+
+def search(
+    graph: Graph, permit: int, seeds: IntArray, seed_cm: LongArray, limit_cm: int
+) -> tuple[LongArray, IntArray, IntArray]:
+    """Search from each row of seeds; give counts, then nodes and centimetres in a row."""
+    room = _walk_search.workspace(graph.node_x.size, limit_cm)
+    return _walk_search.reach_many(
+        graph.arc_start, graph.arcs, permit, seeds, seed_cm, limit_cm, *room
+    )
 
 
 def _node_seeds(network: WalkNetwork, nodes: npt.NDArray[Any]) -> tuple[IntArray, LongArray]:
@@ -427,9 +437,7 @@ def _meet(
     limit_cm = int(1.5 * gap_m * CM_PER_M) + 100 * CM_PER_M
     while True:
         limit_cm = min(limit_cm, everything)
-        _, nodes, reached_cm = _walk_search.reach_many(
-            graph.arc_start, graph.arcs, MAY_LEAVE, seeds, seed_cm, limit_cm
-        )
+        _, nodes, reached_cm = search(graph, MAY_LEAVE, seeds, seed_cm, limit_cm)
         cm = np.full(graph.node_x.size, _walk_search.FAR, np.int32)
         cm[nodes] = reached_cm
         walked = int((cm[exits].astype(np.int64) + exit_cm).min())

@@ -16,7 +16,7 @@ from scipy import sparse
 
 from geo_service.crs import Plane
 from geo_service.streets import segments
-from geo_service.streets.segments import FloatArray, IntArray, LongArray, MaskArray, Segments
+from geo_service.streets.segments import FloatArray, IntArray, LongArray, Segments
 
 BoolArray = npt.NDArray[np.bool_]
 AnyArray = npt.NDArray[Any]

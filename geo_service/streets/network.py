@@ -68,9 +68,7 @@ class WalkNetwork:
         self.source: dict[str, Any] = dict(source or {})
         self._streets = streets
         self._plane = crs.Plane.of(plane)
-        self.graph: Graph = contraction.contract(
-            streets, mask=self.walker.mask, plane=self._plane
-        )
+        self.graph: Graph = contraction.contract(streets, mask=self.walker.mask, plane=self._plane)
         if self.graph.tail.size == 0:
             raise InputError("streets_empty", file=self.source.get("file", ""))
 
@@ -123,9 +121,10 @@ class WalkNetwork:
             "source": self.source,
         }  # fmt: skip
         text = json.dumps(about, ensure_ascii=False, sort_keys=True)
+        columns: dict[str, Any] = segments.arrays(self._streets)
         try:
             with Path(path).open("wb") as stream:  # a name given to savez would gain an ending
-                np.savez(stream, about=np.array(text), **segments.arrays(self._streets))
+                np.savez(stream, about=np.array(text), **columns)
         except OSError as error:
             raise InputError(
                 "output_unwritable", file=str(path), reason=error.strerror, known=".npz"

@@ -74,7 +74,8 @@ def _area_outlines(file: Path) -> dict[int, dict[str, str]]:
     """Ways that only a multipolygon relation calls a plaza or a platform: way id -> its tags."""
     outlines: dict[int, dict[str, str]] = {}
     keys = osmium.filter.KeyFilter(*tag_rules.way_keys())
-    for relation in osmium.FileProcessor(str(file), RELATION).with_filter(keys):
+    relations: Iterable[Any] = osmium.FileProcessor(str(file), RELATION).with_filter(keys)
+    for relation in relations:
         tags = dict(relation.tags)
         if tags.get("type") != "multipolygon":
             continue
@@ -90,17 +91,19 @@ def _candidates(file: Path, outlines: dict[int, dict[str, str]]) -> Iterable[Any
     Filtering happens in osmium; a filter set for ways leaves the other kinds alone.
     """
     kinds = tag_rules.way_keys()
-    barriers = osmium.filter.KeyFilter("barrier").enable_for(NODE)
-    streets = osmium.filter.KeyFilter(*kinds).enable_for(WAY)
+    barriers, streets = osmium.filter.KeyFilter("barrier"), osmium.filter.KeyFilter(*kinds)
+    barriers.enable_for(NODE)
+    streets.enable_for(WAY)
     reader = osmium.FileProcessor(str(file), NODE | WAY).with_locations()
     yield from reader.with_filter(barriers).with_filter(streets)
-    if outlines:
-        bare = osmium.filter.IdFilter(outlines).enable_for(WAY)
-        tagged = osmium.FileProcessor(str(file), NODE | WAY).with_locations()
-        no_nodes = osmium.filter.EntityFilter(WAY)
-        for way in tagged.with_filter(no_nodes).with_filter(bare):
-            if not any(key in way.tags for key in kinds):  # the first pass gave the others
-                yield way
+    if not outlines:
+        return
+    ways_only, named = osmium.filter.EntityFilter(WAY), osmium.filter.IdFilter(outlines)
+    named.enable_for(WAY)
+    again = osmium.FileProcessor(str(file), NODE | WAY).with_locations()
+    for way in again.with_filter(ways_only).with_filter(named):
+        if not any(key in way.tags for key in kinds):  # the first pass gave the others
+            yield way
 
 
 class _Collected:

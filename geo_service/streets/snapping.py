@@ -51,6 +51,11 @@ class Snapped:
         """Whether there is a street within the limit."""
         return self.edge >= 0
 
+    def one(self, place: int) -> Snapped:
+        """Give one of the places alone."""
+        row = slice(place, place + 1)
+        return Snapped(*(getattr(self, name)[row] for name in self.__dataclass_fields__))
+
     @property
     def offset_cm(self) -> LongArray:
         """The offset in whole centimetres."""
@@ -92,9 +97,8 @@ class StreetIndex:
         self.begin: LongArray = begin[order]
         self.edge: LongArray = edge[order]
         self.accepted = int(np.count_nonzero(~refused))
-        lines = shapely.linestrings(
-            np.stack((self._vertices(self.begin), self._vertices(self.begin + 1)), axis=1)
-        )
+        ends = np.stack((self._vertices(self.begin), self._vertices(self.begin + 1)), axis=1)
+        lines = np.asarray(shapely.linestrings(ends))
         self.tree = shapely.STRtree(lines[: self.accepted])
         self._refused = shapely.STRtree(lines[self.accepted :])
 
@@ -111,7 +115,7 @@ class StreetIndex:
         limit_m : float
             The farthest street that is accepted.
         """
-        points = shapely.points(x, y)
+        points = np.asarray(shapely.points(x, y))
         segment = _nearest(self.tree, points)
         spot_x, spot_y, offset_cm = self._project(segment, x, y)
         distance_m = np.hypot(spot_x - x, spot_y - y)

@@ -20,7 +20,7 @@ from geo_service.errors import InputError, MissingError
 
 AccessClass: TypeAlias = Literal["open", "customers", "delivery", "residents"]
 ACCESS_CLASSES: tuple[AccessClass, ...] = ("open", "customers", "delivery", "residents")
-"""Classes of access; class i is bit ``1 << i`` of a mask, and a mask of 0 is closed to everybody."""
+"""Classes of access; class i is bit ``1 << i`` of a mask; a mask of 0 is closed to all."""
 
 CLOSED = 0
 OPEN = 1
@@ -169,7 +169,7 @@ def _directed(mask: int, tags: Tags) -> Passage:
 
 
 def _mask(said: str) -> int:
-    return CLOSED if said == "never" else 1 << ACCESS_CLASSES.index(said)  # type: ignore[arg-type] # the table's verdicts are checked when read
+    return CLOSED if said == "never" else 1 << ACCESS_CLASSES.index(said)
 
 
 def _first(element: str, group: str, tags: Tags) -> str | None:
