@@ -6,6 +6,7 @@ import geopandas as gpd
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+import shapely
 
 from geo_service import crs
 from geo_service.demo_city._divisions import Divisions
@@ -86,38 +87,33 @@ def _by_street(
     options.sort()
     if not options:
         return pd.DataFrame()
-    begin = _number_along(streets, tiling)
+    row, side = np.array(options)[rng.choice(len(options), count, replace=len(options) < count)].T
+    arc = streets.arc[row]
+    cell = np.where(side == 1, tiling.left[arc], tiling.right[arc])
+    lines = _street_lines(streets)[row]
+    share = rng.uniform(0.15, 0.85, count)
+    on_street = shapely.get_coordinates(
+        shapely.line_interpolate_point(lines, share, normalized=True)
+    )
+    xy = set_back(on_street, tiling.seeds[cell], share=_SET_BACK, most_m=_SET_BACK_M)
     # A small city has the streets of a large one, only longer; its house numbers stay readable.
     spacing_m = _HOUSE_EVERY_M * np.sqrt(_CITY_GRIDS / len(grids))
-    chosen = rng.choice(len(options), size=count, replace=len(options) < count)
-    rows = []
-    for pick, share, draw in zip(
-        chosen.tolist(), rng.uniform(0.15, 0.85, count).tolist(), rng.random(count).tolist(),
-        strict=True,
-    ):  # fmt: skip
-        row, side = options[pick]
-        cell = int((tiling.left if side else tiling.right)[streets.arc[row]])
-        on_street, along = _along(streets.xy[streets.ways[int(streets.arc_way[row])][1]], share)
-        xy = set_back(on_street, tiling.seeds[cell], share=_SET_BACK, most_m=_SET_BACK_M)
-        number = 2 * int((begin[row] + along) / spacing_m) + 1 + (1 - side)
-        compound = building = ""
-        if draw < _COMPOUND_SHARE:
-            compound = _COMPOUNDS[(cell * 7 + row) % len(_COMPOUNDS)]
-            building = f"{1 + int(draw * 100) % 12}号楼{1 + int(draw * 1000) % 4}单元"
-        place = _area_names(divisions, cell)
-        rows.append(
-            {
-                **place,
-                "road": streets.name[row],
-                "number": f"{number}号",
-                "compound": compound,
-                "building": building,
-                "code": grids["code"].iloc[cell],
-                "x": xy[0],
-                "y": xy[1],
-            }
-        )
-    table = pd.DataFrame(rows)
+    along = _number_along(streets, tiling)[row] + share * shapely.length(lines)
+    number = 2 * (along / spacing_m).astype(int) + 1 + (side == 0)
+    draw = rng.random(count)
+    in_compound = draw < _COMPOUND_SHARE
+    compound = np.array(_COMPOUNDS)[(cell * 7 + row) % len(_COMPOUNDS)]
+    block, stair = (draw * 100).astype(int) % 12 + 1, (draw * 1000).astype(int) % 4 + 1
+    building = [f"{b}号楼{u}单元" for b, u in zip(block.tolist(), stair.tolist(), strict=True)]
+    table = _area_names(divisions, cell).assign(
+        road=np.array(streets.name, object)[row],
+        number=[f"{n}号" for n in number.tolist()],
+        compound=np.where(in_compound, compound, ""),
+        building=np.where(in_compound, building, ""),
+        code=grids["code"].to_numpy()[cell],
+        x=xy[:, 0],
+        y=xy[:, 1],
+    )
     # Half of a city's table names the community, half goes straight from street office to road.
     community = np.where(rng.random(len(table)) < 0.5, table["community"], "")
     text = "河南省许昌市" + table["county"] + table["township"] + community
@@ -137,36 +133,42 @@ def _by_village(
     rng: np.random.Generator,
 ) -> pd.DataFrame:
     """Village houses: numbered through the village, no road named."""
-    cells = np.flatnonzero(~built)
-    rows = []
-    numbers: dict[int, int] = {}
-    for cell in rng.choice(cells, size=count).tolist():
-        community = int(divisions.community[cell])
-        numbers[community] = numbers.get(community, 0) + int(rng.integers(1, 4))
-        shift = rng.uniform(-15.0, 15.0, 2)
-        rows.append(
-            {
-                **_area_names(divisions, cell),
-                "road": "",
-                "number": f"{numbers[community]}号",
-                "compound": "",
-                "building": "",
-                "code": grids["code"].iloc[cell],
-                "x": tiling.seeds[cell, 0] + shift[0],
-                "y": tiling.seeds[cell, 1] + shift[1],
-            }
-        )
-    table = pd.DataFrame(rows)
+    cell = rng.choice(np.flatnonzero(~built), size=count)
+    xy = tiling.seeds[cell] + rng.uniform(-15.0, 15.0, (count, 2))
+    table = _area_names(divisions, cell)
+    step = pd.Series(rng.integers(1, 4, count)).groupby(divisions.community[cell]).cumsum()
+    table = table.assign(
+        road="",
+        number=[f"{n}号" for n in step.tolist()],
+        compound="",
+        building="",
+        code=grids["code"].to_numpy()[cell],
+        x=xy[:, 0],
+        y=xy[:, 1],
+    )
     text = "河南省许昌市" + table["county"] + table["township"] + table["community"]
     return table.assign(address=text + table["number"])
 
 
-def _area_names(divisions: Divisions, cell: int) -> dict[str, str]:
-    return {
-        "county": divisions.counties["name"].iloc[int(divisions.county[cell])],
-        "township": divisions.townships["name"].iloc[int(divisions.township[cell])],
-        "community": divisions.communities["name"].iloc[int(divisions.community[cell])],
-    }
+def _area_names(divisions: Divisions, cell: npt.NDArray[np.int64]) -> pd.DataFrame:
+    areas = (
+        ("county", divisions.counties, divisions.county),
+        ("township", divisions.townships, divisions.township),
+        ("community", divisions.communities, divisions.community),
+    )
+    return pd.DataFrame(
+        {level: table["name"].to_numpy(object)[of[cell]] for level, table, of in areas}
+    )
+
+
+def _street_lines(streets: Streets) -> npt.NDArray[np.object_]:
+    """The line of each arc's street, metres in the working plane."""
+    nodes = [streets.ways[way][1] for way in streets.arc_way.tolist()]
+    size = [len(each) for each in nodes]
+    lines: npt.NDArray[np.object_] = shapely.linestrings(
+        streets.xy[np.concatenate(nodes)], indices=np.repeat(np.arange(len(nodes)), size)
+    )
+    return lines
 
 
 def _number_along(streets: Streets, tiling: Tiling) -> FloatArray:
@@ -181,13 +183,3 @@ def _number_along(streets: Streets, tiling: Tiling) -> FloatArray:
         begin[row] = reached.get(name, 0.0)
         reached[name] = begin[row] + float(length[row])
     return begin
-
-
-def _along(line: FloatArray, share: float) -> tuple[FloatArray, float]:
-    """The point at a share of a line's length, and its metres from the line's beginning."""
-    steps = np.hypot(*np.diff(line, axis=0).T)
-    at = share * steps.sum()
-    k = min(int(np.searchsorted(np.cumsum(steps), at)), len(steps) - 1)
-    before = float(steps[:k].sum())
-    point: FloatArray = line[k] + (at - before) / steps[k] * (line[k + 1] - line[k])
-    return point, float(at)

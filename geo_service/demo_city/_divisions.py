@@ -11,7 +11,7 @@ from scipy.sparse import csr_array
 from scipy.sparse.csgraph import dijkstra
 
 from geo_service import codes
-from geo_service.demo_city._settlement import Settlement, shares
+from geo_service.demo_city._settlement import Settlement
 from geo_service.demo_city._territory import COUNTIES, FloatArray, IntArray
 from geo_service.demo_city._tiling import Tiling
 
@@ -27,12 +27,83 @@ _FIRST_VILLAGE = 200  # statistical codes: 001-199 residents' committees, 200-39
 
 _SURNAMES = "李王张刘陈杨赵黄周吴徐孙胡朱高林何郭马罗梁宋郑谢韩唐冯于董萧程曹袁邓许傅沈曾彭吕苏卢蒋蔡贾丁魏薛叶阎余潘杜戴夏钟汪田任姜范方石姚谭廖邹熊金陆郝孔白崔康毛邱秦江史顾侯邵孟龙万段钱汤尹黎易常武乔贺赖龚文"
 _VILLAGE_ENDS = ("庄", "楼", "寨", "营", "店", "湾", "岗", "沟", "桥", "铺", "堂", "集", "坡", "洼")
-_ESTATES = (
-    "文峰 莲城 建设 许继 春秋 灞陵 曹魏 八一 七一 五一 新兴 健康 光明 和平 胜利 解放 友谊 团结 幸福 "
-    "向阳 前进 永昌 隆昌 兴业 创业 学府 书院 钟楼 清潩 北海 西湖 东湖 天宝 许都 魏武 建安 劳动 工农 "
-    "延安 毓秀 望田 三里 五里 七里 半截河 大同 祥和 康乐 安居 宏腾 瑞贝卡 帝豪 金叶 天平 碧水 滨河 "
-    "翠园 兰亭 锦绣 阳光 世纪 时代 花溪 龙泉 凤凰 颍河 双洎 禹王 钧台 夏都 葛天 长社 鄢陵花都 首山 汝河"
-).split()
+_ESTATES = [
+    "文峰",
+    "莲城",
+    "建设",
+    "许继",
+    "春秋",
+    "灞陵",
+    "曹魏",
+    "八一",
+    "七一",
+    "五一",
+    "新兴",
+    "健康",
+    "光明",
+    "和平",
+    "胜利",
+    "解放",
+    "友谊",
+    "团结",
+    "幸福",
+    "向阳",
+    "前进",
+    "永昌",
+    "隆昌",
+    "兴业",
+    "创业",
+    "学府",
+    "书院",
+    "钟楼",
+    "清潩",
+    "北海",
+    "西湖",
+    "东湖",
+    "天宝",
+    "许都",
+    "魏武",
+    "建安",
+    "劳动",
+    "工农",
+    "延安",
+    "毓秀",
+    "望田",
+    "三里",
+    "五里",
+    "七里",
+    "半截河",
+    "大同",
+    "祥和",
+    "康乐",
+    "安居",
+    "宏腾",
+    "瑞贝卡",
+    "帝豪",
+    "金叶",
+    "天平",
+    "碧水",
+    "滨河",
+    "翠园",
+    "兰亭",
+    "锦绣",
+    "阳光",
+    "世纪",
+    "时代",
+    "花溪",
+    "龙泉",
+    "凤凰",
+    "颍河",
+    "双洎",
+    "禹王",
+    "钧台",
+    "夏都",
+    "葛天",
+    "长社",
+    "鄢陵花都",
+    "首山",
+    "汝河",
+]
 
 
 @dataclass(frozen=True)

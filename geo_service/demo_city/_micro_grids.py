@@ -21,7 +21,7 @@ FULL_CITY_MICRO_GRIDS = 2_038
 """Yongxing subdistrict's own number ("科学划分微网格2038个")."""
 
 _CITY_GRIDS = 18_936
-_CHORDS_TRIED = 60  # at a time
+_CHORDS_TRIED = 12  # at a time
 _CHORD_PIECES = 6
 
 FloatArray = npt.NDArray[np.float64]

@@ -85,7 +85,9 @@ def doors(
     return Doors(xy, cell, np.searchsorted(cell, np.arange(len(grids))))
 
 
-def set_back(street: FloatArray, middle: FloatArray, *, share: float, most_m: float = np.inf) -> FloatArray:
+def set_back(
+    street: FloatArray, middle: FloatArray, *, share: float, most_m: float = np.inf
+) -> FloatArray:
     """Step from points on a street towards the middles of grids."""
     inward = middle - street
     far = np.maximum(np.hypot(inward[..., 0], inward[..., 1]), 1e-9)
