@@ -214,10 +214,9 @@ def parse(frame: pd.DataFrame, *, name: str = "facilities") -> pd.DataFrame:
             "field_missing", file=name, field="kind", found=", ".join(map(str, given.columns))
         )
     rows = range(len(table))
-    status = table.get("status", pd.Series("", index=table.index)).fillna("")
-    offers = table.get("amenities", pd.Series("", index=table.index)).fillna("")
-    hours = table.get("hours", pd.Series("", index=table.index)).fillna("").astype(str)
-    room = table.get("capacity", pd.Series("", index=table.index)).fillna("")
+    status, offers, hours, room = (
+        _cells(table, field) for field in ("status", "amenities", "hours", "capacity")
+    )
     ours = pd.DataFrame({
         "id": pd.Series(found.ids, dtype=object),
         "name": pd.Series(found.names, dtype=object),
@@ -226,7 +225,7 @@ def parse(frame: pd.DataFrame, *, name: str = "facilities") -> pd.DataFrame:
         "lon": found.lon,
         "lat": found.lat,
         "amenities": [";".join(_amenity_codes(offers[row])) for row in rows],
-        "hours": [_checked_hours(hours[row], row, name) for row in rows],
+        "hours": [_checked_hours(str(hours[row]), row, name) for row in rows],
         "capacity": pd.array([_capacity(room[row], row, name) for row in rows], dtype="Int64"),
     })  # fmt: skip
     geometry = {getattr(given, "_geometry_column_name", None)} if len(given) else set()
@@ -339,7 +338,7 @@ def open_at(
         any(begin <= minute < end for begin, end in opening_minutes(text))
         if text.strip()
         else unknown == "open"
-        for text in frame["hours"].fillna("").astype(str)
+        for text in map(str, _cells(frame, "hours"))
     ]
     return frame[np.asarray(open_now, dtype=bool)]
 
@@ -405,6 +404,14 @@ def _our_columns(frame: pd.DataFrame) -> dict[str, str]:
         if column is not None:
             ours[str(column)] = field
     return ours
+
+
+def _cells(table: pd.DataFrame, field: str) -> list[object]:
+    """A column's values, empty text where there is none."""
+    if field not in table:
+        return [""] * len(table)
+    column = table[field].astype(object)
+    return column.where(column.notna(), "").tolist()
 
 
 def _status(value: object, row: int, name: str) -> str:

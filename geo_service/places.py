@@ -92,7 +92,10 @@ def read(table: pd.DataFrame | None, *, name: str) -> Places:
     ids = [str(row + 1) for row in range(len(frame))]
     if id_column is not None:
         ids = frame[id_column].astype(str).tolist()
-    names = frame[found["name"]].fillna("").astype(str).tolist() if "name" in found else ids
+    names = ids
+    if "name" in found:
+        column = frame[found["name"]].astype(object)
+        names = column.where(column.notna(), "").astype(str).tolist()
     return Places(ids, names, lon, lat, pd.DataFrame(frame))
 
 
