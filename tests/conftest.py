@@ -6,6 +6,7 @@ import importlib.util
 import os
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -26,9 +27,20 @@ def real_data() -> Path:
 @pytest.fixture(scope="session")
 def tiling() -> Callable[..., Any]:
     """``tiling(count, seed=1, crs=4547) -> (grids, outline)``: a small exact tiling."""
-    spec = importlib.util.spec_from_file_location("tilings", Path(__file__).parent / "tilings.py")
+    return beside("tilings").tiling
+
+
+@pytest.fixture(scope="session")
+def served() -> ModuleType:
+    """The module that makes a small city in a store and serves it."""
+    return beside("served")
+
+
+def beside(name: str) -> ModuleType:
+    """Load a module that lies beside the tests."""
+    spec = importlib.util.spec_from_file_location(name, Path(__file__).parent / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    return module.tiling
+    return module

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import geopandas as gpd
 import numpy as np
@@ -15,7 +17,6 @@ from hypothesis import strategies as st
 
 from geo_service.api import mvt
 from geo_service.api.pyramid import COARSEST_ZOOM, FINEST_ZOOM, Pyramid
-from tests.tilings import tiling
 
 BOX = mvt.tile_box(14, 13366, 6541)
 UNIT_M = (BOX[2] - BOX[0]) / mvt.EXTENT
@@ -86,7 +87,9 @@ def test_varints_are_those_of_the_plain_algorithm(values: list[int]) -> None:
 
 
 @pytest.mark.parametrize("seed", range(8))
-def test_a_tiling_in_a_tile_has_neither_gap_nor_overlap(seed: int, tmp_path: Path) -> None:
+def test_a_tiling_in_a_tile_has_neither_gap_nor_overlap(
+    seed: int, tmp_path: Path, tiling: Callable[..., Any]
+) -> None:
     grids, _ = tiling(20, seed)
     shapes = mvt.to_mercator(grids.geometry.to_numpy(), grids.crs)
     z, (x0, y0, *_) = 12, shapely.total_bounds(shapes)
@@ -100,7 +103,7 @@ def test_a_tiling_in_a_tile_has_neither_gap_nor_overlap(seed: int, tmp_path: Pat
     assert read.geometry.area.sum() == pytest.approx(read.geometry.buffer(0).union_all().area)
 
 
-def test_pyramid_keeps_neighbours_together_at_every_zoom() -> None:
+def test_pyramid_keeps_neighbours_together_at_every_zoom(tiling: Callable[..., Any]) -> None:
     grids, _ = tiling(200, points=30)
     shapes = mvt.to_mercator(grids.geometry.to_numpy(), grids.crs)
     with ThreadPoolExecutor(1) as executor:

@@ -28,6 +28,7 @@ from geo_service.api import (
     page,
     sites,
     tiles,
+    uploads,
 )
 from geo_service.api.state import State
 from geo_service.errors import InputError
@@ -148,6 +149,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
 
 
 def _warm(state: State) -> None:
+    uploads.prepare()
     try:
         state.warm()
     except Exception:

@@ -73,6 +73,8 @@ def catchment(
         datum=datum, points=[(lon, lat)], minutes=_minutes(minutes), profile=profile,
         speed_kmh=speed_kmh, reach=reach, people=people,
     )  # fmt: skip
+    # One place without a street near it is refused; among many it is told by an empty area.
+    state.network(profile).snap(lon, lat, datum=crs.parse_datum(datum))
     return _answer(state, origins)
 
 

@@ -170,6 +170,8 @@ def _finding(item: Mapping[str, Any]) -> dict[str, Any]:
 
 def _on_http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
+    if isinstance(error.__cause__, GeoServiceError):  # raised while the body came in
+        return problem(request, error.__cause__)
     code = _CODE_OF_STATUS.get(error.status_code)
     refused = InputError(
         code or "request_malformed",

@@ -89,11 +89,21 @@ def locate_many(points: Annotated[Points, Body()], state: StateOf) -> Response:
     if len(points.points) > MAX_POINTS:
         raise InputError("too_many", limit=MAX_POINTS, count=len(points.points))
     xy = np.array(points.points, dtype=float).reshape(-1, 2)
-    columns = state.gazetteer().table(xy[:, 0], xy[:, 1], datum=crs.parse_datum(points.datum))
+    gazetteer = state.gazetteer()
+    columns = gazetteer.table(xy[:, 0], xy[:, 1], datum=crs.parse_datum(points.datum))
     names = list(columns)
     values = [np.asarray(columns[name]).tolist() for name in names]
     results = [dict(zip(names, row, strict=True)) for row in zip(*values, strict=True)]
-    return _json({"datum": points.datum, "count": len(results), "results": results})
+    return _json(
+        {
+            "datum": points.datum,
+            "revision": gazetteer.revision,
+            "valid_from": gazetteer.valid_from,
+            "count": len(results),
+            "found": sum(bool(result["grid_code"]) for result in results),
+            "results": results,
+        }
+    )
 
 
 def _by_address(state: State, text: str, accuracy_m: float | None) -> dict[str, Any]:

@@ -6,9 +6,7 @@ nothing else, and is gone afterwards. What comes back is a `BoundaryFile` or a r
 
 from __future__ import annotations
 
-import contextlib
 import multiprocessing
-import multiprocessing.connection
 import re
 import shutil
 import threading
@@ -19,7 +17,7 @@ from typing import Any
 
 from starlette.datastructures import UploadFile
 
-from geo_service import boundary_files
+from geo_service import _boundary_reader
 from geo_service.boundary_files import BoundaryFile
 from geo_service.errors import ConflictError, GeoServiceError, InputError
 
@@ -35,7 +33,15 @@ _seats = threading.BoundedSemaphore(AT_ONCE)
 # Children of a fork server that has the reader loaded start in milliseconds; Windows has none.
 _method = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
 _context: Any = multiprocessing.get_context(_method)
-_context.set_forkserver_preload(["geo_service.boundary_files"])
+_context.set_forkserver_preload([_boundary_reader.__name__])
+
+
+def prepare() -> None:
+    """Start the server that readers are forked from, so that the first upload need not wait."""
+    if _method == "forkserver":
+        from multiprocessing import forkserver
+
+        forkserver.ensure_running()
 
 
 def keep(upload: UploadFile, folder: Path) -> Path:
@@ -69,7 +75,8 @@ def read(path: Path, options: Mapping[str, Any], *, seconds: float = SECONDS) ->
     if not _seats.acquire(timeout=seconds):
         raise ConflictError("busy")
     here, there = _context.Pipe(duplex=False)
-    process = _context.Process(target=_read, args=(there, str(path), dict(options)), daemon=True)
+    question = (there, str(path), dict(options), MEMORY_GB * 1024**3)
+    process = _context.Process(target=_boundary_reader.answer, args=question, daemon=True)
     try:
         process.start()
         there.close()
@@ -94,27 +101,3 @@ def _answer(here: Connection, path: Path, seconds: float) -> BoundaryFile:
         raise answer
     assert isinstance(answer, BoundaryFile)
     return answer
-
-
-def _read(there: Connection, path: str, options: Mapping[str, Any]) -> None:
-    _limit_memory()
-    answer: BoundaryFile | GeoServiceError
-    try:
-        answer = boundary_files.read(path, **options)
-    except GeoServiceError as error:
-        answer = error
-    except (Exception, MemoryError) as error:
-        # Whatever a parser throws at a hostile file is that file's fault.
-        reason = type(error).__name__
-        answer = InputError("file_unreadable", file=Path(path).name, reason=reason)
-    there.send(answer)
-    there.close()
-
-
-def _limit_memory() -> None:
-    with contextlib.suppress(ImportError, ValueError, OSError):  # Windows has no such limit
-        import resource
-
-        limit = MEMORY_GB * 1024**3
-        resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))

@@ -19,6 +19,11 @@ export function fill(element, ...children) {
   element.replaceChildren(...children.flat().filter(Boolean));
 }
 
+/** On a phone an answer stands below its question: bring it into sight. */
+export function bringUp(answer) {
+  if (matchMedia("(max-width: 700px)").matches) answer.scrollIntoView({ block: "start" });
+}
+
 /** Name and value, one under the other. */
 export function facts(pairs) {
   const rows = pairs.filter(([, value]) => value !== null && value !== undefined && value !== "");

@@ -31,8 +31,9 @@ export function start(map, city) {
       const report = await ask(`/faults?${what.value}`);
       if (!current()) return;
       const features = report.features.toSorted((a, b) => ORDER[a.properties.severity] - ORDER[b.properties.severity]);
-      map.put("faults", { type: "FeatureCollection", features: features.flatMap(withDot) });
-      map.fit({ type: "FeatureCollection", features: features.filter(({ geometry }) => geometry) });
+      const wrong = features.filter(({ properties }) => properties.severity !== "note");
+      map.put("faults", { type: "FeatureCollection", features: wrong.flatMap(withDot) });
+      map.fit({ type: "FeatureCollection", features: wrong.filter(({ geometry }) => geometry) });
       show(() => fill(answer, verdict(report, features)));
     } catch (refused) {
       if (current()) refuse(refused);
@@ -66,13 +67,18 @@ export function start(map, city) {
   }
 
   function verdict(report, features) {
-    const clean = features.length === 0;
+    const wrong = features.filter(({ properties }) => properties.severity !== "note");
+    const notes = features.filter(({ properties }) => properties.severity === "note");
+    const clean = wrong.length === 0;
     return el("article", { className: "card" },
-      el("h2", { className: clean ? "good" : "bad" }, clean ? say("faults_none") : say("faults_count", { count: count(features.length) })),
+      el("h2", { className: clean ? "good" : "bad" }, clean ? say("faults_none") : say("faults_count", { count: count(wrong.length) })),
       report.coverage_percent && el("p", {}, say("faults_covered", { percent: report.coverage_percent })),
       report.profile && el("p", { className: "quietly" }, say("faults_profile", { profile: report.profile })),
-      features.length > SHOWN && el("p", { className: "quietly" }, say("faults_more", { shown: SHOWN })),
-      el("ol", { className: "list faults" }, features.slice(0, SHOWN).map(row)));
+      wrong.length > SHOWN && el("p", { className: "quietly" }, say("faults_more", { shown: SHOWN })),
+      el("ol", { className: "list faults" }, wrong.slice(0, SHOWN).map(row)),
+      notes.length > 0 && el("details", { className: "more" },
+        el("summary", {}, say("faults_notes", { count: count(notes.length) })),
+        el("ol", { className: "list faults" }, notes.slice(0, SHOWN).map(row))));
   }
 
   function row(feature) {

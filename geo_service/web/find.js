@@ -1,6 +1,6 @@
 // "Which grid is this?": by address, by coordinates, or by a click.
 
-import { byId, el, facts, fill } from "./dom.js";
+import { bringUp, byId, el, facts, fill } from "./dom.js";
 import { ask, latest, query } from "./service.js";
 import { count, day, metres, say } from "./words.js";
 
@@ -42,6 +42,7 @@ export function start(map, page, city) {
   function show(how) {
     draw = how;
     draw();
+    bringUp(answer);
   }
 
   function card(found) {
@@ -56,8 +57,8 @@ export function start(map, page, city) {
         [say("belongs"), chain.filter((step) => step.code !== grid.code).map((step) => step.name || step.code).join(" › ")],
         [say("border"), metres(found.border_distance_m)],
         [say("households"), grid.households && count(grid.households)],
-        [say("population"), grid.population && count(grid.population)],
-        [say("population_60"), grid.population_60 && count(grid.population_60)],
+        [say("people"), grid.population && count(grid.population)],
+        [say("people_60"), grid.population_60 && count(grid.population_60)],
         [say("head"), grid.head],
         [say("phone"), grid.phone],
       ]),

@@ -75,16 +75,12 @@ function land(levels) {
 }
 
 function streets() {
-  const width = (low, high) => ["interpolate", ["exponential", 1.6], ["zoom"], 10, low, 17, high];
-  const line = (id, filter, minzoom, paint) => ({
-    id, type: "line", source: "streets", "source-layer": "streets", minzoom, filter,
-    layout: { "line-cap": "round", "line-join": "round" }, paint: { "line-color": "#e2ddd0", ...paint },
-  });
-  const main = ["==", ["get", "main"], 1];
-  return [
-    line("streets-small", ["!", main], 12.5, { "line-width": width(0.3, 6) }),
-    line("streets-main", main, 8, { "line-color": "#d8d1c0", "line-width": width(0.8, 9) }),
-  ];
+  const width = ["interpolate", ["exponential", 1.5], ["zoom"], 9, 0.25, 13, 1, 17, 3.5];
+  return [{
+    id: "streets", type: "line", source: "streets", "source-layer": "streets", minzoom: 9,
+    layout: { "line-cap": "round", "line-join": "round" },
+    paint: { "line-color": "#e3ddcf", "line-width": width },
+  }];
 }
 
 function border(name) {
@@ -147,7 +143,7 @@ function places() {
 /** Which style layers a switch turns on and off. */
 export const SWITCHES = {
   ...Object.fromEntries(LEVELS.map(({ name }) => [name, [`border-${name}`, `name-${name}`]])),
-  streets: ["streets-small", "streets-main"],
+  streets: ["streets"],
   faults: ["faults-fill", "faults-line", "faults-dot", "faults-chosen"],
   facilities: ["facilities"],
 };

@@ -2,7 +2,7 @@
 
 import { byId, el, facts, fill } from "./dom.js";
 import { ask, latest } from "./service.js";
-import { count, metres, say } from "./words.js";
+import { count, knows, metres, say } from "./words.js";
 
 export function start(map) {
   const form = byId("sites-form"), answer = byId("sites-answer");
@@ -51,10 +51,13 @@ export function start(map) {
       bars(plan),
       plan.gap_percent !== null && plan.gap_percent !== undefined && el("p", { className: "good" },
         Number(plan.gap_percent) === 0 ? say("sites_best") : say("sites_proven", { gap: Number(plan.gap_percent).toFixed(2) })),
+      el("p", { className: "quietly key" },
+        el("span", { className: "number", ariaHidden: "true" }, "1"), say("layer_sites"),
+        el("span", { className: "dot", ariaHidden: "true" }), say("layer_facilities")),
       el("ol", { className: "list sites" }, plan.sites.map((site, i) => el("li", {},
         el("button", { type: "button", className: "quiet", id: `site-${i}`, onclick: () => focus(i, site) },
           el("span", { className: "number", ariaHidden: "true" }, String(i + 1)),
-          el("span", {}, el("strong", {}, site.name || site.id), reasons(site)))))));
+          el("span", {}, el("strong", {}, site.name || site.id), reasons(site, plan.weight_field)))))));
   }
 
   function focus(i, site) {
@@ -73,13 +76,19 @@ export function start(map) {
   return { open, redraw: () => draw() };
 }
 
-function reasons(site) {
-  const lines = [say("sites_newly", { count: count(site.newly_covered) })];
+function reasons(site, counted) {
+  const lines = [say("sites_newly", { count: people(site.newly_covered, counted) })];
   if (site.nearest_existing_m !== null && site.nearest_existing_m !== undefined) {
     lines.push(say("sites_nearest", { distance: metres(site.nearest_existing_m) }));
   }
-  lines.push(say("sites_only", { count: count(site.only_here) }));
+  lines.push(say("sites_only", { count: people(site.only_here, counted) }));
   return lines.map((line) => el("span", { className: "line" }, line));
+}
+
+/** A number with what it counts: riders, people over 60. */
+function people(value, counted) {
+  const word = counted === "households" ? "households_count" : counted;
+  return knows(word) ? say(word, { count: count(value) }) : count(value);
 }
 
 /** Covered before and after, as two bars with their numbers. */

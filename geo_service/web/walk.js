@@ -1,6 +1,6 @@
 // "How far is a fifteen-minute walk?": rings around a clicked place.
 
-import { byId, el, fill } from "./dom.js";
+import { bringUp, byId, el, fill } from "./dom.js";
 import { RING_COLOURS } from "./mapstyle.js";
 import { ask, latest, query } from "./service.js";
 import { count, metres, say, squareKilometres } from "./words.js";
@@ -39,6 +39,7 @@ export function start(map, city) {
   function show(how) {
     draw = how;
     draw();
+    bringUp(answer);
   }
 
   byId("walk-profile").addEventListener("change", () => from(origin));
