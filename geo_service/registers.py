@@ -473,6 +473,10 @@ def _filled(cells: Sequence[Any]) -> int:
 
 def _text(value: Any) -> str:
     """Write a cell as text; a whole float as the integer that was typed."""
+    if isinstance(value, str):
+        return value.strip()
+    if value is None:
+        return ""
     if isinstance(value, float) and value.is_integer() and abs(value) < _MOST_DIGITS:
         value = int(value)
     return codes.texts([value])[0]
