@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import shapely
@@ -19,11 +20,14 @@ from geo_service.coverage._arrays import (
     IntArray,
     lines_between,
     numbered,
+    points_at,
 )
 from geo_service.coverage._residual import Residual
 from geo_service.coverage._segments import threads
 
 _BATCH = 5_000  # segments noded at a time
+_TRIES = 6  # places tried for a face before it is taken as it is
+_WEIGHTS = np.array([0.5126, 0.3041, 0.1833])  # of a triangle's corners; nothing regular
 
 
 @dataclass(frozen=True)
@@ -71,11 +75,14 @@ class Cover:
         By face, then row.
     number : ndarray of int, shape (faces,)
         How many features cover a face: its winding number in the sum of all chains.
+    on_line : ndarray of bool, shape (faces,)
+        Whether the place that was tried lies on a feature's border.
     """
 
     face: IntArray
     row: IntArray
     number: IntArray
+    on_line: BoolArray
 
     def rows(self) -> list[tuple[int, ...]]:
         """Give the covering rows of every face."""
@@ -160,21 +167,65 @@ def _beside(face: IntArray, ends: IntArray, nodes: int) -> IntArray:
     return beside
 
 
-def cover(points: FloatArray, geometries: GeometryArray, tree: shapely.STRtree) -> Cover:
+class Areas(Protocol):
+    """Anything with polygons in a tree."""
+
+    @property
+    def geometries(self) -> GeometryArray: ...
+
+    @property
+    def tree(self) -> shapely.STRtree: ...
+
+
+def covers(faces: Faces, *layers: Areas) -> list[Cover]:
+    """Tell what covers each face, for several layers at once.
+
+    One place decides for a face. Borders that cancelled may run through a face, so where the place
+    lies on one, another is taken.
+    """
+    points = faces.points + faces.origin
+    found = [cover(points, layer) for layer in layers]
+    for attempt in range(_TRIES):
+        unsure = np.flatnonzero(np.any([one.on_line for one in found], axis=0))
+        if len(unsure) == 0:
+            break
+        points[unsure] = _other_points(faces.polygons[unsure], attempt) + faces.origin
+        found = [cover(points, layer) for layer in layers]
+    return found
+
+
+def _other_points(polygons: GeometryArray, attempt: int) -> FloatArray:
+    """Places inside polygons, others at each attempt: within their largest triangles."""
+    places = np.empty((len(polygons), 2))
+    for k, polygon in enumerate(polygons):
+        triangles = shapely.get_parts(shapely.constrained_delaunay_triangles(polygon))
+        if len(triangles) == 0:
+            places[k] = shapely.get_coordinates(polygon)[:1]
+            continue
+        largest = triangles[np.argsort(-shapely.area(triangles), kind="stable")]
+        corners = shapely.get_coordinates(largest[attempt % len(largest)])[:3]
+        places[k] = np.roll(_WEIGHTS, attempt) @ corners
+    return places
+
+
+def cover(points: FloatArray, areas: Areas) -> Cover:
     """Tell which features contain each place, by ray crossing (even-odd, so bow-ties too).
 
     Each place is tried against the few features whose box holds it: near-linear.
     """
-    at, row = tree.query(shapely.points(points))
+    at, row = areas.tree.query(points_at(points))
     near = np.unique(row)
-    unprepared = geometries[near[~shapely.is_prepared(geometries[near])]]
+    shapes = areas.geometries
+    unprepared = shapes[near[~shapely.is_prepared(shapes[near])]]
     shapely.prepare(unprepared)
-    holds = shapely.contains_xy(geometries[row], points[at, 0], points[at, 1])
+    holds = shapely.contains_xy(shapes[row], points[at, 0], points[at, 1])
+    touches = shapely.intersects_xy(shapes[row], points[at, 0], points[at, 1]) & ~holds
     shapely.destroy_prepared(unprepared)
+    on_line = np.bincount(at[touches], minlength=len(points)) > 0
     at, row = at[holds], row[holds]
     order = np.lexsort((row, at))
     number = np.bincount(at, minlength=len(points))
-    return Cover(at[order], row[order].astype(np.int64), number.astype(np.int64))
+    return Cover(at[order], row[order].astype(np.int64), number.astype(np.int64), on_line)
 
 
 def groups(faces: Faces, label: IntArray) -> IntArray:

@@ -14,7 +14,7 @@ import shapely
 from geo_service import codes as codes_
 from geo_service import crs as crs_
 from geo_service import layers
-from geo_service.coverage import _arrays, _faces, _rings, _segments
+from geo_service.coverage import _arrays, _rings, _segments
 from geo_service.coverage._arrays import FloatArray, GeometryArray, IntArray
 from geo_service.coverage._faults import Note
 from geo_service.coverage._ground import Ground
@@ -95,10 +95,6 @@ class Outline:
     tree: shapely.STRtree
     codes: list[str]
     area_m2: float
-
-    def contains(self, points: FloatArray) -> npt.NDArray[np.bool_]:
-        """Tell which places lie inside."""
-        return _faces.cover(points, self.geometries, self.tree).number > 0
 
     def surely_contains(self, shapes: GeometryArray) -> npt.NDArray[np.bool_]:
         """Tell which shapes lie inside one of the areas without touching its line."""

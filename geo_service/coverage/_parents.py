@@ -57,7 +57,7 @@ def _parent_of(layer: Layer, outline: Outline) -> tuple[IntArray, bool]:
     if (parent >= 0).any():
         return parent, False
     points = _arrays.inner_points(layer.geometries)
-    cover = _faces.cover(points, outline.geometries, outline.tree)
+    cover = _faces.cover(points, outline)
     parent[cover.face[::-1]] = cover.row[::-1]  # the first parent wins
     return parent, True
 
@@ -66,7 +66,7 @@ def _strangers(layer: Layer, outline: Outline, parent: IntArray) -> list[Fault]:
     """Grids whose code names a parent that the outline has not."""
     rows = np.flatnonzero((parent < 0) & (np.array(layer.codes, dtype=object) != ""))
     points = _arrays.inner_points(layer.geometries[rows])
-    cover = _faces.cover(points, outline.geometries, outline.tree)
+    cover = _faces.cover(points, outline)
     lies_in = {int(k): outline.codes[p] for k, p in zip(cover.face, cover.row, strict=True)}
     return [
         Fault(
@@ -111,9 +111,7 @@ def _crossing(
 ) -> list[Fault]:
     """Faces that a grid covers and its parent does not, though another parent does."""
     faces = _faces.faces_of(left)
-    points = faces.points + faces.origin
-    grids = _faces.cover(points, layer.geometries, layer.tree).rows()
-    parents = _faces.cover(points, outline.geometries, outline.tree).rows()
+    grids, parents = (one.rows() for one in _faces.covers(faces, layer, outline))
     label = np.full(faces.count, -1, np.int64)
     number: dict[tuple[int, int], int] = {}
     for face, (rows, inside) in enumerate(zip(grids, parents, strict=True)):
@@ -160,7 +158,7 @@ def _reference(layer: Layer, outline: Outline) -> list[Note]:
     """Tell where the parents themselves do not tile: the reference is checked too."""
     left = _residual.residual([(outline.rings, outline.scan)])
     faces = _faces.faces_of(left)
-    cover = _faces.cover(faces.points + faces.origin, outline.geometries, outline.tree)
+    (cover,) = _faces.covers(faces, outline)
     found, zh_found = [], []
     for zh, en, chosen in (
         ("空洞", "holes", cover.number == 0),

@@ -56,9 +56,8 @@ def graph_of(layer: Layer, outline: Outline | None, left: Residual) -> Graph:
     inside the outline: -1 is a hole, +k an overlap or, beyond the outline, an overrun.
     """
     faces = _faces.faces_of(left)
-    points = faces.points + faces.origin
-    cover = _faces.cover(points, layer.geometries, layer.tree)
-    inside = np.ones(faces.count, np.bool_) if outline is None else outline.contains(points)
+    cover, *bounds = _faces.covers(faces, *((layer,) if outline is None else (layer, outline)))
+    inside = bounds[0].number > 0 if bounds else np.ones(faces.count, np.bool_)
     holes = places_of(faces, np.where(inside & (cover.number == 0), 0, -1), layer.ground)
     lines = Lines(left, faces.origin, 4.0 * layer.ground.noise)
     borders = borders_of(faces, holes, lines)
