@@ -36,6 +36,12 @@ def served() -> ModuleType:
     return beside("served")
 
 
+@pytest.fixture(scope="session")
+def street_plans() -> ModuleType:
+    """The module that writes small street plans as OSM extracts."""
+    return beside("street_plans")
+
+
 def beside(name: str) -> ModuleType:
     """Load a module that lies beside the tests."""
     spec = importlib.util.spec_from_file_location(name, Path(__file__).parent / f"{name}.py")

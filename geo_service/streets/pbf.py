@@ -73,8 +73,8 @@ def read(
 def _area_outlines(file: Path) -> dict[int, dict[str, str]]:
     """Ways that only a multipolygon relation calls a plaza or a platform: way id -> its tags."""
     outlines: dict[int, dict[str, str]] = {}
-    keys = osmium.filter.KeyFilter(*tag_rules.way_keys())
-    relations: Iterable[Any] = osmium.FileProcessor(str(file), RELATION).with_filter(keys)
+    kinds = osmium.filter.TagFilter(*tag_rules.way_kinds())
+    relations: Iterable[Any] = osmium.FileProcessor(str(file), RELATION).with_filter(kinds)
     for relation in relations:
         tags = dict(relation.tags)
         if tags.get("type") != "multipolygon":
@@ -90,8 +90,8 @@ def _candidates(file: Path, outlines: dict[int, dict[str, str]]) -> Iterable[Any
 
     Filtering happens in osmium; a filter set for ways leaves the other kinds alone.
     """
-    kinds = tag_rules.way_keys()
-    barriers, streets = osmium.filter.KeyFilter("barrier"), osmium.filter.KeyFilter(*kinds)
+    kinds = frozenset(tag_rules.way_kinds())
+    barriers, streets = osmium.filter.KeyFilter("barrier"), osmium.filter.TagFilter(*kinds)
     barriers.enable_for(NODE)
     streets.enable_for(WAY)
     reader = osmium.FileProcessor(str(file), NODE | WAY).with_locations()
@@ -102,7 +102,7 @@ def _candidates(file: Path, outlines: dict[int, dict[str, str]]) -> Iterable[Any
     named.enable_for(WAY)
     again = osmium.FileProcessor(str(file), NODE | WAY).with_locations()
     for way in again.with_filter(ways_only).with_filter(named):
-        if not any(key in way.tags for key in kinds):  # the first pass gave the others
+        if kinds.isdisjoint(dict(way.tags).items()):  # the first pass gave the others
             yield way
 
 
@@ -115,7 +115,7 @@ class _Collected:
         self._x, self._y = array("q"), array("q")
         self._forward, self._backward = array("B"), array("B")
         self._barrier_ids, self._barrier_masks = array("q"), array("B")
-        self._read, self._kinds = tag_rules.relevant_keys(), frozenset(tag_rules.way_keys())
+        self._read, self._kinds = tag_rules.relevant_keys(), frozenset(tag_rules.way_kinds())
         self._known: dict[frozenset[tuple[str, str]], tag_rules.Passage] = {}
         self._tally: Counter[str] = Counter()
 
@@ -130,7 +130,7 @@ class _Collected:
     def add_way(self, way: Any, area_tags: dict[str, str]) -> None:
         self.seen += 1
         tags = dict(way.tags)
-        passage = self._passage(area_tags if self._kinds.isdisjoint(tags) else tags)
+        passage = self._passage(area_tags if self._kinds.isdisjoint(tags.items()) else tags)
         if not (passage.forward or passage.backward):
             self._tally["ways_closed"] += 1
             return

@@ -126,7 +126,7 @@ def ground_length_m(
     --------
     >>> a, b = np.array([113.85]), np.array([34.03])
     >>> ground_length_m(a, b, a + 0.001, b).round(2)
-    array([92.37])
+    array([92.35])
     """
     sine = np.sin(np.radians((lat_a + lat_b) / 2.0))
     curve = 1.0 - WGS84_E2 * sine**2

@@ -148,9 +148,9 @@ def barrier_mask(tags: Tags) -> int:
     return _mask(said)
 
 
-def way_keys() -> tuple[str, ...]:
-    """Give the keys that make a way a candidate: what `way_passage` calls its kind."""
-    return tuple(sorted({key for element, group, key, _ in _table() if group == "kind"}))
+def way_kinds() -> tuple[tuple[str, str], ...]:
+    """Give the tags that make a way a candidate: what `way_passage` calls its kind."""
+    return tuple((key, value) for _, group, key, value in _table() if group == "kind")
 
 
 def relevant_keys() -> frozenset[str]:
