@@ -126,7 +126,7 @@ def check(
     told, remarks, absent = _attributes.faults(
         layer, shapes, rules, register=register, expect=expect
     )
-    faults = _with_absent(faults, absent, layer) + told
+    faults = _with_absent(_once(faults + told), absent, layer)
     notes += remarks + _hidden_notes(hidden)
     advance(1.0)
     return CoverageReport(
@@ -167,6 +167,19 @@ def _on_map(
     present = len(set(layer.codes) - {""}) if layer.coded else layer.rings.features
     on_map = whole - len(absent) if register is not None else min(present, whole)
     return _report.truncated_percent(on_map, whole, full=on_map == whole)
+
+
+def _once(faults: list[Fault]) -> list[Fault]:
+    """Tell a wrong parent once: by where the grid lies rather than by its row's own columns."""
+    seen: set[tuple[int, ...]] = set()
+    kept = []
+    for fault in faults:
+        if fault.kind == "code_parent_mismatch":
+            if fault.rows in seen:
+                continue
+            seen.add(fault.rows)
+        kept.append(fault)
+    return kept
 
 
 def _with_absent(faults: list[Fault], absent: list[str], layer: Layer) -> list[Fault]:

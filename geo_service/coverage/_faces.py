@@ -26,6 +26,7 @@ from geo_service.coverage._residual import Residual
 from geo_service.coverage._segments import threads
 
 _BATCH = 5_000  # segments noded at a time
+_INNER_SHARE = 1e-3  # of a face's width: nearer to its border a place says nothing
 _TRIES = 6  # places tried for a face before it is taken as it is
 _WEIGHTS = np.array([0.5126, 0.3041, 0.1833])  # of a triangle's corners; nothing regular
 
@@ -107,7 +108,7 @@ def faces_of(left: Residual) -> Faces:
     corner = shapely.bounds(polygons)[:, :2]
     polygons = polygons[np.lexsort((shapely.area(polygons), corner[:, 1], corner[:, 0]))]
     face, ends, nodes = _edges(polygons)
-    points = shapely.get_coordinates(shapely.point_on_surface(polygons))
+    points = _inner_points(polygons)
     return Faces(polygons, origin, points, face, ends, _beside(face, ends, len(nodes)), nodes)
 
 
@@ -144,6 +145,20 @@ def _polygonized(lines: FloatArray) -> GeometryArray:
     except GEOSException:
         noded = shapely.union_all(segments)
     return shapely.get_parts(shapely.polygonize([noded]))
+
+
+def _inner_points(polygons: GeometryArray) -> FloatArray:
+    """A place well inside each face.
+
+    Where a vertex lies within rounding of a border, a face may trail a strip of no width, and
+    GEOS's point on the surface may lie in the strip, of which anything can be said.
+    """
+    inner = shapely.point_on_surface(polygons)
+    points = shapely.get_coordinates(inner)
+    width = 2.0 * shapely.area(polygons) / np.maximum(shapely.length(polygons), 1e-300)
+    edge = shapely.distance(inner, shapely.boundary(polygons)) < _INNER_SHARE * width
+    points[edge] = _other_points(polygons[edge], 0)
+    return points
 
 
 def _edges(polygons: GeometryArray) -> tuple[IntArray, IntArray, FloatArray]:

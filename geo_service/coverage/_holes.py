@@ -7,14 +7,14 @@ from collections import defaultdict
 import numpy as np
 import shapely
 
-from geo_service.coverage._arrays import Geometry
+from geo_service.coverage._arrays import FloatArray, Geometry
 from geo_service.coverage._faces import Faces
 from geo_service.coverage._faults import Fault
 from geo_service.coverage._layer import Layer
 from geo_service.coverage._places import Borders, Places
 from geo_service.profiles import Profile
 
-_OPEN_SHARE = 0.2  # a gap with more of its border on the outline than this is open to it
+_OPEN_SHARE = 0.2  # a gap between grids that has more of its border on the outline is open to it
 _WIDEST_STEP = 0.05  # precision of an inscribed circle, as a share of the width asked for
 
 
@@ -25,24 +25,27 @@ def faults(
     layer: Layer,
     profile: Profile,
     *,
-    grid_m2: float,
+    area_m2: FloatArray,
     bounded: bool,
 ) -> list[Fault]:
     """Tell every hole with the grids that border it, relative to the faces' origin.
 
-    `grid_m2` is the median area of a grid, `bounded` whether there is an outline.
+    `area_m2` is that of every grid, `bounded` whether there is an outline. A hole is measured by
+    the grids around it: what is a street's width in the hills is a grid in the town.
     """
-    big = holes.area_m2 >= profile.missing_grid_share * grid_m2
+    usual_m2 = float(np.median(area_m2))
     found = []
     for place in np.flatnonzero(holes.real).tolist():
         at = borders.of(place)
         beside, length = borders.row[at], borders.length[at]
         rows = tuple(beside[beside >= 0].tolist())
         on_outline = float(length[beside < 0].sum())
-        kind = "rim_gap" if on_outline > _OPEN_SHARE * float(length.sum()) else "gap"
+        least = _OPEN_SHARE * float(length.sum()) if len(rows) > 1 else 0.0
+        kind = "rim_gap" if on_outline > least else "gap"
         wide = holes.width_m[place] > profile.gap_width_m
         facts: dict[str, object] = {"meant": wide and not bounded}
-        if big[place] and (
+        grid_m2 = float(np.median(area_m2[list(rows)])) if rows else usual_m2
+        if holes.area_m2[place] >= profile.missing_grid_share * grid_m2 and (
             wide or _widest_m(holes, place, faces, layer, profile) > profile.gap_width_m
         ):
             kind = "missing_grid"

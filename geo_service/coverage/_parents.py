@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from geo_service import codes as codes_
-from geo_service.coverage import _arrays, _faces, _messages, _residual, _rings, _segments, _tiling
+from geo_service.coverage import _arrays, _faces, _messages, _residual, _tiling
 from geo_service.coverage._arrays import IntArray
 from geo_service.coverage._faults import Fault, Note
 from geo_service.coverage._layer import Layer, Outline
@@ -35,7 +35,10 @@ def faults(
     open_ = _not_tiled(layer, scan, outline, parent)
     if len(open_) == 0:
         return found, notes
-    left = _residual_of(layer, outline, parent, open_)
+    part = np.append(np.isin(np.arange(len(outline.geometries)), open_), False)  # the last: none
+    parts = [np.where(part[of], of, -1) for of in (parent[layer.rings.row], outline.rings.row)]
+    both = [(layer.rings, scan), (outline.rings, outline.scan)]
+    left = _residual.residual_by_part(both, parts)
     crossing = [] if left.empty else _crossing(layer, outline, parent, left, profile)
     return found + _elsewhere(layer, crossing, shapes), notes
 
@@ -63,8 +66,14 @@ def _parent_of(layer: Layer, outline: Outline) -> tuple[IntArray, bool]:
 
 
 def _strangers(layer: Layer, outline: Outline, parent: IntArray) -> list[Fault]:
-    """Grids whose code names a parent that the outline has not."""
-    rows = np.flatnonzero((parent < 0) & (np.array(layer.codes, dtype=object) != ""))
+    """Grids whose code names a direct parent that the outline has not.
+
+    Further up an unknown code is no fault: functional zones number their townships under a county
+    code of their own and lie inside others.
+    """
+    lengths = {len(code) for code in outline.codes if code}
+    direct = [len(codes_.parent(code) or "") in lengths for code in layer.codes]
+    rows = np.flatnonzero((parent < 0) & np.array(direct, np.bool_))
     points = _arrays.inner_points(layer.geometries[rows])
     cover = _faces.cover(points, outline)
     lies_in = {int(k): outline.codes[p] for k, p in zip(cover.face, cover.row, strict=True)}
@@ -90,20 +99,6 @@ def _not_tiled(layer: Layer, scan: Scan, outline: Outline, parent: IntArray) -> 
     np.add.at(sums, parent[layer.rings.row], scan.sums)
     np.subtract.at(sums, outline.rings.row, outline.scan.sums)
     return np.flatnonzero(sums[:-1])
-
-
-def _residual_of(layer: Layer, outline: Outline, parent: IntArray, which: IntArray) -> Residual:
-    """What is left of each of these parents' chains, all of them together."""
-    parts = []
-    for k in which.tolist():
-        grids = _rings.rings_of(layer.geometries[parent == k]) if (parent == k).any() else None
-        own = _rings.rings_of(outline.geometries[k : k + 1])
-        pair = [rings for rings in (grids, own) if rings is not None]
-        if grids is not None:
-            parts.append(_residual.residual([(r, _segments.scan(r)) for r in pair]).segments)
-    segments = np.unique(np.concatenate([np.empty((0, 4)), *parts]), axis=0)
-    nothing = np.empty(0, np.int64)
-    return Residual(segments, nothing, nothing)
 
 
 def _crossing(

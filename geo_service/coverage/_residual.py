@@ -55,39 +55,78 @@ def residual(layers: Sequence[tuple[Rings, Scan]]) -> Residual:
     if not bins.any():
         nothing = np.empty(0, np.int64)
         return Residual(np.empty((0, 4)), nothing, nothing)
-    left = [scan.unmatched(bins) for _, scan in layers]
-    hashes = np.concatenate([s.hashes[at] for (_, s), at in zip(layers, left, strict=True)])
-    ring = [
-        np.searchsorted(r.start, at, "right") - 1 for (r, _), at in zip(layers, left, strict=True)
+    return _left(layers, [scan.unmatched(bins) for _, scan in layers], None)
+
+
+def residual_by_part(layers: Sequence[tuple[Rings, Scan]], parts: Sequence[IntArray]) -> Residual:
+    """Give what is left of several sums, each over the rings of one part, all of them together.
+
+    Parameters
+    ----------
+    layers : sequence of (Rings, Scan)
+        The grids and the outline.
+    parts : sequence of ndarray of int
+        By layer: the part each ring belongs to, negative for none.
+    """
+    chosen = [
+        np.flatnonzero((np.repeat(part, np.diff(rings.start)) >= 0) & (scan.hashes != 0))
+        for (rings, scan), part in zip(layers, parts, strict=True)
     ]
-    key = np.minimum(hashes, ~hashes + np.uint64(1))
-    turned = np.concatenate(
-        [s.flip[of] != (k > 0) for k, ((_, s), of) in enumerate(zip(layers, ring, strict=True))]
-    )
-    kept, group = _not_cancelled(key, (hashes == key) == turned)
-    return _sorted(*_gathered(layers, left, ring, kept), group)
+    return _left(layers, chosen, parts)
 
 
-def _not_cancelled(key: HashArray, backward: BoolArray) -> tuple[IntArray, IntArray]:
-    """Give the segments whose equals do not sum to 0, equal ones together, and their groups."""
+def _left(
+    layers: Sequence[tuple[Rings, Scan]],
+    chosen: Sequence[IntArray],
+    parts: Sequence[IntArray] | None,
+) -> Residual:
+    """Match the chosen segments of all layers (by the vertex each begins at)."""
+    keys, backward, ring = [], [], []
+    for k, ((rings, scan), at) in enumerate(zip(layers, chosen, strict=True)):
+        of = np.searchsorted(rings.start, at, "right") - 1
+        hashes = scan.hashes[at]
+        key = np.minimum(hashes, ~hashes + np.uint64(1))
+        backward.append((hashes == key) == (scan.flip[of] != (k > 0)))
+        keys.append(key if parts is None else key ^ _salt(parts[k][of]))
+        ring.append(of)
+    outline = np.arange(sum(map(len, chosen))) >= len(chosen[0])
+    kept, group = _not_cancelled(np.concatenate(keys), np.concatenate(backward), outline)
+    return _sorted(*_gathered(layers, chosen, ring, kept), group)
+
+
+def _salt(part: IntArray) -> HashArray:
+    """Another number for each part, so that segments of two parts never match."""
+    return (part.astype(np.uint64) + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15)
+
+
+def _not_cancelled(
+    key: HashArray, backward: BoolArray, outline: BoolArray
+) -> tuple[IntArray, IntArray]:
+    """Give the segments whose equals do not sum to 0, equal ones together, and their groups.
+
+    Where the parts of the outline cancel among themselves (two parents side by side) there is no
+    outline, so they own nothing of what is left.
+    """
     order = np.argsort(key, kind="stable")
     new = np.append(True, key[order][1:] != key[order][:-1])
     group = np.cumsum(new) - 1
-    net = np.bincount(group, np.where(backward[order], -1.0, 1.0))
-    kept = net[group] != 0.0
+    sign = np.where(backward[order], -1.0, 1.0)
+    net = np.bincount(group, sign)
+    rim = np.bincount(group, np.where(outline[order], sign, 0.0))
+    kept = (net[group] != 0.0) & (~outline[order] | (rim[group] != 0.0))
     return order[kept], group[kept]
 
 
 def _gathered(
     layers: Sequence[tuple[Rings, Scan]],
-    left: Sequence[IntArray],
+    chosen: Sequence[IntArray],
     ring: Sequence[IntArray],
     kept: IntArray,
 ) -> tuple[FloatArray, IntArray]:
     """Ends (the smaller first) and rows of the segments at `kept`, counted through all layers."""
     ends, rows = np.empty((len(kept), 4)), np.empty(len(kept), np.int64)
     first = 0
-    for k, ((rings, _), at, of) in enumerate(zip(layers, left, ring, strict=True)):
+    for k, ((rings, _), at, of) in enumerate(zip(layers, chosen, ring, strict=True)):
         mine = (kept >= first) & (kept < first + len(at))
         here = kept[mine] - first
         ends[mine] = np.column_stack([rings.xy[at[here]], rings.xy[at[here] + 1]]) + 0.0

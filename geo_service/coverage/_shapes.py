@@ -81,12 +81,15 @@ def _copies(sums: np.ndarray, area_m2: FloatArray) -> list[tuple[int, ...]]:
 
 def faults(layer: Layer, scan: Scan, shapes: Shapes, profile: Profile) -> list[Fault]:
     """Give the faults of single grids."""
+    slivers = _slivers(layer, shapes, profile)
+    thin = {fault.rows for fault in slivers}
+    spikes = _vertices(layer, scan, "spike", scan.spike, degrees=profile.spike_degrees)
     return [
         *_validity(layer, shapes),
         *_vertices(layer, scan, "repeated_point", scan.repeated),
-        *_vertices(layer, scan, "spike", scan.spike, degrees=profile.spike_degrees),
+        *(fault for fault in spikes if fault.rows not in thin),  # a sliver ends in spikes
         *_parts(layer, shapes),
-        *_slivers(layer, shapes, profile),
+        *slivers,
     ]
 
 

@@ -93,7 +93,7 @@ def tiling_of(
         graph.faces,
         layer,
         profile,
-        grid_m2=float(np.median(shapes.area_m2)),
+        area_m2=shapes.area_m2,
         bounded=outline is not None,
     )
     surplus = _surplus.faults(graph.surplus, graph.faces, layer, outline, narrow_m=profile.snap_m)
