@@ -38,7 +38,7 @@ class Profile:
     gap_width_m : float
         A hole wider than this at its widest is a ``missing_grid`` when it is also grid-sized.
     missing_grid_share : float
-        A hole of at least this share of the layer's median grid area is a ``missing_grid``.
+        A hole of at least this share of the median of the grids around it is a ``missing_grid``.
     sliver_area_m2, sliver_thinness : float
         A grid below the area, or thinner than 4 pi A / P^2, is a sliver.
     spike_degrees : float

@@ -169,10 +169,10 @@ def _codes_right(row: Any, faults: gpd.GeoDataFrame, found: list[int]) -> bool:
 
 
 def _is_consequence(fault: Any, truth: pd.DataFrame) -> bool:
-    """A crossed ring leaves slips of gap and overlap where it crosses; a sliver ends in points."""
+    """A crossed ring is sharp, and leaves slips of gap and overlap; a sliver ends in points."""
     if fault["kind"] == "spike":
-        slivers = truth["codes"][truth["kind"] == "sliver"]
-        return any(set(fault["codes"]) <= set(codes) for codes in slivers)
+        sharp = truth["codes"][truth["kind"].isin(["sliver", "self_intersection"])]
+        return any(set(fault["codes"]) <= set(codes) for codes in sharp)
     crossed = truth[truth["kind"] == "self_intersection"]
     if fault["kind"] not in {"gap", "overlap"} or not len(crossed):
         return False
