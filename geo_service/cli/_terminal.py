@@ -19,8 +19,8 @@ from rich.table import Table
 from geo_service.errors import GeoServiceError, InputError, language
 
 Command = Callable[..., int | None]
-OnProgress = Callable[[float, str], None]
-"""Called with the share done (0 to 1) and what is being done."""
+OnProgress = Callable[..., None]
+"""Called with the share done (0 to 1) and, where it is known, what is being done."""
 
 FOUND_FAULTS = 1
 BAD_INPUT = 2
@@ -132,8 +132,9 @@ def fail(error: GeoServiceError, *, as_json: bool) -> int:
     if as_json:
         message = {"zh": error.message("zh"), "en": error.message("en")}
         print_json({"error": {"code": error.code, "message": message, "details": error.details}})
-    err().print(f"[bold red]{say('错误', 'Error')}[/] [{error.code}]", end=" ", markup=True)
-    err().print(error.message(language()), markup=False, soft_wrap=True)
+    console = err()
+    console.print(say("错误", "Error"), style="bold red", end=" ")
+    console.print(f"[{error.code}] {error.message(language())}", markup=False, soft_wrap=True)
     return BAD_INPUT
 
 
@@ -157,13 +158,13 @@ def progress(zh: str, en: str, *, quiet: bool = False) -> Iterator[OnProgress]:
     """Show a bar on a terminal; elsewhere nothing."""
     console = err()
     if quiet or not console.is_terminal:
-        yield lambda share, what: None
+        yield lambda share, what="": None
         return
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True) as bar:
         task = bar.add_task(say(zh, en), total=1.0)
 
-        def advance(share: float, what: str) -> None:
+        def advance(share: float, what: str = "") -> None:
             bar.update(task, completed=share, description=what or say(zh, en))
 
         yield advance

@@ -32,6 +32,7 @@ LayerInFile = Annotated[
 ]
 
 _FAULTS_SHOWN = 30
+_SHOWN_OF_ONE_KIND = 5
 
 
 def register(app: terminal.App) -> None:
@@ -205,19 +206,19 @@ def _show(report: CoverageReport, notes: Sequence[Note], source: str, output: Pa
         columns = (say("问题", "fault"), say("数量", "count"))
         console.print(terminal.table("", columns, counts))
     faults = report.faults
+    shown = faults.groupby("kind", sort=False).head(_SHOWN_OF_ONE_KIND).head(_FAULTS_SHOWN)
     rows: list[tuple[Any, ...]] = [
         (
             say(SEVERITIES_ZH[fault.severity], fault.severity),
             say(KINDS_ZH.get(fault.kind, fault.kind), fault.kind),
             say(fault.message_zh, fault.message_en),
         )
-        for fault in faults.head(_FAULTS_SHOWN).itertuples()
+        for fault in shown.itertuples()
     ]
     if rows:
         columns3 = (say("级别", "severity"), say("问题", "fault"), say("说明", "what and where"))
         console.print(terminal.table("", columns3, rows))
-    if len(faults) > _FAULTS_SHOWN:
-        more = len(faults) - _FAULTS_SHOWN
+    if more := len(faults) - len(shown):
         console.print(say(f"……另有 {more} 条，用 -o 写出全部。", f"… {more} more; -o writes all."))
     if output is not None:
         console.print(say(f"已写入 {output}", f"Written to {output}"), markup=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -72,7 +73,7 @@ def draw(
                 "grids": len(drawn.grids),
                 "in_range": in_range,
                 "target": [low, high],
-                "misses": drawn.misses,
+                "misses": [asdict(miss) for miss in drawn.misses],
                 "written": str(output or ""),
             }
         )
@@ -82,7 +83,7 @@ def draw(
         en = f"{len(drawn.grids)} grids drawn, {in_range} of them hold {low}-{high} households"
         console.print(say(zh, en), style="bold")
         for miss in drawn.misses:
-            console.print(f"· {miss}", markup=False)
+            console.print(f"· {miss.code} {say(miss.zh, miss.en)}", markup=False)
     return terminal.FOUND_FAULTS if drawn.misses else 0
 
 
@@ -276,7 +277,7 @@ def _deliver(
     told = {
         "created": list(edited.created),
         "retired": list(edited.retired),
-        "changed": list(edited.changed),
+        "changed": dict(edited.changed),
         "draft": draft,
         "written": str(output or ""),
     }

@@ -179,8 +179,7 @@ def show_proposal(proposal: Proposal, output: Path | None = None) -> None:
     gap = f"{told['gap_percent']:.2f} %"
     console.print(
         say(
-            f"覆盖 {before} → {after}（共 {total}）；"
-            f"目标 {objective}，上界 {bound}，差距 {gap}",
+            f"覆盖 {before} → {after}（共 {total}）；目标 {objective}，上界 {bound}，差距 {gap}",
             f"covered {before} → {after} of {total}; objective {objective}, bound {bound}, gap {gap}",
         ),
         style="bold",

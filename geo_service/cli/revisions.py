@@ -85,7 +85,7 @@ def import_(
             frame,
             source=read.source,
             sha256=read.sha256,
-            notes=[{"code": n.code, "zh": n.zh, "en": n.en} for n in read.notes],
+            notes=read.notes,
             author=author,
             replace_within=replace_within,
         )
@@ -94,7 +94,7 @@ def import_(
         return
     console, say = terminal.out(), terminal.say
     for note in draft.notes:
-        console.print(f"· {say(note['zh'], note['en'])}", style="dim", markup=False)
+        console.print(f"· {say(note.zh, note.en)}", style="dim", markup=False)
     console.print(
         say(
             f"草稿 {draft.id}：{layer}，{len(frame)} 个图形。"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -25,6 +25,9 @@ WalkProfile = Annotated[
     str | None, typer.Option("--profile", help="adult senior courier · Who walks")
 ]
 Speed = Annotated[float | None, typer.Option(help="步速 km/h · Walking speed")]
+
+
+_AREAS_SHOWN = 60
 
 
 def register(app: terminal.App) -> None:
@@ -86,9 +89,7 @@ def catchment(
     if as_json:
         terminal.print_json(boundary_files.to_wgs84(areas).to_geo_dict())
         return
-    columns = [c for c in areas.columns if c != areas.geometry.name]
-    rows = [[_shown(row[c]) for c in columns] for _, row in areas.head(60).iterrows()]
-    terminal.out().print(terminal.table(terminal.say("步行圈", "catchments"), columns, rows))
+    _show_areas(areas)
     if output is not None:
         said = terminal.say(f"已写入 {output}", f"Written to {output}")
         terminal.out().print(said, markup=False)
@@ -151,19 +152,35 @@ def network_of(
         path = opened.streets_path
     if not path.exists():
         raise ConflictError("streets_missing")
-    return WalkNetwork.load(path)
+    return WalkNetwork.load(path, profile=profile)
 
 
-def _origins(
-    lon: float | None, lat: float | None, csv: Path | None
-) -> tuple[list[float], list[float]]:
+def _origins(lon: float | None, lat: float | None, csv: Path | None) -> tuple[Any, Any]:
     if csv is not None:
         frame = read_points(csv)
-        return list(frame["lon"]), list(frame["lat"])
+        return frame["lon"].to_numpy(), frame["lat"].to_numpy()
     if lon is None or lat is None:
         reason = "give --lon and --lat, or --csv"
         raise InputError("parameter_invalid", name="--lon/--lat", value="", reason=reason)
-    return [lon], [lat]
+    return lon, lat
+
+
+def _show_areas(areas: Any) -> None:
+    console, say = terminal.out(), terminal.say
+    rows = [
+        (
+            f"{area.lon:.6f},{area.lat:.6f}",
+            f"{area.minutes:g}",
+            f"{area.area_m2 / 1e6:.4f}",
+            f"{area.reached_m / 1e3:.2f}",
+            f"{area.snap_distance_m:.0f}",
+        )
+        for area in areas.head(_AREAS_SHOWN).itertuples()
+    ]
+    columns = ("lon,lat", say("分钟", "minutes"), say("面积 km²", "area, km²"),
+               say("街道 km", "streets, km"), say("离街道（米）", "to the street, m"))  # fmt: skip
+    speed = f"{areas['speed_kmh'].iloc[0]:.2f} km/h" if len(areas) else ""
+    console.print(terminal.table(say(f"步行圈，{speed}", f"catchments at {speed}"), columns, rows))
 
 
 def read_points(path: Path) -> pd.DataFrame:
@@ -211,13 +228,27 @@ def read_points(path: Path) -> pd.DataFrame:
 
 
 def _tell(network: WalkNetwork, source: str, as_json: bool) -> None:
-    facts = network.facts()
+    facts = network_facts(network)
     if as_json:
         terminal.print_json({"source": source, **facts})
         return
     rows = [(name, _shown(value)) for name, value in facts.items()]
     title = terminal.say("街道已导入", "streets imported")
     terminal.out().print(terminal.table(title, ("", ""), rows))
+
+
+def network_facts(network: WalkNetwork) -> dict[str, float | int | str]:
+    """What a person wants to know of a walk network."""
+    pieces_m = network.components
+    return {
+        "nodes": network.node_count,
+        "chains": network.edge_count,
+        "length_m": round(network.length_m, 1),
+        "pieces": len(pieces_m),
+        "largest_piece_percent": round(100 * float(pieces_m.max()) / network.length_m, 2),
+        "profile": network.profile,
+        "plane": network.plane,
+    }
 
 
 def _shown(value: object) -> object:
