@@ -217,7 +217,7 @@ def _square_metres(
     row_a: npt.NDArray[np.intp],
     row_b: npt.NDArray[np.intp],
 ) -> npt.NDArray[np.float64]:
-    """Give the square metres of a unit of area in every pair, by its grid of ``a``, else of ``b``."""
+    """Give the square metres of a unit of area in every pair, at its grid of either layer."""
     unit_a = np.append(_unit_m2(a.crs, np.asarray(a.geometry.values, object)), 1.0)
     unit_b = np.append(_unit_m2(b.crs, np.asarray(b.geometry.values, object)), 1.0)
     return np.where(row_a >= 0, unit_a[row_a], unit_b[row_b])

@@ -58,7 +58,7 @@ def scattered(count: int, area: Polygon, seed: int, mean: int = 10) -> gpd.GeoDa
 
 
 def assert_tiles(drawn: drawing.Drawn, area: Any, households: gpd.GeoDataFrame) -> None:
-    """Exact tiling, connected grids, every home counted, and the outline's own vertices in place."""
+    """Exact tiling, connected grids, every home counted, the outline's own vertices in place."""
     shapes = np.asarray(drawn.grids.geometry.values, object)
     assert shapely.is_valid(shapes).all()
     assert shapely.coverage_is_valid(shapes)

@@ -287,7 +287,8 @@ def sheet_edit(sheet: drawing.Sheet, kind: int, random: np.random.Generator) -> 
     before = {f: sheet.geometry(f).wkb for f in sheet.faces}
     try:
         if kind == 0:
-            sheet.split(face, LineString([spot - (9e3, 1e3), spot + (9e3, 1e3)]))
+            reach = np.array([9e3, 1e3])
+            sheet.split(face, LineString([spot - reach, spot + reach]))
         elif kind == 1:
             sheet.merge([face, *list(sheet.neighbours(face))[:2]])
         else:

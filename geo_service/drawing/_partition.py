@@ -68,6 +68,7 @@ class Rules(NamedTuple):
     recombine: float = 0.03
 
 
+_GOOD_SHAPE = 1.2  # a grid like a 2:1 rectangle adds nothing, so their number is free
 _MOST_MEMBERS = 1000
 _MOST_PARTS = 4
 _TRIES = 4
@@ -192,7 +193,7 @@ def _anneal(
 
 @numba.njit(cache=True, nogil=True)
 def _strain(weight: float, area: float, perimeter: float, rules: Rules) -> float:
-    strain = perimeter / (2.0 * math.sqrt(math.pi * area))
+    strain = perimeter / (2.0 * math.sqrt(math.pi * area)) - _GOOD_SHAPE
     off = max(rules.low - weight, weight - rules.high)
     if off > 0.0:
         strain += rules.penalty * (0.5 + 2.0 * off / (rules.high - rules.low + 1.0))

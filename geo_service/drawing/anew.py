@@ -18,14 +18,14 @@ from geo_service.drawing._lines import kinds_of
 from geo_service.drawing._notes import Note, grid_name
 from geo_service.errors import InputError
 
-BORDER_COST = {"major": -0.5, "rail": -0.5, "water": -0.5, "line": -0.5, "street": 0.0,
+BORDER_COST = {"major": -0.8, "rail": -0.8, "water": -0.8, "line": -0.8, "street": 0.0,
                "minor": 0.25, "none": 0.7}  # fmt: skip
 """What a border costs by the line it runs on, per length of a mean grid's outline.
 
 Below nothing: wanted. ``none`` is a straight cut on open ground.
 """
 
-_ATOM_SHARES = (0.3, 0.2, 0.1)  # of the upper bound: how big an atom may be, try by try
+_ATOM_SHARES = (0.2, 0.1)  # of the upper bound: how big an atom may be, try by try
 _ON_LINE_M = 1.0
 _TREE_BIAS = 0.6
 
