@@ -86,6 +86,21 @@ def is_within(code: str, area: str) -> bool:
     return code.startswith(prefix)
 
 
+def in_functional_zone(code: str) -> bool:
+    """Tell whether a code belongs to a functional zone (开发区, 示范区), which is no legal county.
+
+    The statistical code list numbers such zones 71 to 79 where counties have their two digits
+    (411071 许昌经济技术开发区). Their townships lie inside legal counties whose code they do not
+    begin with, so only a ``parent_code`` column can say where they belong.
+
+    Examples
+    --------
+    >>> in_functional_zone("411071400"), in_functional_zone("411002001")
+    (True, False)
+    """
+    return code[4:5] == "7" and code[5:6] in set("123456789")
+
+
 def damaged(value: object) -> bool:
     """Tell whether a code was ruined on its way through a spreadsheet.
 

@@ -90,7 +90,33 @@ def parse_crs(crs: Any) -> pyproj.CRS:
 
 @lru_cache(maxsize=256)
 def _epsg(wkt: str) -> int | None:
-    return pyproj.CRS.from_wkt(wkt).to_epsg(min_confidence=20)
+    crs = pyproj.CRS.from_wkt(wkt)
+    number = crs.to_epsg(min_confidence=20)
+    # An authority's own WKT is matched at once; a .prj by resemblance, which needs a second look.
+    if number is None or crs.to_epsg(min_confidence=100) == number:
+        return number
+    return number if _same_numbers(crs, pyproj.CRS.from_epsg(number)) else None
+
+
+def _same_numbers(one: pyproj.CRS, other: pyproj.CRS) -> bool:
+    """Tell whether two systems project by the same constants from the same ellipsoid."""
+    mine, theirs = _constants(one), _constants(other)
+    return mine.keys() == theirs.keys() and all(
+        math.isclose(value, theirs[name], rel_tol=1e-8, abs_tol=1e-9)
+        for name, value in mine.items()
+    )
+
+
+def _constants(crs: pyproj.CRS) -> dict[str, float]:
+    """Ellipsoid and projection in metres and degrees, by name."""
+    ellipsoid = crs.ellipsoid
+    shape = (ellipsoid.semi_major_metre, ellipsoid.inverse_flattening) if ellipsoid else ()
+    operation = crs.coordinate_operation
+    projection = {} if operation is None else {p.name: float(p.value) for p in operation.params}
+    return {
+        **dict(zip(("semi-major axis", "inverse flattening"), shape, strict=False)),
+        **projection,
+    }
 
 
 def epsg(crs: Any) -> int | None:

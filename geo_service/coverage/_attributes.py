@@ -119,7 +119,9 @@ def _under_parent(layer: Layer, fits: np.ndarray) -> list[Fault]:
             where=f"its row names the parent {parents[row]}",
         )
         for row in np.flatnonzero(fits).tolist()
-        if parents[row] and not codes_.is_within(layer.codes[row], parents[row])
+        if parents[row]
+        and not codes_.is_within(layer.codes[row], parents[row])
+        and not codes_.in_functional_zone(layer.codes[row])
     ]
 
 

@@ -68,11 +68,14 @@ def _parent_of(layer: Layer, outline: Outline) -> tuple[IntArray, bool]:
 def _strangers(layer: Layer, outline: Outline, parent: IntArray) -> list[Fault]:
     """Grids whose code names a direct parent that the outline has not.
 
-    Further up an unknown code is no fault: functional zones number their townships under a county
-    code of their own and lie inside others.
+    Further up an unknown code is no fault, nor is it in a functional zone: zones number their
+    townships under a county code of their own and lie inside others.
     """
     lengths = {len(code) for code in outline.codes if code}
-    direct = [len(codes_.parent(code) or "") in lengths for code in layer.codes]
+    direct = [
+        len(codes_.parent(code) or "") in lengths and not codes_.in_functional_zone(code)
+        for code in layer.codes
+    ]
     rows = np.flatnonzero((parent < 0) & np.array(direct, np.bool_))
     points = _arrays.inner_points(layer.geometries[rows])
     cover = _faces.cover(points, outline)
