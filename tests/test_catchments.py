@@ -1,0 +1,293 @@
+"""Catchments against drawn shapes and against brute force over many places."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import geopandas as gpd
+import networkx as nx
+import numpy as np
+import numpy.typing as npt
+import pytest
+import shapely
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from geo_service import catchments
+from geo_service.errors import InputError
+from geo_service.streets import WalkNetwork
+
+STREET = {"highway": "residential"}
+SENIOR = 3.6  # km/h: one metre a second
+
+
+@pytest.fixture(scope="module")
+def town(street_plans: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> WalkNetwork:
+    """Crooked streets with a park in the middle, a dead end, a one-way street, a way out."""
+    span = range(-6, 7)
+    rng = np.random.default_rng(2)
+    shift = rng.normal(0, 18, (13, 13, 2))
+    spots = {
+        f"{i},{j}": (120 * i + shift[i, j, 0], 140 * j + shift[i, j, 1])
+        for i in span for j in span if max(abs(i), abs(j)) > 1
+    }  # fmt: skip
+    spots |= {"far": (2200, 30), "end": (300, 340)}
+    lines = [[f"{i},{j}" for i in span] for j in span] + [[f"{i},{j}" for j in span] for i in span]
+    streets = []
+    for number, line in enumerate(lines):
+        tags = {"highway": "footway", "oneway:foot": "yes"} if number == 3 else STREET
+        runs = " ".join(name if name in spots else "/" for name in line).split("/")
+        streets += [(run.strip(), tags) for run in runs if len(run.split()) > 1]
+    streets += [("6,0 far", STREET), ("2,2 end", STREET)]
+    path = street_plans.write(tmp_path_factory.mktemp("town") / "t.osm.pbf", spots, streets)
+    return WalkNetwork.from_pbf(path)
+
+
+class Truth:
+    """Walks from one place by networkx and shapely: the definition, place by place."""
+
+    def __init__(self, network: WalkNetwork, lon: float, lat: float) -> None:
+        self.graph, self.origin = network.graph, network.snap(lon, lat)
+        self.edge, self.offset = int(self.origin.edge[0]), float(self.origin.offset_m[0])
+        self.lengths = network.components
+        exported = network.to_networkx()
+        exported.add_node("origin")
+        if self.graph.backward[self.edge]:
+            exported.add_edge("origin", int(self.graph.tail[self.edge]), cm=100 * self.offset)
+        if self.graph.forward[self.edge]:
+            rest = self.graph.length_cm[self.edge] - 100 * self.offset
+            exported.add_edge("origin", int(self.graph.head[self.edge]), cm=rest)
+        self.cm = nx.single_source_dijkstra_path_length(exported, "origin", weight="cm")
+
+    def on_street(self, edge: int, at: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+        """Metres walked to spots of one chain."""
+        graph, walk = self.graph, np.full(len(at), np.inf)
+        if graph.forward[edge]:
+            walk = np.minimum(walk, self.cm.get(int(graph.tail[edge]), np.inf) / 100 + at)
+        if graph.backward[edge]:
+            back = graph.length_cm[edge] / 100 - at
+            walk = np.minimum(walk, self.cm.get(int(graph.head[edge]), np.inf) / 100 + back)
+        if edge == self.edge:
+            ahead = at - self.offset
+            open_way = np.where(ahead >= 0, graph.forward[edge], graph.backward[edge])
+            walk = np.where(open_way, np.minimum(walk, abs(ahead)), walk)
+        return walk + float(self.origin.snap_distance_m[0])
+
+    def at_places(
+        self, x: npt.NDArray[Any], y: npt.NDArray[Any], *, reach: str
+    ) -> npt.NDArray[np.float64]:
+        """Metres walked to places in the plane, by streets of pieces that one may start from."""
+        graph = self.graph
+        starts = np.delete(np.arange(graph.shape_x.size - 1), graph.shape_start[1:-1] - 1)
+        chain = np.repeat(np.arange(graph.tail.size), np.diff(graph.shape_start) - 1)
+        long = self.lengths >= min(1000.0, self.lengths[0] / 10)
+        kept = long[graph.component[graph.tail[chain]]]
+        starts, chain = starts[kept], chain[kept]
+        vertices = np.column_stack((graph.shape_x, graph.shape_y))
+        lines = shapely.linestrings(np.stack((vertices[starts], vertices[starts + 1]), axis=1))
+        places, tree = shapely.points(x, y), shapely.STRtree(lines)
+        if reach == "nearest":
+            asked, segment = tree.query_nearest(places, all_matches=False)
+        else:
+            asked, segment = tree.query(places, predicate="dwithin", distance=100.0)
+        off_m = shapely.distance(places[asked], lines[segment])
+        share = shapely.line_locate_point(lines[segment], places[asked], normalized=True)
+        first, last = graph.shape_cm[starts[segment]], graph.shape_cm[starts[segment] + 1]
+        at = (first + share * (last - first)) / 100
+        total = np.full(len(asked), np.inf)
+        for edge in np.unique(chain[segment]).tolist():
+            here = chain[segment] == edge
+            total[here] = self.on_street(edge, at[here]) + off_m[here]
+        total[off_m > 100.0] = np.inf
+        best = np.full(len(places), np.inf)
+        np.minimum.at(best, asked, total)
+        return best
+
+
+def f1(
+    network: WalkNetwork, lon: float, lat: float, *, reach: str, minutes: float = 15, seed: int = 0,
+    count: int = 5000,
+) -> float:  # fmt: skip
+    """F1 of a catchment over random places around the origin."""
+    area = network.catchment(lon, lat, minutes=minutes, reach=reach)
+    limit = float(area.limit_m.iloc[0])
+    polygon = area.to_crs(network.plane).geometry.iloc[0]
+    x0, y0 = network.to_plane(lon, lat)
+    rng = np.random.default_rng(seed)
+    x = float(x0) + rng.uniform(-limit, limit, count)
+    y = float(y0) + rng.uniform(-limit, limit, count)
+    inside = shapely.contains_xy(polygon, x, y)
+    true = Truth(network, lon, lat).at_places(x, y, reach=reach) <= limit
+    return 2 * np.sum(inside & true) / (np.sum(inside) + np.sum(true))
+
+
+def test_a_straight_street_gives_two_triangles_cut_at_a_hundred_metres(
+    street_plans: ModuleType, tmp_path: Path
+) -> None:
+    spots = {"a": (-1500, 0), "b": (1500, 0)}
+    path = street_plans.write(tmp_path / "line.osm.pbf", spots, [("a b", STREET)])
+    network = WalkNetwork.from_pbf(path, profile="senior")
+    found = network.catchment(*street_plans.lonlat(0, 0), minutes=5)
+    # |x| + |y| <= 300 m and |y| <= 100 m.
+    corners = [(300, 0), (200, 100), (-200, 100), (-300, 0), (-200, -100), (200, -100)]
+    true = shapely.Polygon([street_plans.lonlat(*corner) for corner in corners])
+    drawn = found.geometry.iloc[0]
+    assert drawn.symmetric_difference(true).area / true.area < 0.03
+    assert found.area_m2.iloc[0] == pytest.approx(100_000, rel=0.01)
+    assert found.reached_m.iloc[0] == pytest.approx(600, abs=0.1)
+    assert found.limit_m.iloc[0] == 300
+
+
+def test_the_frame(town: WalkNetwork, street_plans: ModuleType) -> None:
+    lon, lat = street_plans.lonlat(360, 20)
+    found = town.catchment(lon, lat, minutes=(5, 10, 15))
+    assert isinstance(found, gpd.GeoDataFrame)
+    assert found.crs == 4326
+    assert list(found.columns) == [
+        "origin", "minutes", "lon", "lat", "speed_kmh", "limit_m", "snap_distance_m", "reached_m",
+        "area_m2", "geometry",
+    ]  # fmt: skip
+    assert found.minutes.tolist() == [5, 10, 15]
+    assert found.limit_m.tolist() == [360, 720, 1080]
+    assert set(found.geom_type) == {"MultiPolygon"}
+    np.testing.assert_allclose(found.to_crs(town.plane).area, found.area_m2, rtol=1e-6)
+    assert (found.speed_kmh == pytest.approx(4.32)) is True or found.speed_kmh.round(2).eq(
+        4.32
+    ).all()
+    assert found.reached_m.is_monotonic_increasing
+
+
+def test_street_reached_is_what_lies_within(town: WalkNetwork, street_plans: ModuleType) -> None:
+    lon, lat = street_plans.lonlat(300, 10)
+    found = town.catchment(lon, lat, minutes=(2, 7, 200))
+    graph, truth = town.graph, Truth(town, lon, lat)
+    reached = []
+    for limit in found.limit_m:
+        total = 0.0
+        for e in range(town.edge_count):
+            part = slice(graph.shape_start[e], graph.shape_start[e + 1])
+            line = shapely.LineString(np.column_stack((graph.shape_x[part], graph.shape_y[part])))
+            at = np.arange(0.5, line.length, 1.0)
+            points = shapely.get_coordinates(shapely.line_interpolate_point(line, at))
+            walks = truth.on_street(e, at * graph.length_cm[e] / 100 / line.length)
+            total += line.length * np.mean(walks <= limit) if len(points) else 0.0
+        reached.append(total)
+    assert found.reached_m.tolist() == pytest.approx(reached, rel=0.005)
+    assert found.reached_m.iloc[2] == pytest.approx(town.length_m)
+
+
+@pytest.mark.parametrize("reach", ["nearest", "any"])
+def test_a_catchment_holds_the_places_it_should(
+    town: WalkNetwork, street_plans: ModuleType, reach: str
+) -> None:
+    scores = [
+        f1(town, *street_plans.lonlat(*spot), reach=reach, minutes=9, seed=seed)
+        for seed, spot in enumerate([(310, 60), (-500, 420), (900, 20)])
+    ]
+    assert min(scores) > 0.985
+
+
+def test_a_park_without_paths_is_a_hole(town: WalkNetwork, street_plans: ModuleType) -> None:
+    found = town.catchment(*street_plans.lonlat(250, 0), minutes=20)
+    park = shapely.Point(street_plans.lonlat(0, 0))
+    assert any(
+        shapely.Polygon(hole).contains(park)
+        for part in found.geometry.iloc[0].geoms
+        for hole in part.interiors
+    )
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    x=st.floats(-700, 1500), y=st.floats(-700, 700),
+    reach=st.sampled_from(["nearest", "any"]), speed=st.floats(1.0, 6.0),
+)  # fmt: skip
+def test_areas_are_valid_and_nested(
+    town: WalkNetwork, street_plans: ModuleType, x: float, y: float, reach: str, speed: float
+) -> None:
+    lon, lat = street_plans.lonlat(x, y)
+    try:
+        found = town.catchment(lon, lat, minutes=(5, 10, 15), reach=reach, speed_kmh=speed)
+    except InputError:
+        return
+    assert found.is_valid.all()
+    small, middle, large = found.geometry
+    assert small.is_empty or middle.covers(small)
+    assert middle.is_empty or large.covers(middle)
+    assert found.area_m2.is_monotonic_increasing
+
+
+def test_asking_for_more_minutes_changes_none(town: WalkNetwork, street_plans: ModuleType) -> None:
+    place = street_plans.lonlat(360, 20)
+    alone = town.catchment(*place, minutes=7).geometry.iloc[0]
+    among = town.catchment(*place, minutes=(12, 7)).geometry.iloc[1]
+    assert shapely.to_wkb(alone.normalize()) == shapely.to_wkb(among.normalize())
+
+
+def test_many_places_at_once(town: WalkNetwork, street_plans: ModuleType) -> None:
+    places = np.array([street_plans.lonlat(*spot) for spot in [(300, 0), (9000, 0), (-400, 300)]])
+    found = town.catchment(places[:, 0], places[:, 1], minutes=(4, 8))
+    assert found.origin.tolist() == [0, 0, 1, 1, 2, 2]
+    assert found.is_empty.tolist() == [False, False, True, True, False, False]
+    assert found.snap_distance_m[2] == pytest.approx(6800, abs=50)
+    one = town.catchment(*places[2], minutes=8)
+    assert shapely.to_wkb(one.geometry.iloc[0]) == shapely.to_wkb(found.geometry.iloc[5])
+    with pytest.raises(InputError, match="No walkable street"):
+        town.catchment(*places[1])
+
+
+def test_profile_and_speed_set_the_limit(town: WalkNetwork, street_plans: ModuleType) -> None:
+    place = street_plans.lonlat(300, 0)
+    senior = town.catchment(*place, minutes=10, profile="senior")
+    assert senior.limit_m.iloc[0] == 600
+    slow = town.catchment(*place, minutes=10, speed_kmh=SENIOR)
+    assert shapely.to_wkb(slow.geometry.iloc[0]) == shapely.to_wkb(senior.geometry.iloc[0])
+    assert town.catchment(*place, minutes=10, speed_kmh=4.67).limit_m.iloc[0] == 778.33
+
+
+def test_long_walks_take_wider_cells(town: WalkNetwork, street_plans: ModuleType) -> None:
+    hours = town.catchment(*street_plans.lonlat(300, 0), minutes=240)
+    assert hours.reached_m.iloc[0] == pytest.approx(town.length_m)
+    assert hours.is_valid.all()
+    fine = town.catchment(*street_plans.lonlat(300, 0), minutes=30, cell_m=5)
+    assert fine.area_m2.iloc[0] == pytest.approx(hours.area_m2.iloc[0], rel=0.1)
+
+
+@pytest.mark.parametrize(
+    ("options", "name"),
+    [
+        ({"minutes": 0}, "minutes"),
+        ({"minutes": (5, -1)}, "minutes"),
+        ({"minutes": float("nan")}, "minutes"),
+        ({"minutes": ()}, "minutes"),
+        ({"speed_kmh": 0}, "speed_kmh"),
+        ({"reach": "far"}, "reach"),
+        ({"cell_m": 0.0}, "cell_m"),
+    ],
+)
+def test_bad_parameters(
+    town: WalkNetwork, street_plans: ModuleType, options: dict[str, Any], name: str
+) -> None:
+    with pytest.raises(InputError, match=name):
+        town.catchment(*street_plans.lonlat(300, 0), **options)
+
+
+def test_the_longest_leg_is_named() -> None:
+    assert catchments.LEG_LIMIT_M == 100.0
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("name", ["ninghua_fujian", "guixi_jiangxi", "beijing_tsinghua"])
+def test_real_catchments_hold_the_places_they_should(real_data: Path, name: str) -> None:
+    network = WalkNetwork.from_pbf(real_data / "osm" / f"{name}.osm.pbf")
+    main = np.flatnonzero(network.graph.component == 0)
+    nodes = np.random.default_rng(6).choice(main, 6, replace=False)
+    for reach, mean, worst in (("nearest", 0.99, 0.98), ("any", 0.98, 0.97)):
+        scores = [
+            f1(network, *(network.node_lonlat[node] + [4e-4, 2e-4]), reach=reach, seed=int(node))
+            for node in nodes
+        ]
+        assert np.mean(scores) > mean
+        assert min(scores) > worst
