@@ -105,7 +105,7 @@ def faulty_layers(draw):
     return layer(shapes, list(codes))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(faulty_layers(), st.lists(st.tuples(coordinate, coordinate), min_size=1, max_size=12))
 def test_faulty_layers_equal_exact_arithmetic(grids, places):
     ends = shapely.get_coordinates(grids.geometry.values)[:24].tolist()

@@ -288,7 +288,7 @@ def _list_edges(
             counts[page] += 1
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy", inline="always")
+@numba.njit(cache=True, nogil=True, error_model="numpy")
 def toggle(held: IntArray, count: int, rank: int) -> int:
     """Take a rank out of the list it is in, or put it in; gives the list's new length."""
     if rank < 0:
@@ -301,7 +301,7 @@ def toggle(held: IntArray, count: int, rank: int) -> int:
     return count + 1
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy", inline="always")
+@numba.njit(cache=True, nogil=True, error_model="numpy")
 def smallest(held: IntArray, count: int) -> int:
     """Give the smallest of the first `count` ranks, or -1 where there is none."""
     if count == 0:

@@ -14,6 +14,7 @@ import shapely
 from geo_service import codes, crs
 from geo_service.errors import InputError
 from geo_service.locate import cells, kernels
+from geo_service.locate import distances as far
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -158,17 +159,13 @@ class Locator:
         A coordinate that is not a finite number is outside, at no distance from anything.
         """
         xs, ys = _points(x, y)
-        held = np.empty(len(self) + 1, np.int32)
-        ranks = np.empty(xs.size, np.int32)
+        ranks = self._ranks(xs, ys)
         if not distances:
-            ranks = self._ranks(xs, ys)
             nothing = np.empty(0)
             return Located(
                 self._row_of[ranks], self._code_of[ranks], nothing, self._code_of[:0], nothing
             )
-        border_m, other_m = np.empty(xs.size), np.empty(xs.size)
-        others = np.empty(xs.size, np.int32)
-        kernels.borders(self._cells, xs, ys, self._degrees, held, ranks, border_m, others, other_m)
+        border_m, others, other_m = self._distances(xs, ys, ranks)
         return Located(
             self._row_of[ranks], self._code_of[ranks], border_m, self._code_of[others], other_m
         )
@@ -177,6 +174,23 @@ class Locator:
         """Give only the row of the grid that holds each point (-1 outside), at full speed."""
         rows: npt.NDArray[np.int64] = self._row_of[self._ranks(*_points(x, y))]
         return rows
+
+    def _distances(
+        self, xs: FloatArray, ys: FloatArray, ranks: npt.NDArray[np.int32]
+    ) -> tuple[FloatArray, npt.NDArray[np.int32], FloatArray]:
+        """Metres to the border, the nearest other grid and metres to it, of points and holders."""
+        # Grid by grid, since neighbours look at the same edges: twice as fast as in any order.
+        order = np.argsort(ranks, kind="stable")
+        held = np.empty(len(self) + 1, np.int32)
+        sorted_border, sorted_other_m = np.empty(xs.size), np.empty(xs.size)
+        sorted_others = np.empty(xs.size, np.int32)
+        far.borders(
+            self._cells, xs[order], ys[order], self._degrees, held, ranks[order], sorted_border,
+            sorted_others, sorted_other_m,
+        )  # fmt: skip
+        back = np.empty_like(order)
+        back[order] = np.arange(order.size)
+        return sorted_border[back], sorted_others[back], sorted_other_m[back]
 
     def _ranks(self, xs: FloatArray, ys: FloatArray) -> npt.NDArray[np.int32]:
         ranks = np.empty(xs.size, np.int32)
@@ -226,14 +240,14 @@ class Locator:
         self, xs: FloatArray, ys: FloatArray, radius_m: float
     ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int32], FloatArray]:
         held = np.empty(len(self) + 1, np.int32)
-        nearest_m = np.full(len(self), np.inf)
+        nearest2, reached = np.full(len(self), np.inf), np.empty(len(self), np.int32)
         start = np.empty(xs.size + 1, np.int64)
         room = 8 * xs.size
         while True:
             ranks, distances_m = np.empty(room, np.int32), np.empty(room)
-            needed = kernels.within(
-                self._cells, xs, ys, radius_m, self._degrees, held, nearest_m, start, ranks,
-                distances_m,
+            needed = far.within(
+                self._cells, xs, ys, radius_m, self._degrees, held, nearest2, reached, start,
+                ranks, distances_m,
             )  # fmt: skip
             if needed <= room:
                 return start, ranks[:needed], distances_m[:needed]

@@ -1,0 +1,82 @@
+"""The address book on a large made-up table: right and confidently wrong by style, and times.
+
+    python scripts/bench/addresses.py [--rows 322000] [--per-style 75] [--seed N]
+
+Give a fresh seed: a figure on a seed that was tuned on says nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import sys
+import time
+import tracemalloc
+from collections import Counter, defaultdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from geo_service.addresses import AddressBook
+
+STYLES = Path(__file__).parents[2] / "tests" / "address_styles.py"
+
+
+def main() -> None:
+    """Run it."""
+    options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    options.add_argument("--rows", type=int, default=322_000)
+    options.add_argument("--per-style", type=int, default=75)
+    options.add_argument("--seed", type=int, default=int(time.time()))
+    given = options.parse_args()
+
+    styles = _styles()
+    table = styles.table(given.rows, given.seed)
+    asked = styles.questions(table, given.per_style, given.seed + 1)
+    began = time.process_time()
+    book = AddressBook(table)
+    built_s = time.process_time() - began
+    verdicts: dict[str, Counter[str]] = defaultdict(Counter)
+    milliseconds = []
+    for question in asked:
+        began = time.perf_counter()
+        answer = book.find(question.text)
+        milliseconds.append((time.perf_counter() - began) * 1e3)
+        verdicts[question.style][styles.judge(question, answer)] += 1
+
+    for style, counts in verdicts.items():
+        right, wrong = _percent(counts, "right"), _percent(counts, "wrong")
+        print(f"{style:18} {right:6.1f} right {wrong:6.2f} wrong")
+    total = sum(verdicts.values(), Counter())
+    print(f"seed {given.seed}, {len(table):,} rows, {len(asked):,} questions")
+    right, wrong = _percent(total, "right"), _percent(total, "wrong")
+    print(f"right {right:.2f} %, wrong but confident {wrong:.2f} %")
+    p50, p99 = np.percentile(milliseconds, (50, 99))
+    print(f"p50 {p50:.2f} ms, p99 {p99:.2f} ms; build {built_s:.2f} s, {_megabytes(table):.0f} MiB")
+
+
+def _percent(counts: Counter[str], verdict: str) -> float:
+    return 100.0 * counts[verdict] / sum(counts.values())
+
+
+def _megabytes(table: Any) -> float:
+    tracemalloc.start()
+    book = AddressBook(table)
+    held = tracemalloc.get_traced_memory()[0] / 2**20
+    tracemalloc.stop()
+    del book
+    return held
+
+
+def _styles() -> Any:
+    spec = importlib.util.spec_from_file_location("address_styles", STYLES)
+    assert spec is not None
+    assert spec.loader is not None
+    module = sys.modules["address_styles"] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,98 @@
+"""Lookup against shapely's STRtree: the same points, in turn (A B A B), 10 % of them on borders.
+
+    python scripts/bench/locate.py [--grids 18936] [--points 1000000] [--rounds 3]
+
+Prints points a second, the ratio of each round, and differing answers, which must be none.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import shapely
+
+from geo_service.locate import Locator
+
+TESTS = Path(__file__).parents[2] / "tests"
+
+
+def main() -> None:
+    """Run it."""
+    options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    options.add_argument("--grids", type=int, default=18_936)
+    options.add_argument("--points", type=int, default=1_000_000)
+    options.add_argument("--rounds", type=int, default=3)
+    given = options.parse_args()
+
+    grids = _tiling(given.grids)
+    vertices = int(shapely.get_num_coordinates(grids.geometry.values).sum())
+    Locator(grids.iloc[:10]).rows_xy(0.0, 0.0)  # compile
+    locator, built_s = _timed(lambda: Locator(grids))
+    tree, tree_s = _timed(lambda: shapely.STRtree(grids.geometry.values))
+    print(f"{len(grids):,} grids, {vertices:,} vertices, {given.points:,} points, 10 % on borders")
+    print(f"build   ours {built_s:.2f} s, {locator.nbytes / 1e6:.0f} MB;  STRtree {tree_s:.2f} s")
+
+    x, y = _points(grids, given.points)
+    ratios = []
+    for _ in range(given.rounds):
+        ours, ours_s = _timed(lambda: locator.rows_xy(x, y))
+        theirs, theirs_s = _timed(lambda: _by_tree(tree, grids, x, y))
+        ratios.append(theirs_s / ours_s)
+        print(
+            f"lookup  ours {x.size / ours_s / 1e6:.2f} M/s;  STRtree {x.size / theirs_s / 1e6:.3f}"
+            f" M/s;  ratio {ratios[-1]:.1f};  differences {int((ours != theirs).sum())}"
+        )
+    few = slice(0, min(x.size, 200_000))
+    _, full_s = _timed(lambda: locator.locate_xy(x[few], y[few]))
+    print(f"with distances and runner-up {x[few].size / full_s / 1e6:.2f} M/s")
+    print(f"median ratio {np.median(ratios):.1f} (target 20)")
+
+
+def _by_tree(tree: shapely.STRtree, grids: Any, x: Any, y: Any) -> Any:
+    """Row of the smallest code among the grids that meet each point, -1 outside."""
+    order = np.argsort(grids["code"].to_numpy().astype(str), kind="stable")
+    rank = np.empty_like(order)
+    rank[order] = np.arange(order.size)
+    points, hits = tree.query(shapely.points(x, y), predicate="intersects")
+    least = np.full(x.size, order.size)
+    np.minimum.at(least, points, rank[hits])
+    return np.append(order, -1)[least]
+
+
+def _points(grids: Any, count: int) -> Any:
+    """Places all over the box; every tenth a vertex or the middle of an edge."""
+    random = np.random.default_rng(0)
+    x0, y0, x1, y1 = grids.total_bounds
+    places = random.uniform((x0, y0), (x1, y1), (count, 2))
+    ends = shapely.get_coordinates(grids.geometry.values)
+    at = random.integers(0, len(ends) - 1, count // 20)
+    places[::20][: at.size] = ends[at]
+    at = random.integers(0, len(ends) - 1, count // 20)
+    places[10::20][: at.size] = ((ends[at] + ends[at + 1]) / 2)[: len(places[10::20])]
+    return np.ascontiguousarray(places[:, 0]), np.ascontiguousarray(places[:, 1])
+
+
+def _tiling(count: int) -> Any:
+    spec = importlib.util.spec_from_file_location("tilings", TESTS / "tilings.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.tiling(count, 1, points=16)[0]
+
+
+def _timed(work: Callable[[], Any]) -> tuple[Any, float]:
+    """What work gives, and the CPU seconds it took."""
+    began = time.process_time()
+    result = work()
+    return result, time.process_time() - began
+
+
+if __name__ == "__main__":
+    main()
