@@ -199,6 +199,11 @@ CATALOGUE: dict[str, Refusal] = {
         "数据库里没有表“{table}”。现有：{known}。",
         "The store holds no table “{table}”. It has: {known}.",
     ),
+    "folder_not_ours": Refusal(
+        409,
+        "“{folder}”里有其他文件，演示不会覆盖。请换一个空文件夹。",
+        "“{folder}” holds other files, which the demo does not overwrite. Name an empty folder.",
+    ),
     "layer_unknown": Refusal(
         404,
         "没有图层“{layer}”。现有：{known}。",

@@ -14,10 +14,19 @@ from geo_service.errors import GeoServiceError
 
 def build() -> App:
     """Give the app with every command on it."""
-    from geo_service.cli import check, drawing, facilities, locate, operate, revisions, walking
+    from geo_service.cli import (
+        check,
+        demo,
+        drawing,
+        facilities,
+        locate,
+        operate,
+        revisions,
+        walking,
+    )
 
     app = App()
-    for room in (check, revisions, locate, walking, facilities, drawing, operate):
+    for room in (demo, check, revisions, locate, walking, facilities, drawing, operate):
         room.register(app)
     return app
 

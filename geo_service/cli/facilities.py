@@ -87,7 +87,7 @@ def life_circles(
 
     network = network_of(streets, store, quiet=as_json)
     places = _table(facilities, "facilities", store)
-    origins = read_points(centres) if centres else _community_centres(store)
+    origins = read_points(centres) if centres else community_centres(store)
     with terminal.progress("生活圈", "life circles", quiet=as_json) as advance:
         result = circles.circles(
             network, origins.head(limit) if limit else origins, places, standard=standard,
@@ -180,7 +180,8 @@ def show_proposal(proposal: Proposal, output: Path | None = None) -> None:
     console.print(
         say(
             f"覆盖 {before} → {after}（共 {total}）；目标 {objective}，上界 {bound}，差距 {gap}",
-            f"covered {before} → {after} of {total}; objective {objective}, bound {bound}, gap {gap}",
+            f"covered {before} → {after} of {total}; objective {objective}, "
+            f"bound {bound}, gap {gap}",
         ),
         style="bold",
     )
@@ -263,7 +264,7 @@ def _weight_of(demand: pd.DataFrame, wished: str) -> str | None:
     return None
 
 
-def _community_centres(store: str | None) -> pd.DataFrame:
+def community_centres(store: str | None) -> pd.DataFrame:
     """A point inside each community, which is where its circle is walked from."""
     import pandas as pd
 

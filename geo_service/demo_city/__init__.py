@@ -10,13 +10,14 @@ from geo_service.demo_city.city import (
     DemoCity,
     make,
 )
-from geo_service.demo_city.files import LABEL, write
+from geo_service.demo_city.files import LABEL, MARKER, write
 
 __all__ = [
     "DEFAULT_SEED",
     "FEWEST_GRIDS",
     "FULL_CITY_GRIDS",
     "LABEL",
+    "MARKER",
     "DemoCity",
     "make",
     "write",

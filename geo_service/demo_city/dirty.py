@@ -118,11 +118,10 @@ def score(truth: pd.DataFrame | Sequence[dict[str, Any]], report: CoverageReport
     faults = report.faults.reset_index(drop=True)
     matches = [_match(row, faults) for row in wanted.itertuples()]
     real = wanted["real"].to_numpy(bool)
-    located = np.array([bool(len(found)) for found in matches])
-    areas = [_area_right(row, faults, found)
-             for row, found in zip(wanted.itertuples(), matches, strict=True)]  # fmt: skip
-    codes = [_codes_right(row, faults, found)
-             for row, found in zip(wanted.itertuples(), matches, strict=True)]  # fmt: skip
+    pairs = list(zip(wanted.itertuples(), matches, strict=True))
+    located = np.array([bool(found) for found in matches], bool)
+    areas = np.array([_area_right(row, faults, found) for row, found in pairs], bool)
+    codes = np.array([_codes_right(row, faults, found) for row, found in pairs], bool)
     explained = set[int]().union(*(set(found) for found in matches))
     alarms = [
         at
@@ -131,7 +130,7 @@ def score(truth: pd.DataFrame | Sequence[dict[str, Any]], report: CoverageReport
         and faults["severity"].iloc[at] != "note"
         and not _is_consequence(faults.iloc[at], wanted)
     ]
-    short = real & ~(located & np.array(areas) & np.array(codes))
+    short = real & ~(located & areas & codes)
     return Score(
         injected=int(real.sum()),
         located=int((real & located).sum()),
