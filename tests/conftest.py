@@ -11,6 +11,9 @@ from typing import Any
 
 import pytest
 
+from geo_service import demo_city
+from geo_service.demo_city import DemoCity
+
 
 @pytest.fixture(scope="session")
 def real_data() -> Path:
@@ -40,6 +43,18 @@ def served() -> ModuleType:
 def street_plans() -> ModuleType:
     """The module that writes small street plans as OSM extracts."""
     return beside("street_plans")
+
+
+@pytest.fixture(scope="session")
+def small_city() -> DemoCity:
+    """A synthetic city of 300 grids."""
+    return demo_city.make(grids=300)
+
+
+@pytest.fixture(scope="session")
+def full_city() -> DemoCity:
+    """The synthetic city of 18,936 grids: half a minute, for tests marked slow."""
+    return demo_city.make()
 
 
 def beside(name: str) -> ModuleType:

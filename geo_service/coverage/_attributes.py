@@ -104,7 +104,10 @@ def _malformed(layer: Layer, rows: Any, profile: Profile) -> list[Fault]:
 
 
 def _under_parent(layer: Layer, fits: np.ndarray) -> list[Fault]:
-    """Codes that do not begin with the parent's code of their own row."""
+    """Codes that do not begin with the parent's code of their own row.
+
+    A functional zone's code begins with no legal county's; below the county it must.
+    """
     column = layer.column("parent_code")
     if column is None:
         return []
@@ -121,7 +124,10 @@ def _under_parent(layer: Layer, fits: np.ndarray) -> list[Fault]:
         for row in np.flatnonzero(fits).tolist()
         if parents[row]
         and not codes_.is_within(layer.codes[row], parents[row])
-        and not codes_.in_functional_zone(layer.codes[row])
+        and not (
+            codes_.level_of(parents[row]) == "county"
+            and codes_.in_functional_zone(layer.codes[row])
+        )
     ]
 
 
