@@ -311,3 +311,17 @@ def test_the_answer_names_the_chain_and_the_reason():
 
     zone = chain_of(codes[0], names, parents={"411002001": "411071"})
     assert [step["name"] for step in zone[1:3]] == ["经开区", "西大街道"]
+
+
+@pytest.mark.real
+@pytest.mark.parametrize(
+    "path",
+    ["coverages/DenverCo_blocks.zip", "coverages/DenverCo_precincts2020_orig.zip"],
+)
+def test_real_layers_with_enclaves_and_overlaps_equal_shapely(real_data, path):
+    grids = gpd.read_file(real_data / path)
+    grids = grids.assign(code=[f"{k:06d}" for k in range(len(grids))])
+    grids = grids.sample(frac=1, random_state=1, ignore_index=True)
+    x, y = probes(grids, 5000)
+    answers = Locator(grids).locate_xy(x, y, distances=False).codes
+    assert np.array_equal(answers, shapely_owner(grids, x, y))

@@ -74,17 +74,11 @@ def take_apart(text: str, names: Names, *, slips: bool = False) -> Parts:
     names : Names
         What the table knows.
     slips : bool
-        Look for roads and compounds with one slip, instead of those that stand exactly.
+        Look for roads and compounds with one slip too.
     """
     named = names.find(text)
     if slips:
-        named = [n for n in named if n.kind not in PLACES]
-        covered = [n for n in named if not n.short]
-        slipped = names.find_slipped(_masked(text, covered))
-        named = [
-            n for n in named if all(n.end <= s.start or s.end <= n.start for s in slipped)
-        ] + slipped
-        named.sort(key=lambda n: (n.start, n.end))
+        named = _with_slips(text, named, names)
     masked = _masked(text, named)
     altered = _is_altered(masked, named)
     masked = _SEGMENT.sub("", masked)
@@ -94,8 +88,24 @@ def take_apart(text: str, names: Names, *, slips: bool = False) -> Parts:
     _, masked = _take(_ROOM, masked)
     number, masked, at = _take_number(masked)
     owner = next((k for k, n in enumerate(named) if n.kind == "road" and n.end == at), -1)
+    altered = altered or _is_interrupted(masked, named, at)
     areas, places = _strange(masked)
     return Parts(named, number, building, unit, owner, areas, places, altered)
+
+
+def _with_slips(text: str, exact: list[Named], names: Names) -> list[Named]:
+    """Put names with one slip in place of exact ones they cover more of the text than."""
+    areas = [n for n in exact if n.kind not in PLACES]
+    longest = max((n.end - n.start for n in exact if n.kind in PLACES), default=0)
+    slipped = [
+        n
+        for n in names.find_slipped(_masked(text, [n for n in areas if not n.short]))
+        if n.end - n.start > longest
+    ]
+    if not slipped:
+        return exact
+    apart = [n for n in areas if all(n.end <= s.start or s.end <= n.start for s in slipped)]
+    return sorted([*apart, *slipped], key=lambda n: (n.start, n.end))
 
 
 def _masked(text: str, named: list[Named]) -> str:
@@ -135,6 +145,13 @@ def _is_altered(masked: str, named: list[Named]) -> bool:
         if n.kind == "road" and _LANE.match(masked, n.end - 1):
             return True
     return False
+
+
+def _is_interrupted(masked: str, named: list[Named], number_at: int) -> bool:
+    """Whether something unknown stands between a road and its number: 建设路12谷3号."""
+    ends = [n.end for n in named if n.kind == "road" and n.end <= number_at]
+    between = masked[max(ends) : number_at] if ends else ""
+    return re.search(r"[\u4e00-\u9fff\d]", _FILLER.sub("", between)) is not None
 
 
 def _strange(masked: str) -> tuple[list[str], list[str]]:
