@@ -25,7 +25,9 @@ FAR = 2**31 - 1
 BUCKET_BITS = 10  # 10.24 m, near the shortest chains of a city: few nodes are looked at twice
 _CM, _NEXT, _BEFORE = 0, 1, 2  # columns of state
 _NOBODY, _NOT_QUEUED = -1, -2
-_CM_SHIFT, _CM_BITS, _HEAD_SHIFT, _STARTS_AT_TAIL = 3, 0x1FFFFFFF, 32, 4  # contraction.Graph.arcs
+# The packing of contraction.Graph.arcs.
+_CM_SHIFT, _CM_BITS, _HEAD_SHIFT = 4, 0x0FFFFFFF, 32
+_STARTS_AT_TAIL, _DEAD_END = 4, 8
 
 
 def workspace(nodes: int, limit_cm: int) -> tuple[Ints, Ints, Ints]:
@@ -112,7 +114,10 @@ def _search(
                     reached += 1
                 elif state[other, _BEFORE] != _NOT_QUEUED:
                     _take(other, state, buckets)
-                _put(other, cm, state, buckets)
+                if arc & _DEAD_END:  # a fourth of a city's nodes need not be queued
+                    state[other, _CM] = cm
+                else:
+                    _put(other, cm, state, buckets)
     return reached
 
 

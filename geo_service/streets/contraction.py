@@ -22,10 +22,11 @@ BoolArray = npt.NDArray[np.bool_]
 AnyArray = npt.NDArray[Any]
 
 CM_PER_M = 100
-MAY_LEAVE, MAY_ARRIVE, STARTS_AT_TAIL = 1, 2, 4
-"""Bits of an arc: it may be walked away from its node; towards it; its node is the chain's tail."""
-ARC_HEAD_SHIFT, ARC_CM_SHIFT = 32, 3
-"""An arc is one int64: node at the other end << 32 | centimetres << 3 | bits."""
+MAY_LEAVE, MAY_ARRIVE, STARTS_AT_TAIL, DEAD_END = 1, 2, 4, 8
+"""Bits of an arc: it may be walked away from its node; towards it; its node is the chain's tail;
+its other end has no other arc."""
+ARC_HEAD_SHIFT, ARC_CM_SHIFT = 32, 4
+"""An arc is one int64: node at the other end << 32 | centimetres << 4 | bits."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -258,10 +259,15 @@ def _arcs(
 ) -> tuple[IntArray, LongArray, IntArray]:
     """Pack the arcs of every node side by side."""
     cost = length_cm.astype(np.int64) << ARC_CM_SHIFT
-    away, towards = forward * MAY_LEAVE, backward * MAY_ARRIVE
-    from_tail = (head.astype(np.int64) << ARC_HEAD_SHIFT) | cost | away | towards | STARTS_AT_TAIL
-    away, towards = backward * MAY_LEAVE, forward * MAY_ARRIVE
-    from_head = (tail.astype(np.int64) << ARC_HEAD_SHIFT) | cost | away | towards
+    dead_end = np.bincount(np.concatenate((tail, head)), minlength=count) == 1
+    from_tail = (
+        (head.astype(np.int64) << ARC_HEAD_SHIFT) | cost | STARTS_AT_TAIL
+        | forward * MAY_LEAVE | backward * MAY_ARRIVE | dead_end[head] * DEAD_END
+    )  # fmt: skip
+    from_head = (
+        (tail.astype(np.int64) << ARC_HEAD_SHIFT) | cost
+        | backward * MAY_LEAVE | forward * MAY_ARRIVE | dead_end[tail] * DEAD_END
+    )  # fmt: skip
     source = np.concatenate((tail, head))
     order = np.argsort(source, kind="stable")
     arc_start = np.searchsorted(source[order], np.arange(count + 1)).astype(np.int32)
