@@ -50,6 +50,8 @@ class Faces:
         The face on its other side; -1 where that is no bounded face.
     nodes : ndarray of float, shape (nodes, 2)
         Relative to `origin`.
+    noded : ndarray of geometry
+        The residual's lines, broken wherever they meet: those between faces and the others.
     """
 
     polygons: GeometryArray
@@ -59,6 +61,7 @@ class Faces:
     edge_ends: IntArray
     edge_beside: IntArray
     nodes: FloatArray
+    noded: GeometryArray
 
     @property
     def count(self) -> int:
@@ -103,13 +106,15 @@ def faces_of(left: Residual) -> Faces:
     batches = _batches(left.segments)
     with ThreadPoolExecutor(threads()) as pool:
         parts = list(pool.map(_polygonized, [lines[batch] for batch in batches]))
-    polygons = np.concatenate([np.empty(0, object), *parts])
+    polygons = np.concatenate([np.empty(0, object), *(faces for faces, _ in parts)])
     # GEOS's own order follows its hash tables; ours follows the coordinates.
     corner = shapely.bounds(polygons)[:, :2]
     polygons = polygons[np.lexsort((shapely.area(polygons), corner[:, 1], corner[:, 0]))]
     face, ends, nodes = _edges(polygons)
     points = _inner_points(polygons)
-    return Faces(polygons, origin, points, face, ends, _beside(face, ends, len(nodes)), nodes)
+    beside = _beside(face, ends, len(nodes))
+    noded = np.array([lines for _, lines in parts], dtype=object)
+    return Faces(polygons, origin, points, face, ends, beside, nodes, noded)
 
 
 def _batches(segments: FloatArray) -> list[IntArray]:
@@ -135,16 +140,17 @@ def _batches(segments: FloatArray) -> list[IntArray]:
     return np.split(order, np.flatnonzero(np.diff(batch[order])) + 1)
 
 
-def _polygonized(lines: FloatArray) -> GeometryArray:
+def _polygonized(lines: FloatArray) -> tuple[GeometryArray, Geometry]:
+    """Give the faces that lines enclose, and the lines broken wherever they meet."""
     if len(lines) == 0:
-        return np.empty(0, object)
+        return np.empty(0, object), shapely.MultiLineString()
     segments = lines_between(lines)
     noded: Geometry
     try:
         noded = shapely.node(shapely.MultiLineString(list(segments)))
     except GEOSException:
         noded = shapely.union_all(segments)
-    return shapely.get_parts(shapely.polygonize([noded]))
+    return shapely.get_parts(shapely.polygonize([noded])), noded
 
 
 def _inner_points(polygons: GeometryArray) -> FloatArray:

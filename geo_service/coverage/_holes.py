@@ -7,7 +7,7 @@ from collections import defaultdict
 import numpy as np
 import shapely
 
-from geo_service.coverage._arrays import FloatArray, Geometry
+from geo_service.coverage._arrays import FloatArray, Geometry, IntArray
 from geo_service.coverage._faces import Faces
 from geo_service.coverage._faults import Fault
 from geo_service.coverage._layer import Layer
@@ -39,9 +39,7 @@ def faults(
         at = borders.of(place)
         beside, length = borders.row[at], borders.length[at]
         rows = tuple(beside[beside >= 0].tolist())
-        on_outline = float(length[beside < 0].sum())
-        least = _OPEN_SHARE * float(length.sum()) if len(rows) > 1 else 0.0
-        kind = "rim_gap" if on_outline > least else "gap"
+        kind = "rim_gap" if is_open(beside, length) else "gap"
         wide = holes.width_m[place] > profile.gap_width_m
         facts: dict[str, object] = {"meant": wide and not bounded}
         grid_m2 = float(np.median(area_m2[list(rows)])) if rows else usual_m2
@@ -53,6 +51,15 @@ def faults(
         size = float(holes.area_m2[place]), float(holes.width_m[place])
         found.append(Fault(kind, rows, holes.polygons[place], *size, facts=facts))
     return found
+
+
+def is_open(beside: IntArray, length: FloatArray) -> bool:
+    """Whether a hole is open at the outline rather than a gap between grids that reaches it.
+
+    `beside` are the rows that border it (below 0: the outline), `length` how long each.
+    """
+    least = _OPEN_SHARE * float(length.sum()) if np.count_nonzero(beside >= 0) > 1 else 0.0
+    return float(length[beside < 0].sum()) > least
 
 
 def _widest_m(holes: Places, place: int, faces: Faces, layer: Layer, profile: Profile) -> float:

@@ -1,0 +1,155 @@
+"""Grids as chains of directed segments, to which faces are added and from which they are taken.
+
+Borders are shared segment by segment, so what one grid gains and the other loses cancels exactly:
+nothing is overlaid, and no new gap can open.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from itertools import pairwise
+
+import numpy as np
+import shapely
+
+from geo_service.coverage._arrays import FloatArray, Geometry, lines_between, numbered
+from geo_service.coverage._faces import Faces
+from geo_service.coverage._places import Lines
+
+Place = tuple[float, float]
+Chain = set[tuple[Place, Place]]
+"""Directed segments; none together with its reverse."""
+
+
+class BrokenChainError(Exception):
+    """A chain that is not the border of anything: lines too close to be told apart."""
+
+
+def paths(faces: Faces, lines: Lines) -> dict[tuple[Place, Place], list[Place]]:
+    """Give the nodes that noding put on each of the residual's segments, its ends included.
+
+    Segments that were not broken are left out. Keys run from the smaller end to the larger.
+    """
+    edges = _edges(faces)
+    edge, segment = lines.near(edges.mean(axis=1))
+    ends = lines.segments.reshape(-1, 2, 2)
+    ahead = ends[:, 1] - ends[:, 0]
+    along = np.einsum("ik,ik->i", edges[edge].mean(axis=1) - ends[segment, 0], ahead[segment])
+    order = np.lexsort((along, segment))
+    edge, segment = edge[order], segment[order]
+    # Each piece in the direction of its segment.
+    pieces = edges[edge]
+    step = pieces[:, 1] - pieces[:, 0]
+    back = np.einsum("ik,ik->i", step, ahead[segment]) < 0
+    pieces[back] = pieces[back][:, ::-1]
+    found: dict[tuple[Place, Place], list[Place]] = {}
+    cuts = np.flatnonzero(np.diff(segment)) + 1
+    for part in np.split(np.arange(len(segment)), cuts):
+        if len(part) < 2:
+            continue
+        start, end = (tuple(place) for place in ends[segment[part[0]]].tolist())
+        walk = [tuple(pieces[part[0], 0].tolist())]
+        walk += [tuple(place) for place in pieces[part, 1].tolist()]
+        joined = (pieces[part[:-1], 1] == pieces[part[1:], 0]).all()
+        if joined and walk[0] == start and walk[-1] == end:
+            found[start, end] = walk
+    return found
+
+
+def _edges(faces: Faces) -> FloatArray:
+    """Every noded piece of line as its two ends, once."""
+    xy, line = shapely.get_coordinates(shapely.get_parts(faces.noded), return_index=True)
+    at = np.flatnonzero(line[1:] == line[:-1])
+    _, number = numbered(xy)
+    pair = np.sort(np.column_stack([number[at], number[at + 1]]), axis=1)
+    _, once = np.unique(pair, axis=0, return_index=True)
+    return np.stack([xy[at[once]], xy[at[once] + 1]], axis=1)
+
+
+def chain_of(
+    geometry: Geometry, origin: FloatArray, broken: dict[tuple[Place, Place], list[Place]]
+) -> Chain:
+    """Give a grid's border as directed segments, the inside on the left, broken at the nodes."""
+    chain: Chain = set()
+    turned = shapely.orient_polygons(geometry)
+    for ring in shapely.get_rings(shapely.get_parts(turned)):
+        xy = shapely.get_coordinates(ring) - origin
+        for a, b in pairwise(map(tuple, xy.tolist())):
+            _add_walk(chain, _walk(a, b, broken))
+    return chain
+
+
+def _walk(a: Place, b: Place, broken: dict[tuple[Place, Place], list[Place]]) -> list[Place]:
+    if a <= b:
+        return broken.get((a, b), [a, b])
+    return broken.get((b, a), [b, a])[::-1]
+
+
+def give(chain: Chain, face: Geometry) -> None:
+    """Add a face to what a chain encloses."""
+    for ring in _rings(face):
+        _add_walk(chain, ring)
+
+
+def take(chain: Chain, face: Geometry) -> None:
+    """Take a face away from what a chain encloses."""
+    for ring in _rings(face):
+        _add_walk(chain, ring[::-1])
+
+
+def _rings(face: Geometry) -> list[list[Place]]:
+    turned = shapely.orient_polygons(face)
+    rings = shapely.get_rings(shapely.get_parts(turned))
+    return [[tuple(p) for p in shapely.get_coordinates(ring).tolist()] for ring in rings]
+
+
+def _add_walk(chain: Chain, walk: list[Place]) -> None:
+    for a, b in pairwise(walk):
+        if a == b:
+            continue
+        if (b, a) in chain:
+            chain.remove((b, a))
+        elif (a, b) in chain:
+            raise BrokenChainError
+        else:
+            chain.add((a, b))
+
+
+def enclosed(chain: Chain, origin: FloatArray) -> Geometry | None:
+    """Give what a chain encloses, or ``None`` where it is empty.
+
+    Raises
+    ------
+    BrokenChainError
+        Where the segments do not close, or close to what is not valid.
+    """
+    if not chain:
+        return None
+    ends = np.array(sorted(chain))
+    faces = shapely.get_parts(shapely.polygonize(lines_between(ends)))
+    inside = []
+    used = 0
+    for face in shapely.orient_polygons(faces):
+        walks = _rings(face)
+        # The inside is on the left of the chain's segments, and on the left of an oriented face's.
+        mine = [(a, b) in chain for walk in walks for a, b in pairwise(walk)]
+        if all(mine):
+            inside.append(face)
+            used += len(mine)
+        elif any(mine):
+            raise BrokenChainError
+    if used != len(chain):
+        raise BrokenChainError
+    shape = inside[0] if len(inside) == 1 else shapely.MultiPolygon(inside)
+    if not shape.is_valid:
+        raise BrokenChainError
+    return shapely.transform(shape, lambda xy: xy + origin)
+
+
+def touched(moves: list[tuple[int, ...]]) -> dict[int, list[int]]:
+    """Give the numbers of the moves that concern each row."""
+    found: dict[int, list[int]] = defaultdict(list)
+    for number, rows in enumerate(moves):
+        for row in rows:
+            found[row].append(number)
+    return found
