@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import shapely
@@ -11,6 +12,7 @@ from geo_service.coverage import (
     _arrays,
     _faces,
     _holes,
+    _layer,
     _residual,
     _segments,
     _shapes,
@@ -23,6 +25,7 @@ from geo_service.coverage._layer import Layer, Outline
 from geo_service.coverage._places import Borders, Lines, Places, borders_of, places_of
 from geo_service.coverage._residual import Residual
 from geo_service.coverage._rings import Rings
+from geo_service.coverage._segments import Scan
 from geo_service.coverage._shapes import Shapes
 from geo_service.profiles import Profile
 
@@ -66,22 +69,50 @@ class Plan:
     lines: Lines
 
 
-def plan_of(
-    layer: Layer, outline: Outline | None, profile: Profile, *, limit_m: float
-) -> Plan | None:
-    """Plan the mending of a layer; ``None`` where nothing is open and nothing too much.
+@dataclass(frozen=True)
+class Sheet:
+    """A layer as it lies on the table: taken apart and measured.
 
     Parameters
     ----------
-    layer, outline : Layer, Outline
-    profile : Profile
-    limit_m : float
-        Places wider than this (2 x area / perimeter) are left to people.
+    layer : Layer
+    scan : Scan
+    shapes : Shapes
     """
+
+    layer: Layer
+    scan: Scan
+    shapes: Shapes
+
+
+def sheet_of(frame: Any) -> Sheet:
+    """Take a layer apart and measure it."""
+    layer, _ = _layer.layer_of(frame)
     scan = _segments.scan(layer.rings, squeeze=layer.ground.squeeze)
-    shapes = _shapes.shapes_of(layer, scan)
-    layer = layer.with_valid(shapes.invalid)
-    sums = [(layer.rings, scan)] + ([(outline.rings, outline.scan)] if outline else [])
+    return Sheet(layer, scan, _shapes.shapes_of(layer, scan))
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What may be mended.
+
+    Parameters
+    ----------
+    width_m : float
+        Places wider than this (2 x area / perimeter) are left to people.
+    crossings : dict
+        Row -> where its rings crossed before they were taken apart (own coordinates): what lies
+        there is the crossing's doing, whatever its width.
+    """
+
+    width_m: float
+    crossings: dict[int, Geometry]
+
+
+def plan_of(sheet: Sheet, outline: Outline | None, profile: Profile, limits: Limits) -> Plan | None:
+    """Plan the mending of a layer; ``None`` where nothing is open and nothing too much."""
+    layer, shapes = sheet.layer, sheet.shapes
+    sums = [(layer.rings, sheet.scan)] + ([(outline.rings, outline.scan)] if outline else [])
     left = _residual.residual(sums)
     if left.empty:
         return None
@@ -94,7 +125,8 @@ def plan_of(
         left = _with_segments(left, *more)
         faces = _faces.faces_of(left)
         lines = Lines(left, faces.origin, graph.lines.noise)
-    return Plan(_moves(layer, outline, faces, lines, shapes, profile, twins, limit_m), faces, lines)
+    moves = _moves(sheet, outline, faces, lines, profile, limits)
+    return Plan([move for move in moves if not twins & {*move.rows, move.keeps}], faces, lines)
 
 
 def _crossed(
@@ -148,15 +180,14 @@ def _with_segments(left: Residual, segments: FloatArray, row: IntArray) -> Resid
 
 
 def _moves(
-    layer: Layer,
+    sheet: Sheet,
     outline: Outline | None,
     faces: Faces,
     lines: Lines,
-    shapes: Shapes,
     profile: Profile,
-    twins: set[int],
-    limit_m: float,
+    limits: Limits,
 ) -> list[Move]:
+    layer = sheet.layer
     cover, *bounds = _faces.covers(faces, *((layer,) if outline is None else (layer, outline)))
     inside = bounds[0].number > 0 if bounds else np.ones(faces.count, np.bool_)
     covered_by = cover.rows()
@@ -165,40 +196,49 @@ def _moves(
     holes = places_of(faces, np.where(inside & (cover.number == 0), 0, -1), layer.ground)
     twice = places_of(faces, np.where(inside & (cover.number > 1), label, -1), layer.ground)
     beyond = places_of(faces, np.where(~inside & (cover.number > 0), label, -1), layer.ground)
-    gained = _gained(holes, borders_of(faces, holes, lines), layer, shapes, profile, limit_m)
-    kept = _kept(twice, borders_of(faces, twice, lines), covered_by, layer, limit_m)
-    cut = [
-        Move("overrun", beyond.polygons[k], None, covered_by[beyond.first[k]])
-        for k in _narrow(beyond, limit_m)
+    return [
+        *_gained(holes, borders_of(faces, holes, lines), sheet, profile, faces, limits),
+        *_kept(twice, borders_of(faces, twice, lines), covered_by, layer, faces, limits),
+        *(
+            Move("overrun", beyond.polygons[k], None, covered_by[beyond.first[k]])
+            for k in _mendable(beyond, faces, limits)
+        ),
     ]
-    return [move for move in (*gained, *kept, *cut) if not twins & {*move.rows, move.keeps}]
 
 
-def _narrow(places: Places, limit_m: float) -> list[int]:
-    return np.flatnonzero(places.real & (places.width_m <= limit_m)).tolist()
+def _mendable(places: Places, faces: Faces, limits: Limits) -> list[int]:
+    """The places within the limits."""
+    mendable = places.real & (places.width_m <= limits.width_m)
+    if limits.crossings:
+        crossings = np.array(list(limits.crossings.values()), dtype=object)
+        tree = shapely.STRtree(_arrays.relative(crossings, faces.origin))
+        near = 1e-9 * max(1.0, float(np.abs(faces.nodes).max(initial=0.0)))
+        at, _ = tree.query(places.polygons, predicate="dwithin", distance=near)
+        mendable[at] = places.real[at]
+    return np.flatnonzero(mendable).tolist()
 
 
 def _gained(
     holes: Places,
     borders: Borders,
-    layer: Layer,
-    shapes: Shapes,
+    sheet: Sheet,
     profile: Profile,
-    limit_m: float,
+    faces: Faces,
+    limits: Limits,
 ) -> list[Move]:
     """Holes go to the grid with the longest border on them, the smallest code among equals."""
     moves = []
-    for place in _narrow(holes, limit_m):
+    for place in _mendable(holes, faces, limits):
         at = borders.of(place)
         rows, length = borders.row[at], borders.length[at]
         grids = rows >= 0
         if not grids.any():
             continue
-        around_m2 = float(np.median(shapes.area_m2[rows[grids]]))
+        around_m2 = float(np.median(sheet.shapes.area_m2[rows[grids]]))
         grid_sized = holes.area_m2[place] >= profile.missing_grid_share * around_m2
         if grid_sized and holes.width_m[place] > profile.gap_width_m:
             continue  # a missing grid is nobody's to take
-        owner = _first(rows[grids], length[grids], layer)
+        owner = _first(rows[grids], length[grids], sheet.layer)
         kind = "rim_gap" if _holes.is_open(rows, length) else "gap"
         moves.append(Move(kind, holes.polygons[place], owner, ()))
     return moves
@@ -209,7 +249,8 @@ def _kept(
     borders: Borders,
     covered_by: list[tuple[int, ...]],
     layer: Layer,
-    limit_m: float,
+    faces: Faces,
+    limits: Limits,
 ) -> list[Move]:
     """Overlaps stay with the grid that goes on beyond the longest part of their border.
 
@@ -217,7 +258,7 @@ def _kept(
     pushed into a neighbour is drawn back, whichever of the two was pushed.
     """
     moves = []
-    for place in _narrow(twice, limit_m):
+    for place in _mendable(twice, faces, limits):
         at = borders.of(place)
         own = dict(zip(borders.row[at].tolist(), borders.length[at].tolist(), strict=True))
         rows = covered_by[twice.first[place]]

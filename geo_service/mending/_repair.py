@@ -9,7 +9,6 @@ from typing import Any
 
 import geopandas as gpd
 import numpy as np
-import pandas as pd
 import shapely
 
 from geo_service import coverage, profiles
@@ -17,7 +16,7 @@ from geo_service.coverage import CoverageReport, _arrays, _layer
 from geo_service.coverage._arrays import FloatArray, Geometry, GeometryArray
 from geo_service.coverage._layer import Layer
 from geo_service.mending import _chains, _words
-from geo_service.mending._plan import Move, Plan, plan_of, without
+from geo_service.mending._plan import Limits, Move, Plan, Sheet, plan_of, sheet_of, without
 from geo_service.profiles import Profile
 
 _ROUNDS = 3  # what the first round brings about, the second mends; more is for people
@@ -104,7 +103,7 @@ def repair(
     on beyond the longest part of its border; the smallest code decides among equals. What lies
     beyond the outline is cut off. A crossed ring is taken apart by the even-odd rule, which keeps
     its area. Missing grids, grids drawn twice under two codes, and whatever exceeds the limits are
-    left and said.
+    left and said. Where a ring crossed itself its surroundings are mended whatever their width.
 
     Grids are changed as chains of directed segments: what one gains the other loses segment by
     segment, so mending opens no new gap. It is done in up to three rounds.
@@ -123,62 +122,66 @@ def repair(
         rules.max_gap_m if max_gap_m is None else max_gap_m,
         rules.snap_m if snap_m is None else snap_m,
     )
-    frame, changes = _untwinned(grids)
-    frame, uncrossed = _uncrossed(frame)
-    changes += uncrossed
+    frame, changes = _untwinned(grids, sheet_of(grids))
+    sheet = sheet_of(frame)
+    limits = Limits(limit_m, sheet.shapes.crossings)
+    outline = None if within is None else _layer.outline_of(within, sheet.layer)[0]
+    if len(sheet.shapes.invalid):
+        frame, uncrossed = _uncrossed(frame, sheet)
+        changes += uncrossed
+        sheet = sheet_of(frame)
     for _ in range(_ROUNDS):
-        layer, _ = _layer.layer_of(frame)
-        outline = None if within is None else _layer.outline_of(within, layer)[0]
-        plan = plan_of(layer, outline, rules, limit_m=limit_m)
+        plan = plan_of(sheet, outline, rules, limits)
         if plan is None or not plan.moves:
             break
-        frame, moved = _carried_out(frame, layer, plan)
+        frame, moved = _carried_out(frame, sheet.layer, plan)
         if not moved:
             break
         changes += moved
+        sheet = sheet_of(frame)
     report = coverage.check(frame, within=within, profile=rules)
     return Mended(frame, _table(changes, grids.crs), _left(report, limit_m), report)
 
 
-def _untwinned(grids: gpd.GeoDataFrame) -> tuple[gpd.GeoDataFrame, list[dict[str, Any]]]:
+def _untwinned(
+    grids: gpd.GeoDataFrame, sheet: Sheet
+) -> tuple[gpd.GeoDataFrame, list[dict[str, Any]]]:
     """Drop rows whose geometry and code both stand there already, byte for byte."""
-    layer, _ = _layer.layer_of(grids)
-    if not layer.coded:
-        return grids, []
-    key = pd.Series(list(zip(layer.codes, shapely.to_wkb(layer.geometries), strict=True)))
-    twice = np.flatnonzero(key.duplicated().to_numpy() & (np.array(layer.codes) != ""))
-    if len(twice) == 0:
-        return grids, []
-    area_m2, _ = layer.ground.measure(layer.geometries[twice])
-    changes = [
-        _change(layer, row, "duplicate_geometry", _words.dropped(layer.label(row)),
-                area, 0.0, 0.0, layer.geometries[row])
-        for row, area in zip(twice.tolist(), area_m2.tolist(), strict=True)
-    ]  # fmt: skip
+    layer = sheet.layer
+    changes = []
+    seen: set[tuple[str, bytes]] = set()
     kept = np.ones(len(grids), np.bool_)
-    kept[twice] = False
-    return grids[kept], changes
+    for row in sorted(row for rows in sheet.shapes.copies for row in rows):
+        key = (layer.codes[row], shapely.to_wkb(layer.geometries[row]))
+        if key in seen and layer.codes[row]:
+            kept[row] = False
+            words = _words.dropped(layer.label(row))
+            area_m2 = float(sheet.shapes.area_m2[row])
+            shape = layer.geometries[row]
+            changes.append(
+                _change(layer, row, "duplicate_geometry", words, area_m2, 0.0, 0.0, shape)
+            )
+        seen.add(key)
+    return (grids[kept], changes) if changes else (grids, [])
 
 
-def _uncrossed(grids: gpd.GeoDataFrame) -> tuple[gpd.GeoDataFrame, list[dict[str, Any]]]:
+def _uncrossed(
+    grids: gpd.GeoDataFrame, sheet: Sheet
+) -> tuple[gpd.GeoDataFrame, list[dict[str, Any]]]:
     """Take crossed rings apart by the even-odd rule."""
-    layer, _ = _layer.layer_of(grids)
-    rows = np.flatnonzero(~shapely.is_valid(layer.geometries))
-    if len(rows) == 0:
-        return grids, []
+    layer = sheet.layer
     fresh: dict[int, Geometry] = {}
     changes = []
-    for row in rows.tolist():
+    for row in sheet.shapes.invalid.tolist():
         shape = _arrays.areas(shapely.make_valid(layer.geometries[row]))
         if shape.is_empty:
             continue
         fresh[row] = shape
-        before, after = (
-            float(layer.ground.measure(_arrays.array_of(g))[0][0])
-            for g in (layer.geometries[row], shape)
-        )
+        (before, after), _ = layer.ground.measure(_arrays.array_of(layer.geometries[row], shape))
         words = _words.uncrossed(layer.label(row))
-        changes.append(_change(layer, row, "self_intersection", words, before, after, 0.0, shape))
+        changes.append(
+            _change(layer, row, "self_intersection", words, float(before), float(after), 0.0, shape)
+        )
     return _with_geometries(grids, fresh), changes
 
 
@@ -239,15 +242,18 @@ def _told(
             layer.label(row), move.kind, gained=move.gains == row, keeper=keeper,
             area_m2=float(size[0][0]), width_m=float(size[1][0]),
         )  # fmt: skip
-        far_m = _reach_m(place, layer.geometries[row], layer)
+        far_m = _reach_m(place, layer.geometries[row], fresh[row], layer)
         yield _change(layer, row, move.kind, words, float(before), float(after), far_m, place)
 
 
-def _reach_m(place: Geometry, old: Geometry, layer: Layer) -> float:
-    """How far the border moves at most: the corner of the place farthest from the old border."""
+def _reach_m(place: Geometry, old: Geometry, new: Geometry, layer: Layer) -> float:
+    """How far the border moves at most: from the corners of the place to the other border."""
     corners = _arrays.points_at(shapely.get_coordinates(place))
-    far = shapely.distance(corners, shapely.boundary(old))
-    return float(far.max()) * layer.ground.north_m
+    from_old, from_new = (
+        float(shapely.distance(corners, shapely.boundary(shape)).max()) for shape in (old, new)
+    )
+    x0, y0, x1, y1 = place.bounds  # a filled hole is far from any border but its own
+    return min(max(from_old, from_new), float(np.hypot(x1 - x0, y1 - y0))) * layer.ground.north_m
 
 
 def _change(
