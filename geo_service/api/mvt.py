@@ -28,9 +28,11 @@ BUFFER = 64
 
 _WORLD_M = 40075016.685578488  # circumference of the Web Mercator sphere
 _POINT, _LINE, _POLYGON = 1, 2, 3
-_PART_TYPE = {_POINT: 0, _LINE: 1, _POLYGON: 3}  # in shapely's numbering
+_PART_TYPE = {_POLYGON: 3, _LINE: 1, _POINT: 0}  # in shapely's numbering
 _FEWEST_POINTS = {_POINT: 1, _LINE: 2, _POLYGON: 3}
 _MOVE_TO_ONE, _LINE_TO, _CLOSE = 9, 2, 15
+
+_ONE_BYTE = [bytes((value,)) for value in range(0x80)]
 
 IntArray = npt.NDArray[np.int64]
 Box = tuple[float, float, float, float]
@@ -108,21 +110,26 @@ def encode(layers: list[TileLayer], box: Box) -> bytes:
 
 
 def _layer(layer: TileLayer, box: Box) -> bytes:
-    drawn = [_draw(layer.geometries, box, kind=kind) for kind in (_POLYGON, _LINE, _POINT)]
+    parts, row = _parts(layer.geometries)
+    kinds = shapely.get_type_id(parts)
+    drawn = [
+        _draw(parts[kinds == type_id], row[kinds == type_id], box, kind=kind)
+        for kind, type_id in _PART_TYPE.items()
+    ]
     rows = np.concatenate([part.rows for part in drawn])
     if rows.size == 0:
         return b""
     keys, values, tags = _attributes(layer.attributes, rows)
     shapes = [(part.kind, shape) for part in drawn for shape in part.shapes]
-    parts = [_message(1, layer.name.encode())]
+    written = [_message(1, layer.name.encode())]
     for tag, (kind, shape) in zip(tags, shapes, strict=True):
         # field 2: tags, field 3: type, field 4: geometry
         body = b"\x12" + _size(tag) + tag + bytes((0x18, kind)) + b"\x22" + _size(shape) + shape
-        parts.append(b"\x12" + _size(body) + body)
-    parts += [_message(3, key) for key in keys]
-    parts += [_message(4, value) for value in values]
-    parts.append(b"\x28" + _varint(EXTENT) + b"\x78\x02")  # extent, version 2
-    return b"".join(parts)
+        written += (b"\x12", _size(body), body)
+    written += [_message(3, key) for key in keys]
+    written += [_message(4, value) for value in values]
+    written.append(b"\x28" + _varint(EXTENT) + b"\x78\x02")  # extent, version 2
+    return b"".join(written)
 
 
 @dataclass(frozen=True)
@@ -151,8 +158,24 @@ class _Paths:
         return _Paths(xy, _starts(size), size, self.row[keep], self.is_hole[keep])
 
 
-def _draw(geometries: npt.NDArray[np.object_], box: Box, *, kind: int) -> _Drawn:
-    paths = _simple_paths(_paths(geometries, box, kind=kind), kind=kind)
+def _parts(
+    geometries: npt.NDArray[np.object_],
+) -> tuple[npt.NDArray[np.object_], npt.NDArray[np.intp]]:
+    """The single geometries inside, and the row each came from."""
+    parts, row = shapely.get_parts(geometries, return_index=True)
+    if (shapely.get_type_id(parts) <= _PART_TYPE[_POLYGON]).all():
+        return parts, row
+    # Cutting a polygon can leave a collection of polygons and lines: take it apart once more.
+    parts, inner = shapely.get_parts(parts, return_index=True)
+    return parts, row[inner]
+
+
+def _draw(
+    parts: npt.NDArray[np.object_], row: npt.NDArray[np.intp], box: Box, *, kind: int
+) -> _Drawn:
+    if parts.size == 0:
+        return _Drawn(kind, np.empty(0, np.int64), [])
+    paths = _simple_paths(_paths(parts, row, box, kind=kind), kind=kind)
     if paths.size.size == 0:
         return _Drawn(kind, np.empty(0, np.int64), [])
     stream, first_of_path = _commands(paths, kind=kind)
@@ -162,14 +185,10 @@ def _draw(geometries: npt.NDArray[np.object_], box: Box, *, kind: int) -> _Drawn
     return _Drawn(kind, rows, [data[a:b] for a, b in pairwise(at)])
 
 
-def _paths(geometries: npt.NDArray[np.object_], box: Box, *, kind: int) -> _Paths:
-    """The rings (or lines) of the geometries, quantised to the tile, rings left open."""
-    parts, row = shapely.get_parts(geometries, return_index=True)
-    # Cutting a polygon can leave a collection of polygons and lines: take it apart once more.
-    parts, inner = shapely.get_parts(parts, return_index=True)
-    row = row[inner]
-    wanted = shapely.get_type_id(parts) == _PART_TYPE[kind]
-    parts, row = parts[wanted], row[wanted]
+def _paths(
+    parts: npt.NDArray[np.object_], row: npt.NDArray[np.intp], box: Box, *, kind: int
+) -> _Paths:
+    """The points, lines or rings, quantised to the tile; rings left open."""
     is_hole = np.zeros(len(parts), bool)
     if kind == _POLYGON:
         parts, owner = shapely.get_rings(parts, return_index=True)
@@ -312,6 +331,8 @@ def _starts(lengths: IntArray) -> IntArray:
 
 
 def _varint(value: int) -> bytes:
+    if value < len(_ONE_BYTE):
+        return _ONE_BYTE[value]
     out = bytearray()
     while value > 0x7F:
         out.append((value & 0x7F) | 0x80)

@@ -13,7 +13,7 @@ from starlette.responses import FileResponse, RedirectResponse, Response
 from starlette.staticfiles import StaticFiles
 
 import geo_service
-from geo_service.api import masking
+from geo_service.api import masking, sites
 from geo_service.api import state as states
 from geo_service.api.state import State
 from geo_service.errors import MissingError
@@ -102,6 +102,7 @@ def city(state: StateOf) -> Response:
             ],
             "streets": state.streets_stamp(),
             "facilities": "facilities" in info.tables,
+            "proposals": sites.TABLE in info.tables,
             "addresses": "addresses" in info.tables,
         }
     )

@@ -12,7 +12,6 @@ from fastapi import APIRouter, Body, Depends, Query
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
-from geo_service import siting
 from geo_service.api import state as states
 from geo_service.api.state import State
 from geo_service.errors import ConflictError, MissingError
@@ -88,6 +87,8 @@ def keep(store: Store, told: dict[str, Any]) -> None:
 
 
 def _propose(state: State, question: Question) -> dict[str, Any]:
+    from geo_service import siting  # the solver loads when first needed
+
     weight, walker = _SERVES[question.kind]
     tables = state.store.tables()
     if "demand" not in tables:

@@ -37,6 +37,9 @@ if TYPE_CHECKING:
 LOOK_EVERY_SECONDS = 1.0
 KEPT_VIEWS = 16
 GEOMETRY = "geometry"
+SHOWN_FIRST = ("city", "counties", "townships", "communities", "grids")
+"""What the map opens with; other layers are loaded when first asked for."""
+DRAWN_FIELDS = ("code", "name", "kind", "parent_code", "households", "population")
 
 
 @dataclass(frozen=True)
@@ -100,6 +103,12 @@ class View:
         """Geometries by zoom, Web Mercator."""
         geometries = mvt.to_mercator(self.frame.geometry.to_numpy(), self.frame.crs)
         return Pyramid(geometries, tiles=self.layer.contract == "tiles", executor=self.executor)
+
+    @cached_property
+    def drawn(self) -> dict[str, npt.NDArray[Any]]:
+        """Columns that vector tiles carry, by row."""
+        present = [name for name in DRAWN_FIELDS if name in self.frame.columns]
+        return {name: _plain_column(self.frame[name]) for name in present}
 
     @cached_property
     def name_points(self) -> npt.NDArray[np.object_]:
@@ -234,16 +243,16 @@ class State:
 
     def warm(self) -> None:
         """Derive everything the first visitor of the map will ask for."""
-        for layer in self.revisions():
+        shown = [name for name in self.revisions() if name in SHOWN_FIRST]
+        for layer in shown:
             self.view(layer)
         if "grids" in self.revisions():
             self.gazetteer()
         if self.streets_stamp() is not None:
             self.street_lines()
         self.ready = True
-        for layer in layers.LAYERS:
-            if layer in self.revisions():
-                self.executor.submit(self.view(layer).pyramid.build)
+        for layer in shown:
+            self.executor.submit(self.view(layer).pyramid.build)
 
     def close(self) -> None:
         """Let go of the store and of the threads."""
@@ -295,3 +304,10 @@ def of(connection: HTTPConnection) -> State:
     """Give the state of the application a request came to (a FastAPI dependency)."""
     state: State = connection.app.state.geo_service
     return state
+
+
+def _plain_column(column: pd.Series[Any]) -> npt.NDArray[Any]:
+    if not pd.api.types.is_numeric_dtype(column.dtype):
+        return column.astype(object).where(column.notna(), None).to_numpy()
+    whole = column.notna().all() and (column % 1 == 0).all()
+    return column.to_numpy(dtype=np.int64 if whole else np.float64)

@@ -6,7 +6,6 @@ from typing import Annotated, Any
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 import shapely
 from fastapi import APIRouter, Depends, Path, Request
 from starlette.responses import Response
@@ -19,7 +18,6 @@ from geo_service.errors import MissingError
 MEDIA_TYPE = "application/vnd.mapbox-vector-tile"
 MAX_ZOOM = 22
 STREETS = "streets"
-_SHOWN_FIELDS = ("code", "name", "kind", "parent_code", "households", "population")
 
 router = APIRouter(tags=["collections"])
 
@@ -70,17 +68,7 @@ def tile(
 
 
 def _shown(view: View | None, rows: npt.NDArray[np.intp]) -> dict[str, npt.NDArray[Any]]:
-    if view is None:
-        return {}
-    present = [name for name in _SHOWN_FIELDS if name in view.frame.columns]
-    return {name: _plain(view.frame[name].iloc[rows]) for name in present}
-
-
-def _plain(column: pd.Series[Any]) -> npt.NDArray[Any]:
-    if pd.api.types.is_numeric_dtype(column.dtype):
-        whole = column.notna().all() and (column % 1 == 0).all()
-        return column.to_numpy(dtype=np.int64 if whole else np.float64)
-    return column.astype(object).where(column.notna(), None).to_numpy()
+    return {} if view is None else {name: view.drawn[name][rows] for name in view.drawn}
 
 
 def _names(view: View, box: mvt.Box) -> mvt.TileLayer:
@@ -88,8 +76,6 @@ def _names(view: View, box: mvt.Box) -> mvt.TileLayer:
     rows = np.sort(view.name_tree.query(shapely.box(*box)))
     points = view.name_points[rows]
     x, y = shapely.get_x(points), shapely.get_y(points)
-    inside = (box[0] <= x) & (x < box[2]) & (box[1] < y) & (y <= box[3])
-    rows = rows[inside]
-    named = {name: _plain(view.frame[name].iloc[rows]) for name in ("code", "name")
-             if name in view.frame.columns}  # fmt: skip
+    rows = rows[(box[0] <= x) & (x < box[2]) & (box[1] < y) & (y <= box[3])]
+    named = {name: view.drawn[name][rows] for name in ("code", "name") if name in view.drawn}
     return mvt.TileLayer(f"{view.layer.name}_names", view.name_points[rows], named)

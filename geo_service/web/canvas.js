@@ -104,7 +104,12 @@ function verbs(map, maplibre) {
     }
   }
 
-  return { asked, fit, flyTo, mark, marked, pin: numbered, put, visible, whenClicked, gl: map };
+  /** Show the facilities of one kind from afar; of none, where no kind is given. */
+  function existing(kind) {
+    if (map.getLayer("existing")) map.setFilter("existing", ["==", ["get", "kind"], kind ?? ""]);
+  }
+
+  return { asked, existing, fit, flyTo, mark, marked, pin: numbered, put, visible, whenClicked, gl: map };
 }
 
 function bounds(data) {

@@ -103,7 +103,10 @@ export function start(map, city) {
       el("button", { type: "button", className: "quiet", onclick: check }, "←")));
   });
   return {
-    redraw: () => refresh().then(() => draw()),
+    redraw: () => {
+      draw();
+      refresh();
+    },
     open: () => refresh(),
     check: async (chosen) => { await refresh(chosen); await check(); },
   };

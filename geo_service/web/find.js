@@ -18,8 +18,8 @@ export function start(map, page, city) {
     try {
       const found = await ask(`/locate?${query({ ...values, accuracy_m: NEAR_BORDER_M })}`);
       if (!current()) return;
-      if (found.reason === "ambiguous" || (found.address?.candidates ?? []).length > 1 && !found.grid) {
-        show(() => fill(answer, choices(found.address.candidates)));
+      if (found.reason?.startsWith("address_")) {
+        show(() => fill(answer, unsettled(found)));
         return;
       }
       const at = place(found, values);
@@ -52,7 +52,7 @@ export function start(map, page, city) {
     return el("article", { className: "card" },
       el("h2", {}, grid.name || grid.code),
       el("p", { className: "code" }, grid.code),
-      found.address && el("p", { className: "quietly" }, say("matched", { on: found.address.matched_on })),
+      found.address && el("p", { className: "quietly" }, say("matched", { address: found.address.matched })),
       facts([
         [say("belongs"), chain.filter((step) => step.code !== grid.code).map((step) => step.name || step.code).join(" › ")],
         [say("border"), metres(found.border_distance_m)],
@@ -79,12 +79,12 @@ export function start(map, page, city) {
       nearest && el("p", {}, say("nearest_grid", { name: nearest.name || nearest.code, distance: metres(nearest.distance_m) })));
   }
 
-  function choices(candidates) {
+  /** An address that is several places, or none, or can't be read. */
+  function unsettled({ reason, address: { candidates } }) {
     return el("article", { className: "card" },
-      el("h2", {}, say("which_one")),
-      el("ul", { className: "list pick" }, candidates.map((candidate) => el("li", {},
-        el("button", { type: "button", className: "quiet", onclick: () => at(candidate.lon, candidate.lat, { fly: true }) },
-          candidate.text ?? candidate.name ?? candidate.address ?? candidate.matched_on)))));
+      el("p", { className: "mind" }, say(reason)),
+      el("ul", { className: "list pick" }, candidates.map(({ address, lon, lat }) => el("li", {},
+        el("button", { type: "button", className: "quiet", onclick: () => at(lon, lat, { fly: true }) }, address)))));
   }
 
   function submit(event) {

@@ -1,7 +1,7 @@
 // The switch that turns layers of the map on and off.
 
 import { byId, el, fill } from "./dom.js";
-import { LEVELS, SWITCHES } from "./mapstyle.js";
+import { LEVELS, PLACES_FROM, SWITCHES } from "./mapstyle.js";
 import { ask } from "./service.js";
 import { say } from "./words.js";
 
@@ -10,8 +10,8 @@ export function start(map, city) {
   const published = new Set(city.layers.map(({ id }) => id));
   const rows = [
     ...LEVELS.filter(({ name }) => published.has(name)),
-    ...(city.streets ? [{ name: "streets", from: 0 }] : []),
-    ...(city.facilities ? [{ name: "facilities", from: 0 }] : []),
+    ...(city.streets ? [{ name: "streets", from: 10.8 }] : []),
+    ...(city.facilities ? [{ name: "facilities", from: PLACES_FROM }] : []),
     { name: "faults", from: 0 },
   ];
   const on = new Map(rows.map(({ name }) => [name, true]));

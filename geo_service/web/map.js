@@ -36,7 +36,7 @@ function join(map) {
     find: find.start(map, page, city),
     walk: walk.start(map, city),
     faults: faults.start(map, city),
-    sites: sites.start(map),
+    sites: sites.start(map, city),
     layers: layers.start(map, city),
   };
   map.asked(([lon, lat]) => {
@@ -51,6 +51,7 @@ function join(map) {
 const chosen = () => TABS.find((name) => !byId(name).hidden);
 
 function choose(name) {
+  if (chosen() !== name) rooms[chosen()].leave?.();
   for (const tab of TABS) {
     const button = byId(`tab-${tab}`), on = tab === name;
     button.setAttribute("aria-selected", on);
@@ -106,7 +107,7 @@ function silentMap() {
   let place = null;
   const nothing = () => {};
   return {
-    asked: nothing, fit: nothing, flyTo: nothing, put: nothing, visible: nothing, whenClicked: nothing,
+    asked: nothing, existing: nothing, fit: nothing, flyTo: nothing, put: nothing, visible: nothing, whenClicked: nothing,
     mark: (at) => { place = at; },
     marked: () => place,
     pin: () => ({ remove: nothing, getElement: () => document.createElement("i") }),

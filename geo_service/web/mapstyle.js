@@ -19,6 +19,9 @@ const NAMES = {
   grids: { from: 14.8, to: 24, size: 13, bold: false },
 };
 
+/** The zoom facilities show from. */
+export const PLACES_FROM = 13.5;
+
 /** The levels a switch can turn off, largest first, and the zoom they show from. */
 export const LEVELS = Object.entries(BORDERS).map(([name, { from }]) => ({ name, from }));
 
@@ -75,9 +78,9 @@ function land(levels) {
 }
 
 function streets() {
-  const width = ["interpolate", ["exponential", 1.5], ["zoom"], 9, 0.25, 13, 1, 17, 3.5];
+  const width = ["interpolate", ["exponential", 1.5], ["zoom"], 11, 0.4, 13, 1, 17, 3.5];
   return [{
-    id: "streets", type: "line", source: "streets", "source-layer": "streets", minzoom: 9,
+    id: "streets", type: "line", source: "streets", "source-layer": "streets", minzoom: 10.8,
     layout: { "line-cap": "round", "line-join": "round" },
     paint: { "line-color": "#e3ddcf", "line-width": width },
   }];
@@ -132,12 +135,13 @@ function faults() {
 }
 
 function places() {
-  return [
-    {
-      id: "facilities", type: "circle", source: "facilities",
-      paint: { "circle-color": "#4a5a8a", "circle-radius": ["interpolate", ["linear"], ["zoom"], 8, 2.5, 15, 7], "circle-stroke-color": "#ffffff", "circle-stroke-width": 1.5 },
-    },
-  ];
+  const radius = ["interpolate", ["linear"], ["zoom"], 8, 2.5, 15, 7];
+  const dots = (id, more) => ({
+    id, type: "circle", source: "facilities", ...more,
+    paint: { "circle-color": "#4a5a8a", "circle-radius": radius, "circle-stroke-color": "#ffffff", "circle-stroke-width": 1.5 },
+  });
+  // A city has thousands of all kinds: they show close by. Those a plan is about show from afar.
+  return [dots("facilities", { minzoom: PLACES_FROM }), dots("existing", { filter: ["==", ["get", "kind"], ""] })];
 }
 
 /** Which style layers a switch turns on and off. */

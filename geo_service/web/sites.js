@@ -4,19 +4,21 @@ import { byId, el, facts, fill } from "./dom.js";
 import { ask, latest } from "./service.js";
 import { count, knows, metres, say } from "./words.js";
 
-export function start(map) {
+export function start(map, city) {
   const form = byId("sites-form"), answer = byId("sites-answer");
   const turn = latest();
-  let draw = () => fill(answer), markers = [];
+  let draw = () => fill(answer), markers = [], kind = "rest_station";
 
   async function open() {
+    map.existing(kind);
     if (markers.length) return;
+    if (!city.proposals) return show(() => fill(answer, el("p", { className: "hint" }, say("sites_none"))));
     const current = turn();
     try {
       const plan = await ask("/sites/latest");
       if (current()) present(plan, { title: say("sites_latest") });
-    } catch {
-      if (current()) show(() => fill(answer, el("p", { className: "hint" }, say("sites_none"))));
+    } catch (refused) {
+      if (current()) refuse(refused);
     }
   }
 
@@ -32,11 +34,17 @@ export function start(map) {
       });
       if (current()) present(plan, {});
     } catch (refused) {
-      if (current()) show(() => fill(answer, el("p", { className: "refused", role: "alert" }, refused.sentence ?? String(refused))));
+      if (current()) refuse(refused);
     }
   }
 
+  function refuse(refused) {
+    show(() => fill(answer, el("p", { className: "refused", role: "alert" }, refused.sentence ?? String(refused))));
+  }
+
   function present(plan, { title }) {
+    kind = plan.kind || kind;
+    map.existing(kind);
     for (const marker of markers) marker.remove();
     markers = plan.sites.map((site, i) => map.pin([site.lon, site.lat], {
       className: "site", text: String(i + 1), label: say("site", { rank: i + 1 }), onclick: () => focus(i),
@@ -73,7 +81,7 @@ export function start(map) {
   }
 
   form.addEventListener("submit", compute);
-  return { open, redraw: () => draw() };
+  return { open, leave: () => map.existing(null), redraw: () => draw() };
 }
 
 function reasons(site, counted) {
