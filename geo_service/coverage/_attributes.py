@@ -189,8 +189,10 @@ def _areas(layer: Layer, shapes: Shapes, profile: Profile) -> list[Fault]:
     units = np.array([1.0, 1e6, 1e4, _M2_OF_MU, own])
     unit_m2 = units[np.argmin(np.abs(np.log(ratio / units)))]
     recorded_m2 = recorded[known] * unit_m2
-    percent = 100.0 * np.abs(recorded_m2 / np.maximum(shapes.area_m2[known], 1e-9) - 1.0)
-    wrong = np.flatnonzero(percent > profile.area_mismatch_percent)
+    off_m2 = np.abs(recorded_m2 - shapes.area_m2[known])
+    percent = 100.0 * off_m2 / np.maximum(shapes.area_m2[known], 1e-9)
+    rounded_m2 = _half_last_decimal(recorded[known]) * unit_m2
+    wrong = np.flatnonzero((percent > profile.area_mismatch_percent) & (off_m2 > rounded_m2))
     if len(wrong) > max(_MANY, len(known) // 2):
         return []  # another quantity, or another age of the layer: no row's own fault
     return [
@@ -204,6 +206,12 @@ def _areas(layer: Layer, shapes: Shapes, profile: Profile) -> list[Fault]:
         )
         for k in wrong.tolist()
     ]
+
+
+def _half_last_decimal(values: FloatArray) -> float:
+    """Half of the last decimal that most values are kept to: what rounding alone may put off."""
+    decimals = [np.abs(np.round(values, d) - values) > 1e-12 * (1.0 + values) for d in range(6)]
+    return 0.5 * 10.0 ** -float(np.median(np.sum(decimals, axis=0)))
 
 
 def _sizes(layer: Layer, field: str, bounds: tuple[int, ...]) -> list[Fault]:

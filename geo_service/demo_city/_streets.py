@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import osmium
+import shapely
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import dijkstra, minimum_spanning_tree
 
@@ -117,7 +118,9 @@ def lay(
     arc_way = _draw_arcs(sheet, tiling, carried, rank, blocked, bridges, names)
     for river, name in zip(rivers, ("清潩河", "颍河"), strict=False):
         _draw_river(sheet, tiling, river, name)
+    streets_and_rivers = len(sheet.ways)
     _draw_urban(sheet, tiling, carried, arc_way, urban, rng)
+    _drop_across_water(sheet, streets_and_rivers)
     _draw_motorway(sheet, tiling)
     return Streets(np.array(sheet.xy), sheet.node_tags, sheet.ways, carried, arc_way, names)
 
@@ -406,6 +409,16 @@ def _draw_compound(sheet: _Sheet, door: int, seed: FloatArray, gate: Tags, draw:
         lane["access"] = "private"
     sheet.way([door, at_gate, inside], **lane)
     sheet.way([sheet.node(seed + aside), inside, sheet.node(seed - aside)], **lane)
+
+
+def _drop_across_water(sheet: _Sheet, first: int) -> None:
+    """Drop the ways from one on that would cross a river without a bridge."""
+    xy = np.array(sheet.xy)
+    lines = np.array([shapely.LineString(xy[nodes]) for _, nodes in sheet.ways], object)
+    wet = [row for row, (tags, _) in enumerate(sheet.ways) if "waterway" in tags]
+    later, _ = shapely.STRtree(lines[wet]).query(lines[first:], predicate="crosses")
+    for row in sorted(set(later.tolist()), reverse=True):
+        del sheet.ways[first + row]
 
 
 def _draw_motorway(sheet: _Sheet, tiling: Tiling) -> None:
