@@ -20,12 +20,15 @@ Place = tuple[float, float]
 Chain = set[tuple[Place, Place]]
 """Directed segments; none together with its reverse."""
 
+Broken = dict[tuple[Place, Place], list[Place]]
+"""A segment (the smaller end first) -> the places noding put on it, its ends included."""
+
 
 class BrokenChainError(Exception):
     """A chain that is not the border of anything: lines too close to be told apart."""
 
 
-def paths(faces: Faces, lines: Lines) -> dict[tuple[Place, Place], list[Place]]:
+def paths(faces: Faces, lines: Lines) -> Broken:
     """Give the nodes that noding put on each of the residual's segments, its ends included.
 
     Segments that were not broken are left out. Keys run from the smaller end to the larger.
@@ -42,7 +45,7 @@ def paths(faces: Faces, lines: Lines) -> dict[tuple[Place, Place], list[Place]]:
     step = pieces[:, 1] - pieces[:, 0]
     back = np.einsum("ik,ik->i", step, ahead[segment]) < 0
     pieces[back] = pieces[back][:, ::-1]
-    found: dict[tuple[Place, Place], list[Place]] = {}
+    found: Broken = {}
     cuts = np.flatnonzero(np.diff(segment)) + 1
     for part in np.split(np.arange(len(segment)), cuts):
         if len(part) < 2:
@@ -66,9 +69,7 @@ def _edges(faces: Faces) -> FloatArray:
     return np.stack([xy[at[once]], xy[at[once] + 1]], axis=1)
 
 
-def chain_of(
-    geometry: Geometry, origin: FloatArray, broken: dict[tuple[Place, Place], list[Place]]
-) -> Chain:
+def chain_of(geometry: Geometry, origin: FloatArray, broken: Broken) -> Chain:
     """Give a grid's border as directed segments, the inside on the left, broken at the nodes."""
     chain: Chain = set()
     turned = shapely.orient_polygons(geometry)
@@ -79,10 +80,46 @@ def chain_of(
     return chain
 
 
-def _walk(a: Place, b: Place, broken: dict[tuple[Place, Place], list[Place]]) -> list[Place]:
+def _walk(a: Place, b: Place, broken: Broken) -> list[Place]:
     if a <= b:
         return broken.get((a, b), [a, b])
     return broken.get((b, a), [b, a])[::-1]
+
+
+def beside(places: list[Geometry], lines: Lines, broken: Broken) -> dict[int, Broken]:
+    """Give, for each row, its segments along these places that were broken."""
+    rings = shapely.get_rings(shapely.get_parts(places))
+    xy, ring = shapely.get_coordinates(rings, return_index=True)
+    at = np.flatnonzero(ring[1:] == ring[:-1])
+    _, segment = lines.near((xy[at] + xy[at + 1]) / 2.0)
+    segment = np.unique(segment)
+    which, row = lines.owners(segment)
+    found: dict[int, Broken] = defaultdict(dict)
+    for index, owner in zip(segment[which].tolist(), row.tolist(), strict=True):
+        x0, y0, x1, y1 = lines.segments[index].tolist()
+        key = (x0, y0), (x1, y1)
+        if owner >= 0 and key in broken:
+            found[owner][key] = broken[key]
+    return found
+
+
+def with_vertices(geometry: Geometry, origin: FloatArray, broken: Broken) -> Geometry:
+    """Give a grid with the places of its broken segments as vertices; all else as it was."""
+
+    def ring_with(ring: Geometry) -> list[Place]:
+        xy = shapely.get_coordinates(ring)
+        out = [tuple(xy[0].tolist())]
+        relative = [tuple(place) for place in (xy - origin).tolist()]
+        for k, (a, b) in enumerate(pairwise(relative), start=1):
+            out += [(x + origin[0], y + origin[1]) for x, y in _walk(a, b, broken)[1:-1]]
+            out.append(tuple(xy[k].tolist()))
+        return out
+
+    parts = [
+        shapely.Polygon(ring_with(part.exterior), [ring_with(hole) for hole in part.interiors])
+        for part in shapely.get_parts(geometry)
+    ]
+    return parts[0] if geometry.geom_type == "Polygon" else shapely.MultiPolygon(parts)
 
 
 def give(chain: Chain, face: Geometry) -> None:

@@ -203,6 +203,11 @@ def _carried_out(
             break
         plan = without(plan, failed)
     changes = [change for move in plan.moves for change in _told(move, layer, plan, fresh)]
+    places = [move.place for move in plan.moves]
+    for row, its in sorted(_chains.beside(places, plan.lines, broken).items()):
+        if row not in fresh:
+            fresh[row] = _chains.with_vertices(layer.geometries[row], plan.faces.origin, its)
+            changes.append(_joined(layer, row, fresh[row], its, plan))
     return _with_geometries(frame, fresh), changes
 
 
@@ -211,7 +216,7 @@ def _redrawn(
     moves: list[Move],
     layer: Layer,
     plan: Plan,
-    broken: dict[tuple[_chains.Place, _chains.Place], list[_chains.Place]],
+    broken: _chains.Broken,
 ) -> Geometry | None:
     """Give a grid after its moves, or ``None`` where they can't be made."""
     old = layer.geometries[row]
@@ -244,6 +249,19 @@ def _told(
         )  # fmt: skip
         far_m = _reach_m(place, layer.geometries[row], fresh[row], layer)
         yield _change(layer, row, move.kind, words, float(before), float(after), far_m, place)
+
+
+def _joined(
+    layer: Layer, row: int, shape: Geometry, broken: _chains.Broken, plan: Plan
+) -> dict[str, Any]:
+    """The change of a grid that got its mended neighbours' vertices on its own border."""
+    fresh = sorted({place for walk in broken.values() for place in walk[1:-1]})
+    places = _arrays.multipoint(np.array(fresh) + plan.faces.origin)
+    (before, after), _ = layer.ground.measure(_arrays.array_of(layer.geometries[row], shape))
+    words = _words.joined(layer.label(row), len(fresh))
+    old = shapely.boundary(layer.geometries[row])
+    far_m = float(shapely.distance(shapely.get_parts(places), old).max()) * layer.ground.north_m
+    return _change(layer, row, "edge_mismatch", words, float(before), float(after), far_m, places)
 
 
 def _reach_m(place: Geometry, old: Geometry, new: Geometry, layer: Layer) -> float:

@@ -60,6 +60,15 @@ def dropped(code: str) -> tuple[str, str]:
     return f"删去重复的一行 {code}（图形和编码都相同）", f"dropped a row of {code} that stood twice"
 
 
+def joined(code: str, count: int) -> tuple[str, str]:
+    """Tell that a border got the vertices of the mended neighbour's."""
+    vertices = "1 vertex" if count == 1 else f"{count} vertices"
+    return (
+        f"{code} 的边线上补 {count} 个与邻格共用的顶点，形状不变",
+        f"{code}: {vertices} shared with a mended neighbour put on its border, which stays",
+    )
+
+
 def uncrossed(code: str) -> tuple[str, str]:
     """Tell that a crossed ring was taken apart."""
     return f"{code} 拆开自相交的边界", f"{code}: crossed border taken apart"
