@@ -18,6 +18,7 @@ from geo_service.errors import MissingError
 MEDIA_TYPE = "application/vnd.mapbox-vector-tile"
 MAX_ZOOM = 22
 STREETS = "streets"
+_NAMED_BY = {"code", "name"}
 
 router = APIRouter(tags=["collections"])
 
@@ -77,5 +78,5 @@ def _names(view: View, box: mvt.Box) -> mvt.TileLayer:
     points = view.name_points[rows]
     x, y = shapely.get_x(points), shapely.get_y(points)
     rows = rows[(box[0] <= x) & (x < box[2]) & (box[1] < y) & (y <= box[3])]
-    named = {name: view.drawn[name][rows] for name in ("code", "name") if name in view.drawn}
+    named = {name: column[rows] for name, column in view.drawn.items() if name in _NAMED_BY}
     return mvt.TileLayer(f"{view.layer.name}_names", view.name_points[rows], named)
