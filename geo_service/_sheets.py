@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from geo_service import encodings
-from geo_service.boundary_files import Note
 from geo_service.errors import InputError, MissingError
+from geo_service.notes import Note
 
 _DELIMITERS = (",", "\t", ";", "|")
 _SNIFFED_LINES = 20

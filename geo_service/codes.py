@@ -1,4 +1,4 @@
-"""Division and grid codes: levels, parents, patterns, numbering order.
+"""Division and grid codes and names: levels, parents, patterns, numbering order.
 
 Codes are text, always: eighteen digits do not survive a float, and a leading zero is part of the
 code. The tree follows the 12-digit statistical code (6 county + 3 township + 3 community), the
@@ -13,6 +13,9 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 import numpy.typing as npt
+
+_CHINESE_DIGITS = "零一二三四五六七八九"
+_CHINESE_UNITS = ("", "十", "百", "千")
 
 LEVELS = ("city", "county", "township", "community", "grid", "micro_grid")
 """From the largest to the smallest."""
@@ -186,6 +189,38 @@ def next_free(parent_code: str, taken: Iterable[str], count: int) -> list[str]:
 def _is_child(code: str, parent_code: str, width: int) -> bool:
     tail = code[len(parent_code) :]
     return code.startswith(parent_code) and len(tail) == width and tail.isdigit()
+
+
+def grid_name(number: int) -> str:
+    """Give the usual name of a grid by its number.
+
+    Examples
+    --------
+    >>> grid_name(1), grid_name(12), grid_name(110), grid_name(1005)
+    ('第一网格', '第十二网格', '第一百一十网格', '第一千零五网格')
+    """
+    return f"第{chinese_number(number)}网格"
+
+
+def chinese_number(number: int) -> str:
+    """Write a number from 1 to 9999 in Chinese numerals.
+
+    Examples
+    --------
+    >>> chinese_number(20), chinese_number(101), chinese_number(9999)
+    ('二十', '一百零一', '九千九百九十九')
+    """
+    if not 1 <= number <= 9999:
+        raise ValueError(f"{number} is not between 1 and 9999")
+    text, gap = "", False
+    for place in range(3, -1, -1):
+        digit = number // 10**place % 10
+        if digit == 0:
+            gap = gap or bool(text)
+            continue
+        text += ("零" if gap else "") + _CHINESE_DIGITS[digit] + _CHINESE_UNITS[place]
+        gap = False
+    return text[1:] if 10 <= number <= 19 else text
 
 
 def texts(values: Iterable[object]) -> list[str]:

@@ -242,11 +242,6 @@ CATALOGUE: dict[str, Refusal] = {
     "code_unknown": Refusal(
         404, "没有编码为 {code} 的{what}。", "There is no {what} with the code {code}."
     ),
-    "table_missing": Refusal(
-        409,
-        "数据库里还没有“{table}”表。请先导入，或直接给出文件。",
-        "The store holds no table “{table}” yet. Import one, or name a file.",
-    ),
     # addresses
     "addresses_missing": Refusal(
         409,

@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from geo_service import _sheets, codes, layers
+from geo_service import _sheets, codes, layers, masking
 from geo_service._sheets import Sheet
-from geo_service.boundary_files import Note
 from geo_service.errors import InputError
+from geo_service.notes import Note
 
 _HEADER_WITHIN = 20  # rows looked at for the header: titles and remarks stand above it
 _MOST_DIGITS = 10**15  # beyond, a spreadsheet's float has lost digits
@@ -28,10 +28,7 @@ _NUMBER_FIELDS = ("households", "population", "population_60", "area", "lon", "l
 _SUMMARY = re.compile(r"(合计|总计|小计|共计|备注|说明|填表|审核|注[:：])")
 _ZEROS = re.compile(r"0+\Z")
 _SEVERAL = re.compile(r"[、,，;；/\s]+")
-_MOBILE = re.compile(r"(?<!\d)(1[3-9]\d)[\s-]?\d{4}[\s-]?(\d{4})(?!\d)")
-_DIGIT_RUN = re.compile(r"\d{7,}")
 _ROLE_COLUMNS = ("role", "角色", "岗位", "人员类别", "人员类型", "职务", "网格员类型", "类别")
-_PERSON_COLUMNS = ("姓名", "人员姓名", "网格员", "网格员姓名", "person", "head", "name")
 
 
 @dataclass(frozen=True)
@@ -302,9 +299,14 @@ def staff(
         grids=len(known),
         per_grid=counts.sort_index(),
         without_person=tuple(sorted(counts.index[counts == 0])),
-        unknown_grid=masked(unknown),
+        unknown_grid=masking.masked(unknown, persons=_persons(unknown)),
         roles=dict(sorted(roles.items(), key=lambda pair: (-pair[1], pair[0]))),
     )
+
+
+def _persons(roster: pd.DataFrame) -> tuple[str, ...]:
+    """In a roster without a column of its own for them, persons stand under ``name``."""
+    return () if "姓名" in roster or "person" in roster else ("name",)
 
 
 def truncated_percent(part: int, whole: int) -> str:
@@ -317,47 +319,6 @@ def truncated_percent(part: int, whole: int) -> str:
     """
     hundredths = part * 10_000 // whole if whole else 0
     return f"{hundredths // 100}.{hundredths % 100:02d}"
-
-
-def mask_phone(text: str) -> str:
-    """Hide the middle of phone numbers in a text.
-
-    Examples
-    --------
-    >>> mask_phone("13812340000"), mask_phone("0374-2331234"), mask_phone("")
-    ('138****0000', '0374-***1234', '')
-    """
-    hidden = _MOBILE.sub(r"\1****\2", text)
-    return _DIGIT_RUN.sub(lambda run: "*" * (len(run[0]) - 4) + run[0][-4:], hidden)
-
-
-def mask_name(text: str) -> str:
-    """Leave the family name of a person.
-
-    Examples
-    --------
-    >>> mask_name("王建国"), mask_name("")
-    ('王**', '')
-    """
-    return text[:1] + "*" * (len(text) - 1)
-
-
-def masked(frame: pd.DataFrame) -> pd.DataFrame:
-    """Give a register with phones and persons' names masked; codes stay.
-
-    Parameters
-    ----------
-    frame : pandas.DataFrame
-        With the columns ``phone`` and ``head``, or as rosters name them.
-    """
-    phones = {"phone", *next(f.aliases for f in layers.FIELDS if f.name == "phone")}
-    persons = {*_PERSON_COLUMNS} - ({"name"} if "姓名" in frame or "person" in frame else set())
-    out = frame.copy()
-    for column in frame.columns:
-        mask = mask_phone if column in phones else mask_name if column in persons else None
-        if mask is not None:
-            out[column] = frame[column].fillna("").astype(str).map(mask)
-    return out
 
 
 def _header(

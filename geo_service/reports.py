@@ -23,8 +23,6 @@ from geo_service import boundary_files
 from geo_service.errors import InputError
 
 if TYPE_CHECKING:
-    from openpyxl.worksheet._write_only import WriteOnlyWorksheet
-
     from geo_service.coverage import CoverageReport
 
 KINDS_ZH: Mapping[str, str] = {
@@ -139,7 +137,7 @@ def _workbook(tables: Mapping[str, pd.DataFrame]) -> Workbook:
     return book
 
 
-def _fill(sheet: WriteOnlyWorksheet, frame: pd.DataFrame) -> None:
+def _fill(sheet: Any, frame: pd.DataFrame) -> None:
     columns = [str(c) for c in frame.columns]
     for position, column in enumerate(columns, start=1):
         sheet.column_dimensions[get_column_letter(position)].width = _width(column, frame)
@@ -151,14 +149,14 @@ def _fill(sheet: WriteOnlyWorksheet, frame: pd.DataFrame) -> None:
         sheet.append([_cell(sheet, value) for value in row])
 
 
-def _head(sheet: WriteOnlyWorksheet, text: str) -> WriteOnlyCell:
+def _head(sheet: Any, text: str) -> Any:
     cell = WriteOnlyCell(sheet, text)
     cell.font, cell.fill = Font(bold=True), _HEADER
     cell.alignment = Alignment(wrap_text=True, vertical="top")
     return cell
 
 
-def _cell(sheet: WriteOnlyWorksheet, value: Any) -> Any:
+def _cell(sheet: Any, value: Any) -> Any:
     if isinstance(value, list | tuple | set):
         value = "、".join(map(str, value))
     if value is None or (not isinstance(value, str) and pd.isna(value)):

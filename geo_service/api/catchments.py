@@ -12,8 +12,7 @@ from fastapi import APIRouter, Body, Depends, Query
 from pydantic import BaseModel, ConfigDict
 from starlette.responses import Response
 
-from geo_service import crs
-from geo_service.api import masking
+from geo_service import crs, masking
 from geo_service.api import state as states
 from geo_service.api.features import GEOJSON
 from geo_service.api.state import State

@@ -19,8 +19,7 @@ import shapely
 from fastapi import APIRouter, Depends, Query, Request
 from starlette.responses import Response
 
-from geo_service import codes
-from geo_service.api import masking
+from geo_service import codes, masking
 from geo_service.api import state as states
 from geo_service.api.state import GEOMETRY, State, View
 from geo_service.errors import InputError, MissingError

@@ -13,7 +13,8 @@ from starlette.responses import FileResponse, RedirectResponse, Response
 from starlette.staticfiles import StaticFiles
 
 import geo_service
-from geo_service.api import masking, sites
+from geo_service import masking
+from geo_service.api import sites
 from geo_service.api import state as states
 from geo_service.api.state import State
 from geo_service.errors import MissingError

@@ -23,8 +23,8 @@ import pandas as pd
 import shapely
 from starlette.requests import HTTPConnection
 
-from geo_service import crs, layers
-from geo_service.api import masking, mvt
+from geo_service import crs, layers, masking
+from geo_service.api import mvt
 from geo_service.api.pyramid import Pyramid
 from geo_service.errors import ConflictError, MissingError
 from geo_service.locate import Gazetteer

@@ -4,14 +4,12 @@ Nothing is guessed silently: the encoding taken, the coordinate system used, a d
 code column turned to text each leave a note. Nothing is repaired here.
 """
 
-from geo_service.boundary_files.notes import Note
 from geo_service.boundary_files.reading import BoundaryFile, Shapes, read, read_area
 from geo_service.boundary_files.writing import WRITERS, to_wgs84, write
 
 __all__ = [
     "WRITERS",
     "BoundaryFile",
-    "Note",
     "Shapes",
     "read",
     "read_area",

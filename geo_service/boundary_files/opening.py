@@ -13,8 +13,8 @@ import geopandas as gpd
 import pyogrio
 
 from geo_service.boundary_files import shapefiles
-from geo_service.boundary_files.notes import Note
 from geo_service.errors import InputError
+from geo_service.notes import Note
 
 ZIPPED = (".shp", ".gpkg", ".geojson", ".json", ".kml", ".fgb", ".parquet", ".tab", ".mif", ".gml")
 """Endings of the boundary files looked for inside a zip, the first found kind wins."""

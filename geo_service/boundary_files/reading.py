@@ -15,8 +15,8 @@ import shapely
 
 from geo_service import codes, crs, layers
 from geo_service.boundary_files import opening
-from geo_service.boundary_files.notes import Note
 from geo_service.errors import InputError, MissingError
+from geo_service.notes import Note
 
 Shapes = Literal["polygon", "point", "line", "any"]
 

@@ -14,8 +14,8 @@ import pandas as pd
 import pyogrio
 
 from geo_service import encodings
-from geo_service.boundary_files.notes import Note
 from geo_service.errors import InputError
+from geo_service.notes import Note
 
 PARTS = (".shp", ".shx", ".dbf", ".prj", ".cpg")
 """The files that make one shapefile."""

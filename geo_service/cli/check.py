@@ -14,8 +14,8 @@ from geo_service.errors import InputError
 if TYPE_CHECKING:
     import geopandas as gpd
 
-    from geo_service.boundary_files import Note
     from geo_service.coverage import CoverageReport
+    from geo_service.notes import Note
 
 Within = Annotated[
     Path | None,

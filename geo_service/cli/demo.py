@@ -100,39 +100,46 @@ def demo(
 
     _clear(folder)
     steps = Steps(quiet=as_json)
+    store = folder / STORE_NAME
     if not as_json:
         console = terminal.out()
         console.print(f"{demo_city.LABEL} → {folder}", style="bold yellow", markup=False)
-    store = folder / STORE_NAME
-    city, files = _make(steps, folder, grids, seed)
-    _publish(steps, store, files)
-    clean_faults, missed, false_alarms = _check(steps, files)
-    _locate(steps, store)
-    _walk(steps, store, files, city)
-    _site(steps, store)
-    _life_circles(steps, store, folder)
+    verdict = run(steps, folder, grids=grids, seed=seed)
     if as_json:
         keys = ("step", "found", "seconds")
-        terminal.print_json(
-            {
-                "synthetic": True,
-                "store": str(store),
-                "grids": len(city.grids),
-                "clean_faults": clean_faults,
-                "missed": missed,
-                "false_alarms": false_alarms,
-                "steps": [dict(zip(keys, row, strict=True)) for row in steps.rows],
-            }
-        )
+        told = [dict(zip(keys, row, strict=True)) for row in steps.rows]
+        terminal.print_json({"synthetic": True, "store": str(store), **verdict, "steps": told})
     else:
         terminal.out().print(steps.table())
-    if clean_faults or missed or false_alarms:
+    if verdict["clean_faults"] or verdict["missed"] or verdict["false_alarms"]:
         return terminal.FOUND_FAULTS
     if serve and not as_json:
         from geo_service import api
 
         api.serve(store, host="127.0.0.1", port=port)
     return 0
+
+
+def run(
+    steps: Steps, folder: Path, *, grids: int | None = None, seed: int | None = None
+) -> dict[str, int]:
+    """Make a city in an empty folder and do the main job on it.
+
+    Returns
+    -------
+    dict of int
+        ``grids``; ``clean_faults`` of the clean city; ``missed`` and ``false_alarms`` of its dirty
+        copy. All but the first are 0 where the product is right.
+    """
+    store = folder / STORE_NAME
+    city, files = _make(steps, folder, grids, seed)
+    _publish(steps, store, files)
+    verdict = {"grids": len(city.grids), **_check(steps, files)}
+    _locate(steps, store)
+    _walk(steps, store, files, city)
+    _site(steps, store)
+    _life_circles(steps, store, folder)
+    return verdict
 
 
 def _clear(folder: Path) -> None:
@@ -198,7 +205,7 @@ def _publish(steps: Steps, store: Path, files: dict[str, Path]) -> None:
             opened.put_table(table, read_points(files[table]))
 
 
-def _check(steps: Steps, files: dict[str, Path]) -> tuple[int, int, int]:
+def _check(steps: Steps, files: dict[str, Path]) -> dict[str, int]:
     """Check the clean city and its dirty copy: faults of one, misses and alarms of the other."""
     from geo_service import boundary_files, coverage
     from geo_service.demo_city import dirty
@@ -223,7 +230,7 @@ def _check(steps: Steps, files: dict[str, Path]) -> tuple[int, int, int]:
             f"{injected} 处已知错误找到 {located} 处，误报 {alarms}",
             f"{located} of {injected} known faults located, {alarms} false alarms",
         )
-    return clean_faults, injected - located, alarms
+    return {"clean_faults": clean_faults, "missed": injected - located, "false_alarms": alarms}
 
 
 def _locate(steps: Steps, store: Path) -> None:

@@ -9,7 +9,7 @@ import typer
 
 from geo_service.cli import _terminal as terminal
 from geo_service.cli.walking import Speed, Streets, WalkProfile, network_of, read_points
-from geo_service.errors import ConflictError, InputError
+from geo_service.errors import InputError, MissingError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -242,10 +242,11 @@ def _table(file: Path | None, name: str, store: str | None, *, needed: bool = Tr
     if not needed and not Path(path).exists():
         return None
     with open_store(path) as opened:
-        if name in opened.tables():
+        known = opened.tables()
+        if name in known:
             return opened.table(name)
     if needed:
-        raise ConflictError("table_missing", table=name)
+        raise MissingError("table_missing", table=name, known=", ".join(known))
     return None
 
 

@@ -94,7 +94,7 @@ def import_(
         return
     console, say = terminal.out(), terminal.say
     for note in draft.notes:
-        console.print(f"· {say(note.zh, note.en)}", style="dim", markup=False)
+        console.print(f"· {say(note['zh'], note['en'])}", style="dim", markup=False)
     console.print(
         say(
             f"草稿 {draft.id}：{layer}，{len(frame)} 个图形。"

@@ -13,9 +13,9 @@ import numpy as np
 import numpy.typing as npt
 import shapely
 
+from geo_service.codes import grid_name
 from geo_service.demo_city._divisions import MICRO_GRID_TOWNSHIP, Divisions, number
 from geo_service.demo_city._settlement import shares
-from geo_service.drawing._notes import grid_name
 
 FULL_CITY_MICRO_GRIDS = 2_038
 """Yongxing subdistrict's own number ("科学划分微网格2038个")."""
@@ -93,8 +93,8 @@ def _halves(polygon: shapely.Polygon) -> tuple[shapely.Polygon, shapely.Polygon]
             a, b = int(i[k]), int(j[k])
             chord = _vertices_between(ring[a], ring[b])
             return (
-                shapely.polygons(np.concatenate([ring[a : b + 1], chord[::-1]])),
-                shapely.polygons(np.concatenate([ring[b:], ring[: a + 1], chord])),
+                shapely.Polygon(np.concatenate([ring[a : b + 1], chord[::-1]])),
+                shapely.Polygon(np.concatenate([ring[b:], ring[: a + 1], chord])),
             )
     raise RuntimeError("no chord cuts a grid of the demo city")
 

@@ -50,7 +50,8 @@ def settle_people(
     old_share = np.clip(rng.normal(np.where(built, 0.17, 0.22), 0.04), 0.05, 0.5)
     old = shares(round(population.sum() * _OLD_SHARE), population * old_share)
     riders = shares(
-        round(_RIDERS * len(grids) / _CITY_GRIDS), population * np.where(built, 6.0, 1.0)
+        round(_RIDERS * len(grids) / _CITY_GRIDS),
+        population.astype(float) * np.where(built, 6.0, 1.0),
     )
     return grids.assign(
         households=households,

@@ -1,4 +1,4 @@
-"""Places of the demo city: doors by the street, buildings, facilities and premises to choose from."""
+"""Places of the demo city: doors by the street, buildings, facilities, premises to choose from."""
 
 from __future__ import annotations
 

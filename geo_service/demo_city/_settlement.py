@@ -136,7 +136,10 @@ def _density(ground: Territory, towns: list[FloatArray], counts: IntArray) -> Fl
             radius = _SEAT_RADIUS_M if rank == 0 else _TOWN_RADIUS_M
             urban += peak * np.exp(-np.hypot(x[here] - centre[0], y[here] - centre[1]) / radius)
         density[here] = urban * count / urban.sum()
-    _, (row, column) = ndimage.distance_transform_edt(ground.county == OUTSIDE, return_indices=True)  # type: ignore[misc]  # scipy types the pair of answers as one array
+    nearest = ndimage.distance_transform_edt(
+        ground.county == OUTSIDE, return_distances=False, return_indices=True
+    )
+    row, column = np.asarray(nearest)
     extended: FloatArray = density[row, column]
     return extended
 

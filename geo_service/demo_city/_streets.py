@@ -182,7 +182,7 @@ def _rivers(tiling: Tiling, rank: IntArray, rng: np.random.Generator) -> list[In
             int(corner[np.hypot(*(tiling.nodes[corner] - (low + end * (high - low))).T).argmin()])
             for end in (np.array(source), np.array(mouth))
         )
-        _, back = dijkstra(graph, directed=False, indices=first, return_predecessors=True)
+        back = dijkstra(graph, directed=False, indices=[first], return_predecessors=True)[1][0]
         chain = []
         while last != first and back[last] >= 0:
             chain.append(arc_of[frozenset((int(back[last]), last))])

@@ -83,12 +83,12 @@ class Territory:
     @property
     def x(self) -> FloatArray:
         """Eastings of the pixel centres, one per column."""
-        return self.west_m + (np.arange(self.county.shape[1]) + 0.5) * PIXEL_M
+        return self.west_m + (np.arange(self.county.shape[1], dtype=float) + 0.5) * PIXEL_M
 
     @property
     def y(self) -> FloatArray:
         """Northings of the pixel centres, one per row, north first."""
-        return self.north_m - (np.arange(self.county.shape[0]) + 0.5) * PIXEL_M
+        return self.north_m - (np.arange(self.county.shape[0], dtype=float) + 0.5) * PIXEL_M
 
 
 def seats() -> FloatArray:

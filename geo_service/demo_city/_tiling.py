@@ -63,7 +63,7 @@ class Tiling:
     def polygons(self, region: IntArray | None = None) -> npt.NDArray[np.object_]:
         """Give the polygon of every region from the arcs that part it from others.
 
-        No union is computed: arcs between two cells of one region drop out, what is left is chained.
+        No union is computed: arcs inside a region drop out, and what is left is chained.
 
         Parameters
         ----------
@@ -292,7 +292,7 @@ def _polygons(
     shell = shapely.is_ccw(rings)
     if not (np.bincount(owner[shell], minlength=count) == 1).all():
         raise RuntimeError("a region of the demo city is in several pieces")
-    polygons: npt.NDArray[np.object_] = shapely.polygons(rings[shell])
+    polygons = np.asarray(shapely.polygons(rings[shell]), dtype=object)
     for region in np.unique(owner[~shell]):
         holes = rings[~shell & (owner == region)]
         polygons[region] = shapely.polygons(polygons[region].exterior, list(holes))

@@ -9,13 +9,13 @@ import geopandas as gpd
 import numpy as np
 import pandas as pd
 
+from geo_service.codes import grid_name
 from geo_service.demo_city import _addresses, _divisions, _micro_grids, _people, _places, _streets
 from geo_service.demo_city._divisions import CITY_CODE, CITY_NAME, Divisions
 from geo_service.demo_city._settlement import settle
 from geo_service.demo_city._streets import Streets
 from geo_service.demo_city._territory import PLANE_EPSG, territory
 from geo_service.demo_city._tiling import Tiling, tiling
-from geo_service.drawing._notes import grid_name
 from geo_service.errors import InputError
 
 FULL_CITY_GRIDS = 18_936

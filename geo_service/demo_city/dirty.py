@@ -318,7 +318,7 @@ class _Work:
         return gpd.GeoDataFrame(kept, geometry="geometry", crs=dirty.crs), self._truth()
 
     def _truth(self) -> pd.DataFrame:
-        rows = []
+        rows: list[dict[str, Any]] = []
         for variant, first in self.faults:
             for fault in (first, *first.more):
                 rows.append(
@@ -341,6 +341,11 @@ def _with_vertex(ring: FloatArray, k: int, vertex: FloatArray) -> Any:
     changed = ring.copy()
     changed[k] = vertex
     return shapely.polygons(changed)
+
+
+def _denser(ring: FloatArray, k: int, vertex: FloatArray) -> Any:
+    """A polygon of a ring with one vertex more, after place `k`."""
+    return shapely.polygons(np.insert(ring, k + 1, vertex, axis=0))
 
 
 def _quad(ring: FloatArray, k: int, vertex: FloatArray) -> Any:
@@ -553,7 +558,7 @@ def _t_junction(work: _Work, row: int) -> _Fault | None:
         rows = tuple(work.meeting(row, k))
         return _Fault("gap" if inward else "overlap", work.codes(rows), _inner_point(triangle),
                       _area(triangle), rows=rows,
-                      geometry={row: shapely.polygons(np.insert(ring, k + 1, vertex, axis=0))})  # fmt: skip
+                      geometry={row: _denser(ring, k, vertex)})  # fmt: skip
     return None
 
 
@@ -566,7 +571,7 @@ def _harmless(work: _Work, row: int) -> _Fault | None:
             continue
         vertex = (ring[k] + ring[k + 1]) / 2.0
         return _Fault("edge_mismatch", work.codes(rows), vertex, real=False, rows=rows,
-                      geometry={row: shapely.polygons(np.insert(ring, k + 1, vertex, axis=0))})  # fmt: skip
+                      geometry={row: _denser(ring, k, vertex)})  # fmt: skip
     return None
 
 
@@ -600,7 +605,8 @@ def _missing(work: _Work, row: int) -> _Fault | None:
     if any(work.on_rim[r] for r in around):
         return None
     return _Fault("missing_grid", work.codes(around), _inner_point(work.polygons[row]),
-                  _area(work.polygons[row]), rows=(row, *sorted(around)), dropped=(row,))  # fmt: skip
+                  _area(work.polygons[row]), rows=(row, *sorted(around)),
+                  dropped=(row,))  # fmt: skip
 
 
 def _same_code(work: _Work, row: int) -> _Fault | None:
@@ -609,7 +615,8 @@ def _same_code(work: _Work, row: int) -> _Fault | None:
     for mate in mates:
         if mate != row and not work.on_rim[mate]:
             return _Fault("code_duplicate", (work.code(row),), _inner_point(work.polygons[row]),
-                          rows=(row, int(mate)), columns={int(mate): {"code": work.code(row)}})  # fmt: skip
+                          rows=(row, int(mate)),
+                          columns={int(mate): {"code": work.code(row)}})  # fmt: skip
     return None
 
 

@@ -13,10 +13,11 @@ import shapely
 
 from geo_service import codes as grid_codes
 from geo_service import topology
+from geo_service.codes import grid_name
 from geo_service.drawing import _atoms, _blocks, _partition
 from geo_service.drawing._lines import kinds_of
-from geo_service.drawing._notes import Note, grid_name
 from geo_service.errors import InputError
+from geo_service.notes import Note
 
 BORDER_COST = {"major": -0.8, "rail": -0.8, "water": -0.8, "line": -0.8, "street": 0.0,
                "minor": 0.25, "none": 0.7}  # fmt: skip

@@ -18,9 +18,10 @@ import pandas as pd
 import shapely
 
 from geo_service import codes as grid_codes
-from geo_service.drawing._notes import Note, chinese_number, grid_name
+from geo_service.codes import chinese_number, grid_name
 from geo_service.drawing.sheet import NODE_SNAP_M, Sheet
 from geo_service.errors import InputError, MissingError
+from geo_service.notes import Note
 
 COUNT_FIELDS = ("households", "population", "population_60", "riders")
 """Whole numbers that add up: summed by a merge, divided by a split."""

@@ -10,8 +10,8 @@ import geopandas as gpd
 import shapely
 
 from geo_service import codes, profiles
-from geo_service.boundary_files import Note
 from geo_service.layers import LAYERS, Layer
+from geo_service.notes import Note
 from geo_service.store import times
 from geo_service.store.records import Check, told
 

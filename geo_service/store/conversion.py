@@ -19,8 +19,8 @@ import pandas as pd
 import shapely
 
 from geo_service import crs
-from geo_service.boundary_files import Note
 from geo_service.errors import InputError
+from geo_service.notes import Note
 
 # A node computed to lie on an edge is off by its last digits only. A wider reach would mend gaps
 # that the file has, and hide them from the check (99 of 185 in Tainan's villages at 0.1 mm).

@@ -10,8 +10,8 @@ import geopandas as gpd
 import sqlalchemy as sa
 
 from geo_service import codes, crs
-from geo_service.boundary_files import Note
 from geo_service.errors import ConflictError, MissingError
+from geo_service.notes import Note
 from geo_service.store import conversion, log, register, revisions, times
 from geo_service.store.records import Check, Draft, State, Told, told
 from geo_service.store.revisions import Shelf

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import geopandas as gpd
 
-from geo_service.boundary_files import Note
+from geo_service.notes import Note
 
 State = Literal["open", "published", "discarded"]
 

@@ -16,8 +16,8 @@ import pandas as pd
 import shapely
 
 from geo_service import codes, layers, profiles
-from geo_service.boundary_files import Note
 from geo_service.errors import ConflictError, InputError
+from geo_service.notes import Note
 from geo_service.store import (
     checking,
     drafts,

@@ -1,0 +1,87 @@
+"""What leaves the product shows no whole phone number and no whole name of a person."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import pandas as pd
+
+from geo_service import layers
+
+_MOBILE = re.compile(r"(?<!\d)(1[3-9]\d)[\s-]?\d{4}[\s-]?(\d{4})(?!\d)")
+_DIGIT_RUN = re.compile(r"\d{7,}")
+_PERSONS = {"姓名", "人员姓名", "网格员", "网格员姓名", "person"}
+_CODES = {"code", "parent_code", "geometry"}
+_NAMES = {field.name: {field.name, *field.aliases} for field in layers.FIELDS}
+_FIGURES = {"floating", "boolean"}
+
+
+def mask_phone(text: str) -> str:
+    """Hide the middle of phone numbers in a text.
+
+    Examples
+    --------
+    >>> mask_phone("13812340000"), mask_phone("0374-2331234"), mask_phone("")
+    ('138****0000', '0374-***1234', '')
+    """
+    hidden = _MOBILE.sub(r"\1****\2", text)
+    return _DIGIT_RUN.sub(lambda run: "*" * (len(run[0]) - 4) + run[0][-4:], hidden)
+
+
+def mask_name(text: str) -> str:
+    """Leave the family name of a person.
+
+    Examples
+    --------
+    >>> mask_name("王建国"), mask_name("")
+    ('王**', '')
+    """
+    return text[:1] + "*" * (len(text) - 1)
+
+
+def masked(frame: Any, *, persons: Iterable[str] = ()) -> Any:
+    """Give a table with phones and persons masked, and mobile numbers inside any other text.
+
+    Codes are left alone: eleven digits of one may look like a phone number.
+
+    Examples
+    --------
+    >>> table = pd.DataFrame({"code": ["13812340000"], "head": ["王建国"], "备注": ["13812340000"]})
+    >>> masked(table).iloc[0].tolist()
+    ['13812340000', '王**', '138****0000']
+    """
+    named = {*_PERSONS, *persons}
+    changed = {}
+    for name in frame.columns:
+        mask = _mask_of(str(name), named)
+        if mask is not None and pd.api.types.infer_dtype(frame[name]) not in _FIGURES:
+            changed[name] = [mask(value) for value in frame[name]]
+    return frame.assign(**changed)
+
+
+def records(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """Give the rows of a table as plain JSON values; missing ones are null."""
+    plain = table.astype(object).where(table.notna(), None)
+    return [{str(key): value for key, value in row.items()} for row in plain.to_dict("records")]
+
+
+def _mask_of(column: str, persons: set[str]) -> Callable[[Any], Any] | None:
+    if column in _CODES:
+        return None
+    if column.lower() in _NAMES["phone"]:
+        return lambda value: mask_phone(_text(value))
+    if column.lower() in _NAMES["head"] | persons:
+        return lambda value: mask_name(_text(value))
+    return _mask_mobile
+
+
+def _mask_mobile(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    return _MOBILE.sub(lambda number: mask_phone(number[0]), value)
+
+
+def _text(value: Any) -> str:
+    return "" if value is None or value != value else str(value)
