@@ -6,7 +6,7 @@ import openpyxl
 import pandas as pd
 import pytest
 
-from geo_service import registers
+from geo_service import masking, registers
 from geo_service.errors import InputError, MissingError
 
 HEADER = ["序号", "网格编码", "网格名称", "网格长", "联系电话", "户数"]
@@ -220,4 +220,4 @@ def test_micro_grids_one_to_one() -> None:
     ],
 )
 def test_phones_are_masked(given: str, shown: str) -> None:
-    assert registers.mask_phone(given) == shown
+    assert masking.mask_phone(given) == shown
