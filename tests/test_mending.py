@@ -115,10 +115,8 @@ class TestWhatIsMended:
         left = shapely.Polygon([*line, (0, 100), (0, 0)])
         right = shapely.Polygon([*line[::-1], (200, 0), (200, 100)])
         bent = [(100 + metres, y) if y == 50 else (x, y) for x, y in line]
-        grids = gpd.GeoDataFrame(
-            {"code": ["a", "b"]}, geometry=[left, shapely.Polygon([*bent[::-1], (200, 0), (200, 100)])],
-            crs=CRS,
-        )  # fmt: skip
+        shapes = [left, shapely.Polygon([*bent[::-1], (200, 0), (200, 100)])]
+        grids = gpd.GeoDataFrame({"code": ["a", "b"]}, geometry=shapes, crs=CRS)
         mended = mending.repair(grids, within=shapely.box(0, 0, 200, 100))
         assert list(mended.changes.code) == ["b"]
         assert mended.grids.geometry[1].equals(right)
