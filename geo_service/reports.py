@@ -163,10 +163,11 @@ def _cell(sheet: Any, value: Any) -> Any:
         return None
     if hasattr(value, "item"):
         value = value.item()
-    if not isinstance(value, str):
+    if not isinstance(value, str) or not (value.isdigit() or value.startswith("=")):
         return value
+    # Digits stay text when somebody edits the cell, and a text that starts with "=" is a text.
     cell = WriteOnlyCell(sheet, value)
-    cell.data_type = "s"  # a text that starts with "=" is still a text
+    cell.data_type = "s"
     cell.number_format = "@"
     return cell
 

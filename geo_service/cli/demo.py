@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.text import Text
 
 from geo_service.cli import _terminal as terminal
 from geo_service.errors import ConflictError
@@ -66,10 +67,9 @@ class Steps:
         seconds = time.perf_counter() - began
         self.rows.append((terminal.say(zh, en), "; ".join(found), seconds))
         if not self.quiet:
-            console = terminal.err()
-            console.print(f"[green]✓[/] {terminal.say(zh, en)}:", end=" ")
-            console.print("; ".join(found), markup=False, end=" ")
-            console.print(f"[dim]{seconds:.1f} s[/]")
+            said = f"{terminal.say(zh, en)}: {'; '.join(found)}"
+            line = Text.assemble(("✓ ", "green"), said, (f"  {seconds:.1f} s", "dim"))
+            terminal.err().print(line, soft_wrap=True)
 
     def table(self) -> Any:
         """All steps with their seconds, for people."""
@@ -244,11 +244,11 @@ def _locate(steps: Steps, store: Path) -> None:
     lon, lat = crs.from_wgs84(*_mixed_points(frame), datum="gcj02")
     with steps.step("建索引", "index the grids") as (found, _):
         locator = Locator(frame)
-        locator.locate(lon[:10], lat[:10], datum="gcj02")  # the first call may compile
+        locator.locate(lon[:10], lat[:10], datum="gcj02", distances=False)  # may compile
         found(f"{locator.nbytes / 1e6:.0f} MB", f"{locator.nbytes / 1e6:.0f} MB")
     with steps.step("查归属", "find points' grids") as (found, _):
         began = time.perf_counter()
-        held = locator.locate(lon, lat, datum="gcj02")
+        held = locator.locate(lon, lat, datum="gcj02", distances=False)
         rate = len(lon) / (time.perf_counter() - began)
         inside = int(held.found.sum())
         found(
