@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
@@ -339,9 +339,9 @@ class Plane:
         if datum.upper().startswith("EPSG:") and same(datum, self.crs):
             return np.asarray(lon, float), np.asarray(lat, float)
         x, y = to_wgs84(lon, lat, datum=datum)
-        if is_lonlat(self.crs):
+        if self._lonlat:
             return x, y
-        series = _krueger(self.crs.to_wkt())
+        series = self._series
         if series is None:
             east, north = _transformer(f"EPSG:{WGS84_EPSG}", self.crs.to_wkt()).transform(x, y)
             return np.asarray(east, float), np.asarray(north, float)
@@ -358,11 +358,21 @@ class Plane:
         easting, northing = np.asarray(x, float), np.asarray(y, float)
         if datum.upper().startswith("EPSG:") and same(datum, self.crs):
             return easting, northing
-        if not is_lonlat(self.crs):
+        if not self._lonlat:
             back = _transformer(self.crs.to_wkt(), f"EPSG:{WGS84_EPSG}")
             lon, lat = back.transform(easting, northing)
             easting, northing = np.asarray(lon, float), np.asarray(lat, float)
         return from_wgs84(easting, northing, datum=datum)
+
+    # Asking pyproj again would cost a single lookup more than the lookup itself.
+
+    @cached_property
+    def _lonlat(self) -> bool:
+        return is_lonlat(self.crs)
+
+    @cached_property
+    def _series(self) -> FloatArray | None:
+        return _krueger(self.crs.to_wkt())
 
 
 @lru_cache(maxsize=64)

@@ -83,6 +83,7 @@ def create_app(
         page, features, tiles, locate, catchments, sites, drafts, faults, health, errors
     ):  # fmt: skip
         app.include_router(room.router)
+    app.router.routes.insert(0, locate.DIRECT)
     page.mount_files(app)
     app.add_middleware(guard.Guard, metrics=app.state.metrics)
     return app

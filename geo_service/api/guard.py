@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ipaddress
 import time
+from functools import lru_cache
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -87,6 +88,7 @@ def _refusal(scope: Scope) -> GeoServiceError | None:
     return None
 
 
+@lru_cache(maxsize=256)
 def _own_name(host: str) -> bool:
     """Tell whether a Host header can be this machine: an address, or a name without a dot.
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Protocol
 
 import geopandas as gpd
 import numpy as np
 import numpy.typing as npt
 
-from geo_service import codes
+from geo_service import codes, crs
 from geo_service.errors import InputError
 from geo_service.layers import LAYERS
 from geo_service.locate.answer import Names, describe
@@ -127,11 +128,12 @@ class Gazetteer:
             raise InputError(
                 "parameter_invalid", name="accuracy_m", value=accuracy_m, reason=reason
             )
-        located = self.locator.locate(lon, lat, datum=datum)
+        x, y = self._plane.forward(lon, lat, datum=datum)
+        located = self.locator.locate_xy(x, y)
         row = int(located.rows[0])
         others = _runner_up(located)
         if accuracy_m is not None:
-            others = self.locator.alternatives(lon, lat, accuracy_m, datum=datum)[0]
+            others = self.locator.alternatives_xy(x, y, accuracy_m)[0]
         answer = describe(
             located,
             self.names,
@@ -141,7 +143,7 @@ class Gazetteer:
             revision=self.revision,
             valid_from=self.valid_from,
         )
-        micro = self._micro_grid(lon, lat, datum) if answer["found"] else None
+        micro = self._micro_grid(x, y) if answer["found"] else None
         return {**answer, "micro_grid": micro} if micro else answer
 
     def table(
@@ -165,10 +167,15 @@ class Gazetteer:
             "runner_up_distance_m": located.runner_up_distance_m.round(3),
         }
 
-    def _micro_grid(self, lon: float, lat: float, datum: str) -> dict[str, str] | None:
+    @cached_property
+    def _plane(self) -> crs.Plane:
+        return crs.Plane.of(self.locator.crs)
+
+    def _micro_grid(self, x: npt.ArrayLike, y: npt.ArrayLike) -> dict[str, str] | None:
+        """The micro-grid at a place of the plane, which is one for all layers of a store."""
         if self.micro is None:
             return None
-        code = str(self.micro.locate(lon, lat, datum=datum, distances=False).codes[0])
+        code = str(self.micro.locate_xy(x, y, distances=False).codes[0])
         name = self.names.get("micro_grid", {}).get(code, "")
         return {"code": code, "name": name} if code else None
 
