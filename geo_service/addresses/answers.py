@@ -110,10 +110,11 @@ def settle(
     )
 
 
-def ambiguous(table: Table, rows: IntArray) -> Address:
-    """Give rows as candidates, apart from each other where there are many."""
+def ambiguous(table: Table, rows: IntArray, *, first: IntArray | None = None) -> Address:
+    """Give rows as candidates, the likelier `first`, apart from each other where there are many."""
     kept: list[int] = []
-    for row in np.sort(rows):
+    likely = np.empty(0, np.int64) if first is None else np.sort(first)
+    for row in [*likely, *np.sort(rows)]:
         gaps = np.hypot(table.x[kept] - table.x[row], table.y[kept] - table.y[row])
         if not (gaps < SAME_SPOT_M).any():
             kept.append(int(row))

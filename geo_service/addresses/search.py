@@ -56,6 +56,8 @@ class Search:
             return self._by_crossing()
         if self._roads:
             return self._by_road()
+        if self._areas["community"] and self._parts.number and not self._parts.strange_places:
+            return self._by_village()
         # an area alone is many places; an unknown place in a known area is none
         return Address("ambiguous" if self._on and not self._parts.strange_places else "not_found")
 
@@ -158,8 +160,8 @@ class Search:
             return self._between_numbers(rows, on)
         others = self._stretches_without(rows, here)
         if any(self._may_have_number(stretch, rows) for stretch in others):
-            return ambiguous(table, np.concatenate([here, rows[np.isin(
-                table.stretch["road"][rows], others)]]))  # fmt: skip
+            elsewhere = rows[np.isin(table.stretch["road"][rows], others)]
+            return ambiguous(table, elsewhere, first=here)
         return self._at_number(here, (*on, "number"), 0.9 if not others.size else 0.8)
 
     def _at_number(self, here: IntArray, on: tuple[str, ...], confidence: float) -> Address:
@@ -224,6 +226,19 @@ class Search:
             0.5,
             max(2 * DOOR_M, gap_m / 2 + DOOR_M) + self._asked.nearness_m,
         )
+
+    def _by_village(self) -> Address:
+        """A house of a village or community that numbers its houses itself, without a road."""
+        table, named = self._table, self._areas["community"]
+        rows = np.concatenate([table.by["community"][n.name] for n in named])
+        rows = self._within_areas(rows)
+        number = table.number_of.get(self._parts.number, NONE - 1)
+        own = (table.ids["road"][rows] == NONE) & (table.ids["compound"][rows] == NONE)
+        here = rows[own & (table.ids["number"][rows] == number)]
+        if not here.size:
+            return self._contradicted(rows)
+        on = self._on if "community" in self._on else (*self._on, "community")
+        return self._found(here, (*on, "number"), 0.9 if "community" in self._on else 0.7)
 
     # crossings ------------------------------------------------------------------------------
 

@@ -96,9 +96,12 @@ class Table:
         self.number_of = {text: k for k, text in enumerate(self.numbers)}
         self.building_of = {text: k for k, text in enumerate(buildings)}
         self.unit_of = {text: k for k, text in enumerate(units)}
-        self.by = {kind: Rows(self.ids[kind]) for kind in PLACES}
+        self.by = {kind: Rows(self.ids[kind]) for kind in (*PLACES, "community")}
         self._numbered_road = Rows(self._road_key(self.ids["road"], self.ids["number"]))
-        self.stretch = {kind: _stretches(self.ids[kind], self.x, self.y) for kind in PLACES}
+        self.stretch = {
+            kind: _stretches(self.ids[kind], self.ids["township"], self.x, self.y)
+            for kind in PLACES
+        }
 
     def __len__(self) -> int:
         return self.lon.size
@@ -221,18 +224,22 @@ def _flat(lon: FloatArray, lat: FloatArray) -> tuple[FloatArray, FloatArray]:
     return (lon - middle_lon) * across, (lat - middle_lat) * _METRES_PER_DEGREE
 
 
-def _stretches(names: IntArray, x: FloatArray, y: FloatArray) -> IntArray:
-    """Tell namesakes apart: rows of one name that hang together by steps below `_LINK_M`.
+def _stretches(names: IntArray, townships: IntArray, x: FloatArray, y: FloatArray) -> IntArray:
+    """Tell namesakes apart: number the connected stretches of every name.
 
-    Rows are put in cells of that size; cells that touch and hold the name are one stretch.
+    Rows of a name hang together within a township (place-name rules allow no namesakes there), and
+    across townships by steps below `_LINK_M`: rows are put in cells of that size, and cells that
+    touch and hold the name are one stretch.
     """
-    column, row = (np.floor(v / _LINK_M).astype(np.int64) for v in (x, y))
-    held = names >= 0
-    if not held.any():
-        return np.full(names.size, NONE)
+    stretch = np.full(names.size, NONE)
+    held = np.flatnonzero(names >= 0)
+    if not held.size:
+        return stretch
+    column, row = (np.floor(v[held] / _LINK_M).astype(np.int64) for v in (x, y))
     cells, of_row = np.unique(
-        np.column_stack([names, column, row])[held], axis=0, return_inverse=True
+        np.column_stack([names[held], column, row]), axis=0, return_inverse=True
     )
+    of_row = of_row.ravel()
     cells -= cells.min(axis=0)
     wide, high = cells[:, 1].max() + 3, cells[:, 2].max() + 3
     keys = (cells[:, 0] * wide + cells[:, 1] + 1) * high + cells[:, 2] + 1
@@ -241,9 +248,12 @@ def _stretches(names: IntArray, x: FloatArray, y: FloatArray) -> IntArray:
         at = np.minimum(np.searchsorted(keys, keys + step), keys.size - 1)
         touching = np.flatnonzero(keys[at] == keys + step)
         links.append((touching, at[touching]))
-    first, second = (np.concatenate([link[k] for link in links]) for k in (0, 1))
-    graph = coo_array((np.ones(first.size), (first, second)), shape=(keys.size, keys.size))
+    known = np.flatnonzero(townships[held] >= 0)
+    in_township = names[held] * (townships.max() + 1) + townships[held]
+    _, first, member = np.unique(in_township[known], return_index=True, return_inverse=True)
+    links.append((of_row[known][first[member.ravel()]], of_row[known]))
+    one, other = (np.concatenate([link[k] for link in links]) for k in (0, 1))
+    graph = coo_array((np.ones(one.size), (one, other)), shape=(keys.size, keys.size))
     _, labels = connected_components(graph, directed=False)
-    stretch = np.full(names.size, NONE)
-    stretch[held] = labels[of_row.ravel()]
+    stretch[held] = labels[of_row]
     return stretch
