@@ -108,7 +108,7 @@ def check(
     left = _residual.residual(
         [(layer.rings, scan)] + ([(outline.rings, outline.scan)] if outline else [])
     )
-    hidden: list[Fault] = []
+    hidden: _tiling.Hidden = {}
     uncovered_m2 = 0.0
     if not left.empty:
         graph = _tiling.graph_of(layer, outline, left)
@@ -196,7 +196,7 @@ def _with_absent(faults: list[Fault], absent: list[str], layer: Layer) -> list[F
     return told
 
 
-def _hidden_notes(hidden: list[Fault]) -> list[Note]:
+def _hidden_notes(hidden: _tiling.Hidden) -> list[Note]:
     return [
         Note.of(
             "hidden",

@@ -12,6 +12,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from shapely.errors import GEOSException
 
+from geo_service.coverage import _walk
 from geo_service.coverage._arrays import (
     BoolArray,
     FloatArray,
@@ -43,15 +44,16 @@ class Faces:
     points : ndarray of float, shape (faces, 2)
         A place inside each face, relative to `origin`.
     edge_face : ndarray of int, shape (edges,)
-        The face each directed border segment belongs to.
+        The face on the left of each directed border segment.
     edge_ends : ndarray of int, shape (edges, 2)
         Its two nodes.
     edge_beside : ndarray of int, shape (edges,)
         The face on its other side; -1 where that is no bounded face.
     nodes : ndarray of float, shape (nodes, 2)
         Relative to `origin`.
-    noded : ndarray of geometry
-        The residual's lines, broken wherever they meet: those between faces and the others.
+    pieces : ndarray of int, shape (pieces, 2)
+        The residual's lines broken wherever they meet, by their nodes: those between faces and
+        those that bound none.
     """
 
     polygons: GeometryArray
@@ -61,7 +63,7 @@ class Faces:
     edge_ends: IntArray
     edge_beside: IntArray
     nodes: FloatArray
-    noded: GeometryArray
+    pieces: IntArray
 
     @property
     def count(self) -> int:
@@ -105,16 +107,23 @@ def faces_of(left: Residual) -> Faces:
     lines = (left.segments - np.tile(origin, 2)).reshape(-1, 2, 2)
     batches = _batches(left.segments)
     with ThreadPoolExecutor(threads()) as pool:
-        parts = list(pool.map(_polygonized, [lines[batch] for batch in batches]))
-    polygons = np.concatenate([np.empty(0, object), *(faces for faces, _ in parts)])
-    # GEOS's own order follows its hash tables; ours follows the coordinates.
-    corner = shapely.bounds(polygons)[:, :2]
-    polygons = polygons[np.lexsort((shapely.area(polygons), corner[:, 1], corner[:, 0]))]
-    face, ends, nodes = _edges(polygons)
-    points = _inner_points(polygons)
-    beside = _beside(face, ends, len(nodes))
-    noded = np.array([lines for _, lines in parts], dtype=object)
-    return Faces(polygons, origin, points, face, ends, beside, nodes, noded)
+        noded = list(pool.map(_noded, [lines[batch] for batch in batches]))
+    nodes, pieces = _pieces(np.concatenate(noded))
+    walked = _walk.walk(nodes, pieces)
+    # Faces are numbered by their place, so that nothing hangs on the order of segments.
+    box = shapely.bounds(walked.polygons)
+    order = np.lexsort((shapely.area(walked.polygons), box[:, 1], box[:, 0]))
+    rank = np.full(len(order) + 1, -1, np.int64)  # the last: no bounded face
+    rank[order] = np.arange(len(order))
+    polygons = walked.polygons[order]
+    face = rank[np.concatenate([walked.left, walked.right])]
+    beside = rank[np.concatenate([walked.right, walked.left])]
+    ends = np.concatenate([pieces, pieces[:, ::-1]])
+    mine = face >= 0
+    return Faces(
+        polygons, origin, _inner_points(polygons), face[mine], ends[mine], beside[mine], nodes,
+        pieces,
+    )  # fmt: skip
 
 
 def _batches(segments: FloatArray) -> list[IntArray]:
@@ -140,17 +149,28 @@ def _batches(segments: FloatArray) -> list[IntArray]:
     return np.split(order, np.flatnonzero(np.diff(batch[order])) + 1)
 
 
-def _polygonized(lines: FloatArray) -> tuple[GeometryArray, Geometry]:
-    """Give the faces that lines enclose, and the lines broken wherever they meet."""
+def _noded(lines: FloatArray) -> FloatArray:
+    """Break lines, of shape (n, 2, 2), wherever they meet."""
     if len(lines) == 0:
-        return np.empty(0, object), shapely.MultiLineString()
+        return lines
     segments = lines_between(lines)
     noded: Geometry
     try:
         noded = shapely.node(shapely.MultiLineString(list(segments)))
     except GEOSException:
         noded = shapely.union_all(segments)
-    return shapely.get_parts(shapely.polygonize([noded])), noded
+    xy, line = shapely.get_coordinates(shapely.get_parts(noded), return_index=True)
+    at = np.flatnonzero(line[1:] == line[:-1])
+    return np.stack([xy[at], xy[at + 1]], axis=1)
+
+
+def _pieces(noded: FloatArray) -> tuple[FloatArray, IntArray]:
+    """Number the ends of pieces of line; give every piece once, by its two nodes."""
+    nodes, number = numbered(noded.reshape(-1, 2))
+    pair = np.sort(number.reshape(-1, 2), axis=1)
+    pair = pair[pair[:, 0] != pair[:, 1]]
+    key = np.unique(pair[:, 0] * len(nodes) + pair[:, 1])
+    return nodes, np.column_stack([key // max(len(nodes), 1), key % max(len(nodes), 1)])
 
 
 def _inner_points(polygons: GeometryArray) -> FloatArray:
@@ -165,27 +185,6 @@ def _inner_points(polygons: GeometryArray) -> FloatArray:
     edge = shapely.distance(inner, shapely.boundary(polygons)) < _INNER_SHARE * width
     points[edge] = _other_points(polygons[edge], 0)
     return points
-
-
-def _edges(polygons: GeometryArray) -> tuple[IntArray, IntArray, FloatArray]:
-    """Take faces apart into their border segments between numbered nodes."""
-    rings, face = shapely.get_rings(polygons, return_index=True)
-    xy, ring = shapely.get_coordinates(rings, return_index=True)
-    nodes, number = numbered(xy)
-    inside = np.flatnonzero(ring[1:] == ring[:-1])
-    ends = np.column_stack([number[inside], number[inside + 1]])
-    return face[ring[inside]].astype(np.int64), ends, nodes
-
-
-def _beside(face: IntArray, ends: IntArray, nodes: int) -> IntArray:
-    """Give the face across each segment: noded faces meet in whole segments only."""
-    key = ends.min(axis=1) * nodes + ends.max(axis=1) if len(ends) else np.empty(0, np.int64)
-    order = np.argsort(key, kind="stable")
-    pair = np.flatnonzero(key[order][1:] == key[order][:-1])
-    beside = np.full(len(face), -1, np.int64)
-    beside[order[pair]] = face[order[pair + 1]]
-    beside[order[pair + 1]] = face[order[pair]]
-    return beside
 
 
 class Areas(Protocol):

@@ -111,8 +111,8 @@ _REMARKS = {
         "{expected} are expected and the file holds {features}: {more} too many.",
     ),
     "hidden": (
-        "{kind} 中有 {count} 处小于容差，未逐条列出，合计 {area}。",
-        "{count} places of kind {kind} lie below tolerance and are not listed; {area} in all.",
+        "另有 {count} 处 {kind} 过小或过窄，未逐条列出，合计 {area}。",
+        "{count} more places of kind {kind} are too small or too narrow to list; {area} in all.",
     ),
     "parents_by_place": (
         "网格没有可用的上级编码：按所在位置判断上级。",

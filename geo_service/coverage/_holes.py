@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from collections import defaultdict
 
 import numpy as np
@@ -35,14 +36,14 @@ def faults(
     """
     usual_m2 = float(np.median(area_m2))
     found = []
-    for place in np.flatnonzero(holes.real).tolist():
+    for place in holes.told()[0].tolist():
         at = borders.of(place)
         beside, length = borders.row[at], borders.length[at]
         rows = tuple(beside[beside >= 0].tolist())
         kind = "rim_gap" if is_open(beside, length) else "gap"
         wide = holes.width_m[place] > profile.gap_width_m
         facts: dict[str, object] = {"meant": wide and not bounded}
-        grid_m2 = float(np.median(area_m2[list(rows)])) if rows else usual_m2
+        grid_m2 = statistics.median([float(area_m2[row]) for row in rows] or [usual_m2])
         if holes.area_m2[place] >= profile.missing_grid_share * grid_m2 and (
             wide or _widest_m(holes, place, faces, layer, profile) > profile.gap_width_m
         ):

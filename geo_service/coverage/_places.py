@@ -13,6 +13,9 @@ from geo_service.coverage._faces import Faces, groups
 from geo_service.coverage._ground import Ground
 from geo_service.coverage._residual import Residual
 
+DUST_M = 0.005
+MANY_DUST, SHOWN_DUST = 1000, 100
+
 
 @dataclass(frozen=True)
 class Places:
@@ -46,6 +49,19 @@ class Places:
     def count(self) -> int:
         """Number of places."""
         return len(self.polygons)
+
+    def told(self) -> tuple[IntArray, IntArray]:
+        """The places to be told one by one, and those to be told as a sum.
+
+        Where more than `MANY_DUST` places are narrower than `DUST_M` (two drawings of the same
+        lines, rounded differently), only the largest `SHOWN_DUST` of them are told one by one.
+        """
+        real = np.flatnonzero(self.real)
+        dust = real[self.width_m[real] < DUST_M]
+        if len(dust) <= MANY_DUST:
+            return real, real[:0]
+        order = dust[np.argsort(-self.area_m2[dust], kind="stable")]
+        return np.setdiff1d(real, order[SHOWN_DUST:]), order[SHOWN_DUST:]
 
 
 def places_of(faces: Faces, label: IntArray, ground: Ground) -> Places:

@@ -53,7 +53,9 @@ class CoverageReport:
     notes : tuple of Note
         What was found, assumed and left out.
     hidden : dict
-        Fault kind -> ``{"count", "area_m2"}`` of what lies below the profile's tolerance.
+        Fault kind -> ``{"count", "area_m2"}`` of what is told as a sum only: places below the
+        profile's tolerance, and the rest of thousands of places narrower than 5 mm, of which the
+        largest 100 are listed.
     """
 
     verdict: Literal["clean", "faults"]
@@ -166,14 +168,11 @@ def counts_of(faults: Sequence[Fault]) -> dict[str, int]:
     return {kind: count[kind] for kind in KINDS if count[kind]}
 
 
-def hidden_of(faults: Sequence[Fault]) -> dict[str, dict[str, float]]:
-    """Sum faults by kind."""
-    sums: dict[str, dict[str, float]] = {}
-    for kind in KINDS:
-        areas = [f.area_m2 for f in faults if f.kind == kind]
-        if areas:
-            sums[kind] = {"count": len(areas), "area_m2": float(sum(areas))}
-    return sums
+def hidden_of(sums: Mapping[str, tuple[int, float]]) -> dict[str, dict[str, float]]:
+    """Give sums by kind as plain data, in the order of kinds."""
+    return {
+        kind: {"count": sums[kind][0], "area_m2": sums[kind][1]} for kind in KINDS if kind in sums
+    }
 
 
 def verdict_of(faults: Sequence[Fault], profile: Profile) -> Literal["clean", "faults"]:

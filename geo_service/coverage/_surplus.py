@@ -13,7 +13,7 @@ from geo_service.coverage._arrays import BoolArray, FloatArray, Geometry, Geomet
 from geo_service.coverage._faces import Cover, Faces
 from geo_service.coverage._faults import Fault
 from geo_service.coverage._layer import Layer, Outline
-from geo_service.coverage._places import Places, places_of
+from geo_service.coverage._places import DUST_M, MANY_DUST, Places, places_of
 
 _ALL = 1.0 - 1e-6  # share of a face that counts as all of it
 
@@ -46,7 +46,10 @@ def surplus_of(
     """Join and measure the faces that more grids cover than should."""
     asked = np.flatnonzero(cover.number - inside > 0)
     shapes = _arrays.absolute(faces.polygons[asked], faces.origin)
-    at, row = layer.tree.query(shapes)
+    # Of dust one place of each face has to do.
+    _, width_m = layer.ground.measure(shapes)
+    wide = width_m >= DUST_M if np.count_nonzero(width_m < DUST_M) > MANY_DUST else width_m >= 0.0
+    at, row = _tried(shapes, wide, cover, asked, layer)
     known = np.isin(asked[at] * len(layer.codes) + row, cover.face * len(layer.codes) + cover.row)
     least = 2.0 * layer.ground.noise * shapely.length(shapes)
     common = _common(shapes, at[~known], layer, row[~known])
@@ -56,12 +59,27 @@ def surplus_of(
     at, row = at[order], row[order]
     share = np.where(inside[asked], 1.0, 0.0)
     if outline is not None:
-        near = np.flatnonzero(~outline.surely_contains(shapes))
+        near = np.flatnonzero(wide)[~outline.surely_contains(shapes[wide])]
         mine = np.isin(at, near)
         total = _arrays.summed(at[mine], _common(shapes, at[mine], layer, row[mine]), len(asked))
         winding = (cover.number - inside)[asked]
         share[near] = _inside_share(total, winding, shapely.area(shapes), least)[near]
     return _joined(faces, layer, asked, at, row, share)
+
+
+def _tried(
+    shapes: GeometryArray, wide: BoolArray, cover: Cover, asked: IntArray, layer: Layer
+) -> tuple[IntArray, IntArray]:
+    """Pairs (face asked, row) that may cover: by box where wide, else those at the face's place."""
+    at, row = layer.tree.query(shapes[wide])
+    at = np.flatnonzero(wide)[at]
+    number = np.full(len(cover.number), -1, np.int64)
+    number[asked[~wide]] = np.flatnonzero(~wide)
+    narrow = number[cover.face] >= 0
+    return (
+        np.concatenate([at, number[cover.face[narrow]]]),
+        np.concatenate([row, cover.row[narrow]]),
+    )
 
 
 def _common(shapes: GeometryArray, at: IntArray, layer: Layer, row: IntArray) -> FloatArray:
@@ -111,7 +129,7 @@ def faults(
     """
     found = []
     places = surplus.places
-    for place in np.flatnonzero(places.real).tolist():
+    for place in places.told()[0].tolist():
         shape, rows = places.polygons[place], surplus.rows[place]
         area_m2, width_m = float(places.area_m2[place]), float(places.width_m[place])
         if outline is not None and 0.0 < surplus.inside[place] < 1.0:

@@ -24,6 +24,10 @@ _STRETCH = 10  # places in a row along the outline that are one outline drawn ap
 _MANY_GAPS = 1000  # gaps beyond which those along one border are told as one
 
 
+Hidden = dict[str, tuple[int, float]]
+"""Fault kind -> number and area (m2) of what is told as a sum."""
+
+
 @dataclass(frozen=True)
 class Graph:
     """The residual's faces with who covers them, and the places they make up.
@@ -72,14 +76,14 @@ class Tiling:
     Parameters
     ----------
     faults : list of Fault
-    hidden : list of Fault
-        Those below the profile's tolerance.
+    hidden : dict
+        Fault kind -> number and area (m2) of what is told as a sum.
     uncovered_m2 : float
         Everything inside that no grid covers, listed or not.
     """
 
     faults: list[Fault]
-    hidden: list[Fault]
+    hidden: Hidden
     uncovered_m2: float
 
 
@@ -102,11 +106,32 @@ def tiling_of(
     places = _folded([*holes, *surplus], origin, shapes, 4.0 * layer.ground.noise)
     places = _stretches(places) if outline is not None else places
     places = _ribbons(places, profile.snap_m)
-    hidden = [f for f in places if small(f, profile)]
+    hidden = _hidden(graph, [f for f in places if small(f, profile)])
     listed = placed([f for f in places if not small(f, profile)], origin)
     harmless = _harmless.faults(graph.lines, graph.faces, [graph.holes, graph.surplus.places])
     uncovered_m2 = float(graph.holes.area_m2[graph.holes.real].sum())
     return Tiling([*listed, *copies, *harmless], hidden, uncovered_m2)
+
+
+def _hidden(graph: Graph, small_ones: list[Fault]) -> Hidden:
+    """Sum what is below tolerance, and the dust that is not told one by one."""
+    sums: Hidden = {}
+
+    def add(kind: str, count: int, area_m2: float) -> None:
+        if count:
+            before = sums.get(kind, (0, 0.0))
+            sums[kind] = before[0] + count, before[1] + area_m2
+
+    for fault in small_ones:
+        add(fault.kind, 1, fault.area_m2)
+    _, dust = graph.holes.told()
+    add("gap", len(dust), float(graph.holes.area_m2[dust].sum()))
+    _, dust = graph.surplus.places.told()
+    beyond = graph.surplus.inside[dust] == 0.0
+    area_m2 = graph.surplus.places.area_m2[dust]
+    add("overlap", int((~beyond).sum()), float(area_m2[~beyond].sum()))
+    add("overrun", int(beyond.sum()), float(area_m2[beyond].sum()))
+    return sums
 
 
 def small(fault: Fault, profile: Profile) -> bool:

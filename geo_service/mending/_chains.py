@@ -12,7 +12,7 @@ from itertools import pairwise
 import numpy as np
 import shapely
 
-from geo_service.coverage._arrays import FloatArray, Geometry, lines_between, numbered
+from geo_service.coverage._arrays import FloatArray, Geometry, lines_between
 from geo_service.coverage._faces import Faces
 from geo_service.coverage._places import Lines
 
@@ -33,7 +33,7 @@ def paths(faces: Faces, lines: Lines) -> Broken:
 
     Segments that were not broken are left out. Keys run from the smaller end to the larger.
     """
-    edges = _edges(faces)
+    edges = faces.nodes[faces.pieces]
     edge, segment = lines.near(edges.mean(axis=1))
     ends = lines.segments.reshape(-1, 2, 2)
     ahead = ends[:, 1] - ends[:, 0]
@@ -57,16 +57,6 @@ def paths(faces: Faces, lines: Lines) -> Broken:
         if joined and walk[0] == start and walk[-1] == end:
             found[start, end] = walk
     return found
-
-
-def _edges(faces: Faces) -> FloatArray:
-    """Every noded piece of line as its two ends, once."""
-    xy, line = shapely.get_coordinates(shapely.get_parts(faces.noded), return_index=True)
-    at = np.flatnonzero(line[1:] == line[:-1])
-    _, number = numbered(xy)
-    pair = np.sort(np.column_stack([number[at], number[at + 1]]), axis=1)
-    _, once = np.unique(pair, axis=0, return_index=True)
-    return np.stack([xy[at[once]], xy[at[once] + 1]], axis=1)
 
 
 def chain_of(geometry: Geometry, origin: FloatArray, broken: Broken) -> Chain:
