@@ -15,6 +15,7 @@ from geo_service.api import state as states
 from geo_service.api.features import GEOJSON
 from geo_service.api.state import State
 from geo_service.errors import InputError
+from geo_service.reports import KINDS_ZH
 
 if TYPE_CHECKING:
     from geo_service.coverage import CoverageReport
@@ -74,9 +75,13 @@ def _answer(report: CoverageReport, about: dict[str, Any]) -> Response:
         }
         for kind, severity, codes, area, width, zh, en, at, geometry in rows
     ]  # fmt: skip
+    kinds = [
+        {"kind": kind, "count": count, "zh": KINDS_ZH.get(kind, kind), "en": kind.replace("_", " ")}
+        for kind, count in report.counts.items()
+    ]
     body = {
         "type": "FeatureCollection", **about, "verdict": report.verdict,
         "coverage_percent": report.coverage_percent, "counts": report.counts,
-        "hidden": report.hidden, "profile": report.profile, "features": features,
+        "kinds": kinds, "hidden": report.hidden, "profile": report.profile, "features": features,
     }  # fmt: skip
     return Response(orjson.dumps(body, option=orjson.OPT_SERIALIZE_NUMPY), media_type=GEOJSON)

@@ -13,8 +13,7 @@ from starlette.responses import FileResponse, RedirectResponse, Response
 from starlette.staticfiles import StaticFiles
 
 import geo_service
-from geo_service import masking
-from geo_service.api import sites
+from geo_service import masking, proposals
 from geo_service.api import state as states
 from geo_service.api.state import State
 from geo_service.errors import MissingError
@@ -103,7 +102,7 @@ def city(state: StateOf) -> Response:
             ],
             "streets": state.streets_stamp(),
             "facilities": "facilities" in info.tables,
-            "proposals": sites.TABLE in info.tables,
+            "proposals": proposals.TABLE in info.tables,
             "addresses": "addresses" in info.tables,
         }
     )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
 import orjson
@@ -12,16 +11,13 @@ from fastapi import APIRouter, Body, Depends, Query
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
+from geo_service import proposals
 from geo_service.api import state as states
 from geo_service.api.state import State
 from geo_service.errors import ConflictError, MissingError
 from geo_service.store import Store
 
-TABLE = "proposals"
-"""The store's table of proposals: one row each, the answer as JSON."""
-
 MAX_SECONDS = 30.0
-KEPT = 50
 # What a kind serves, and who walks to it: seniors at 1.0 m/s, riders at 1.4 m/s.
 _SERVES = {"rest_station": ("riders", "courier"), "canteen": ("population_60", "senior")}
 _WEIGHTS = ("weight", "population")
@@ -57,7 +53,9 @@ def propose(state: StateOf, question: Annotated[Question, Body()]) -> Response:
         told = _propose(state, question)
     finally:
         _one_at_a_time.release()
-    return Response(orjson.dumps(told), media_type="application/json")
+    return Response(
+        orjson.dumps(told, option=orjson.OPT_SERIALIZE_NUMPY), media_type="application/json"
+    )
 
 
 @router.get("/sites/latest", summary="The latest proposal")
@@ -66,24 +64,9 @@ def latest(
     kind: Annotated[str | None, Query(description="Of one kind", examples=["canteen"])] = None,
 ) -> Response:
     """Give the proposal that was computed last, here or in the terminal."""
-    kept = _kept(state.store)
-    if kind is not None:
-        kept = kept[kept["kind"] == kind]
-    if kept.empty:
-        raise MissingError("not_found", what=f"{kind or ''} proposal 选址方案".strip())
-    return Response(kept["answer"].iloc[-1], media_type="application/json")
-
-
-def keep(store: Store, told: dict[str, Any]) -> None:
-    """Keep a proposal (its `to_dict`) in the store, so that the map shows it."""
-    row = {
-        "made_at": datetime.now(UTC).isoformat(timespec="seconds"),
-        "kind": told.get("kind", ""),
-        "sites": len(told["sites"]),
-        "answer": orjson.dumps(told, option=orjson.OPT_SERIALIZE_NUMPY).decode(),
-    }
-    kept = [*_kept(store).to_dict("records"), row][-KEPT:]
-    store.put_table(TABLE, pd.DataFrame(kept))
+    return Response(
+        orjson.dumps(proposals.latest(state.store, kind)), media_type="application/json"
+    )
 
 
 def _propose(state: State, question: Question) -> dict[str, Any]:
@@ -109,12 +92,8 @@ def _propose(state: State, question: Question) -> dict[str, Any]:
         seconds=question.seconds,
         seed=question.seed,
     )
-    told: dict[str, Any] = orjson.loads(
-        orjson.dumps(proposal.to_dict(), option=orjson.OPT_SERIALIZE_NUMPY)
-    )
-    told.setdefault("kind", question.kind)
-    told.setdefault("minutes", question.minutes)
-    keep(state.store, told)
+    told = proposal.to_dict()
+    proposals.keep(state.store, told)
     return told
 
 
@@ -122,9 +101,3 @@ def _existing(store: Store, kind: str) -> pd.DataFrame:
     found = store.table("facilities")
     status = found.get("status", pd.Series("existing", index=found.index))
     return found[(found["kind"] == kind) & (status == "existing")]
-
-
-def _kept(store: Store) -> pd.DataFrame:
-    if TABLE in store.tables():
-        return store.table(TABLE)
-    return pd.DataFrame({"made_at": [], "kind": [], "sites": [], "answer": []})

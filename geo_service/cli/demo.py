@@ -304,7 +304,7 @@ def _walk(steps: Steps, store: Path, files: dict[str, Path], city: DemoCity) -> 
 
 
 def _site(steps: Steps, store: Path) -> None:
-    from geo_service import siting
+    from geo_service import proposals, siting
     from geo_service.store import open_store
     from geo_service.streets import WalkNetwork
 
@@ -329,7 +329,7 @@ def _site(steps: Steps, store: Path) -> None:
                 on_progress=advance,
             )
             with open_store(store) as opened:
-                opened.put_table(f"proposal_{kind}", proposal.to_frame())
+                proposals.keep(opened, proposal.to_dict())
             told = proposal.to_dict()
             before, after = (
                 100 * told[name] / told["total"] for name in ("covered_before", "covered_after")

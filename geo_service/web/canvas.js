@@ -6,7 +6,7 @@ import { FONT, build } from "./mapstyle.js";
 import { say } from "./words.js";
 
 const EMPTY = { type: "FeatureCollection", features: [] };
-const NEAR_ZOOM = 15.2;
+const NEAR_ZOOM = 15.2, FAR_ZOOM = 11;
 const calm = matchMedia("(prefers-reduced-motion: reduce)").matches;
 
 /** Open the map of a city; rejects where the browser can't draw one. */
@@ -35,6 +35,10 @@ export async function open(city) {
   map.keyboard.disableRotation();
   map.addControl(new maplibre.NavigationControl({ showCompass: false }), "top-right");
   map.addControl(new maplibre.ScaleControl({ maxWidth: 110 }), "bottom-left");
+  // From afar numbered markers shrink, so that neighbours stay apart.
+  const scale = () => map.getContainer().classList.toggle("far", map.getZoom() < FAR_ZOOM);
+  map.on("zoom", scale);
+  scale();
   await new Promise((done) => map.once("load", done));
   return verbs(map, maplibre);
 }

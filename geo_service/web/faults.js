@@ -10,7 +10,7 @@ const ORDER = { error: 0, warning: 1, note: 2 };
 export function start(map, city) {
   const what = byId("faults-what"), file = byId("faults-file"), answer = byId("faults-answer");
   const turn = latest();
-  let drafts = [], draw = () => fill(answer);
+  let drafts = [], only = "", draw = () => fill(answer);
 
   async function refresh(chosen = what.value) {
     drafts = (await ask("/drafts").catch(() => null))?.drafts ?? [];
@@ -31,9 +31,8 @@ export function start(map, city) {
       const report = await ask(`/faults?${what.value}`);
       if (!current()) return;
       const features = report.features.toSorted((a, b) => ORDER[a.properties.severity] - ORDER[b.properties.severity]);
-      const wrong = features.filter(({ properties }) => properties.severity !== "note");
-      map.put("faults", { type: "FeatureCollection", features: wrong.flatMap(withDot) });
-      map.fit({ type: "FeatureCollection", features: wrong.filter(({ geometry }) => geometry) });
+      only = "";
+      map.fit(onMap(features));
       show(() => fill(answer, verdict(report, features)));
     } catch (refused) {
       if (current()) refuse(refused);
@@ -67,18 +66,32 @@ export function start(map, city) {
   }
 
   function verdict(report, features) {
-    const wrong = features.filter(({ properties }) => properties.severity !== "note");
+    const wrong = features.filter(isWrong);
+    const chosen = wrong.filter(({ properties }) => !only || properties.kind === only);
+    map.put("faults", onMap(chosen));
     const notes = features.filter(({ properties }) => properties.severity === "note");
     const clean = wrong.length === 0;
     return el("article", { className: "card" },
       el("h2", { className: clean ? "good" : "bad" }, clean ? say("faults_none") : say("faults_count", { count: count(wrong.length) })),
       report.coverage_percent && el("p", {}, say("faults_covered", { percent: report.coverage_percent })),
       report.profile && el("p", { className: "quietly" }, say("faults_profile", { profile: report.profile })),
-      wrong.length > SHOWN && el("p", { className: "quietly" }, say("faults_more", { shown: SHOWN })),
-      el("ol", { className: "list faults" }, wrong.slice(0, SHOWN).map(row)),
+      wrong.length > 1 && el("label", {}, say("faults_only"), kinds(report, wrong)),
+      chosen.length > SHOWN && el("p", { className: "quietly" }, say("faults_more", { shown: SHOWN })),
+      el("ol", { className: "list faults" }, chosen.slice(0, SHOWN).map(row)),
       notes.length > 0 && el("details", { className: "more" },
         el("summary", {}, say("faults_notes", { count: count(notes.length) })),
         el("ol", { className: "list faults" }, notes.slice(0, SHOWN).map(row))));
+  }
+
+  /** A choice of one kind of fault, with how many there are. */
+  function kinds(report, wrong) {
+    const present = new Set(wrong.map(({ properties }) => properties.kind));
+    const named = report.kinds.filter(({ kind }) => present.has(kind));
+    const all = el("option", { value: "" }, say("faults_every", { count: count(wrong.length) }));
+    const choices = named.map((one) => el("option", { value: one.kind }, `${one[language()]} (${count(one.count)})`));
+    const select = el("select", { onchange: () => { only = select.value; draw(); } }, all, choices);
+    select.value = only;
+    return select;
   }
 
   function row(feature) {
@@ -113,6 +126,8 @@ export function start(map, city) {
 }
 
 const layerName = (id) => (knows(`layer_${id}`) ? say(`layer_${id}`) : id);
+const isWrong = ({ properties }) => properties.severity !== "note";
+const onMap = (features) => ({ type: "FeatureCollection", features: features.filter(isWrong).flatMap(withDot) });
 const dot = ({ properties }) => ({ type: "Feature", properties, geometry: { type: "Point", coordinates: properties.at } });
 const withDot = (feature) => {
   const shapes = feature.geometry ? [feature] : [];

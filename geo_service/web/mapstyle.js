@@ -43,9 +43,9 @@ export function build(city) {
       ...rings(),
       ...levels.toReversed().map(border),
       ...selection(),
-      ...faults(),
       ...places(),
       ...levels.filter((name) => NAMES[name]).map(names),
+      ...faults(),
     ],
   };
 }

@@ -16,7 +16,7 @@ export function start(map, city) {
     const current = turn();
     try {
       const plan = await ask("/sites/latest");
-      if (current()) present(plan, { title: say("sites_latest") });
+      if (current()) present(plan);
     } catch (refused) {
       if (current()) refuse(refused);
     }
@@ -32,7 +32,7 @@ export function start(map, city) {
         method: "POST",
         json: { kind: values.get("kind"), count: Number(values.get("count")), minutes: Number(values.get("minutes")) },
       });
-      if (current()) present(plan, {});
+      if (current()) present(plan);
     } catch (refused) {
       if (current()) refuse(refused);
     }
@@ -42,7 +42,7 @@ export function start(map, city) {
     show(() => fill(answer, el("p", { className: "refused", role: "alert" }, refused.sentence ?? String(refused))));
   }
 
-  function present(plan, { title }) {
+  function present(plan) {
     kind = plan.kind || kind;
     map.existing(kind);
     for (const marker of markers) marker.remove();
@@ -50,12 +50,12 @@ export function start(map, city) {
       className: "site", text: String(i + 1), label: say("site", { rank: i + 1 }), onclick: () => focus(i),
     }));
     if (plan.sites.length) map.fit({ type: "MultiPoint", coordinates: plan.sites.map(({ lon, lat }) => [lon, lat]) });
-    show(() => fill(answer, summary(plan, title)));
+    show(() => fill(answer, summary(plan)));
   }
 
-  function summary(plan, title) {
+  function summary(plan) {
     return el("article", { className: "card" },
-      title && el("h2", {}, title),
+      el("h2", {}, say("sites_title", { kind: say(`kind_${kind}`), count: count(plan.sites.length) })),
       bars(plan),
       plan.gap_percent !== null && plan.gap_percent !== undefined && el("p", { className: "good" },
         Number(plan.gap_percent) === 0 ? say("sites_best") : say("sites_proven", { gap: Number(plan.gap_percent).toFixed(2) })),
