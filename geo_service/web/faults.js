@@ -96,12 +96,14 @@ export function start(map, city) {
 
   function row(feature) {
     const { severity, message } = feature.properties;
-    return el("li", {}, el("button", { type: "button", className: `quiet ${severity}`, onclick: () => go(feature) },
+    return el("li", {}, el("button", { type: "button", className: `quiet ${severity}`, onclick: (event) => go(feature, event.currentTarget) },
       el("span", { className: "tag" }, say(`severity_${severity}`)),
       el("span", {}, message[language()] ?? message)));
   }
 
-  function go(feature) {
+  function go(feature, button) {
+    for (const other of answer.querySelectorAll("[aria-current]")) other.removeAttribute("aria-current");
+    button.setAttribute("aria-current", "true");
     if (!feature.properties.at) return; // a code missing from the layer is nowhere on the map
     map.put("fault_chosen", dot(feature));
     map.flyTo(feature.properties.at, { zoom: 16.5 });
