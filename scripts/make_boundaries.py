@@ -1,7 +1,7 @@
 """Make the sample uploads in ``boundaries/`` and write down what the service says of each.
 
 Run it from the root of the checkout: ``python scripts/make_boundaries.py``. The files are synthetic
-and hold the same every time; ``boundaries/README.md`` quotes real runs of the commands in `SAMPLES`.
+and hold the same every time; ``boundaries/README.md`` quotes real runs of the commands below.
 """
 
 from __future__ import annotations
