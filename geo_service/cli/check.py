@@ -31,8 +31,8 @@ LayerInFile = Annotated[
     str | None, typer.Option("--file-layer", help="文件中的图层 · Which layer of the file")
 ]
 
-_FAULTS_SHOWN = 30
-_SHOWN_OF_ONE_KIND = 5
+_FAULTS_SHOWN = 40
+_SHOWN_OF_ONE_KIND = 2
 
 
 def register(app: terminal.App) -> None:

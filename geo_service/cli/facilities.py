@@ -130,7 +130,8 @@ def site(
     as_json: terminal.AsJson = False,
 ) -> None:
     """选址 · Propose sites with a proven bound and reasons."""
-    from geo_service import facilities, reports, siting
+    from geo_service import facilities, proposals, reports, siting
+    from geo_service.store import open_store
 
     facilities.require_kind(kind)
     weighed, walker = _SERVES.get(kind, ("population", "adult"))
@@ -162,6 +163,9 @@ def site(
         )
     if output is not None:
         reports.write_result(proposal.to_frame(), output)
+    if Path(terminal.store_path(store)).exists():
+        with open_store(terminal.store_path(store)) as opened:
+            proposals.keep(opened, proposal.to_dict())
     if as_json:
         terminal.print_json(proposal.to_dict())
     else:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import geopandas as gpd
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from geo_service.codes import grid_name
@@ -34,8 +35,8 @@ class DemoCity:
     Parameters
     ----------
     outline, counties, townships, communities, grids, micro_grids : GeoDataFrame
-        Columns code, name, kind, parent_code; grids also households, population, population_60,
-        riders. Each layer tiles the one above it exactly, vertex by vertex.
+        Columns code, name, kind, parent_code; from counties to grids also households, population,
+        population_60, riders, whose sums agree at every level. Each layer tiles the one above it exactly, vertex by vertex.
     streets : Streets
         What `write` puts into an .osm.pbf.
     demand, buildings, facilities, candidates, addresses, register, staff : DataFrame
@@ -102,11 +103,12 @@ def make(
     doors = _places.doors(streets, cells, frame, rng)
 
     tell(0.8, "places")
+    county, township, community = divisions.county, divisions.township, divisions.community
     return DemoCity(
         outline=outline,
-        counties=counties,
-        townships=townships,
-        communities=communities,
+        counties=_with_people(counties, frame, county),
+        townships=_with_people(townships, frame, township),
+        communities=_with_people(communities, frame, community),
         grids=frame,
         micro_grids=micro,
         streets=streets,
@@ -136,6 +138,15 @@ def _grids(cells: Tiling, divisions: Divisions) -> gpd.GeoDataFrame:
         },
         geometry=polygons,
     )
+
+
+def _with_people(
+    areas: gpd.GeoDataFrame, grids: gpd.GeoDataFrame, area_of: npt.NDArray[np.int64]
+) -> gpd.GeoDataFrame:
+    """Give areas the sums of their grids, so that every level tells the same numbers."""
+    columns = ["households", "population", "population_60", "riders"]
+    sums = grids[columns].groupby(area_of).sum().reindex(range(len(areas)), fill_value=0)
+    return areas.assign(**{column: sums[column].to_numpy() for column in columns})
 
 
 def _areas(cells: Tiling, divisions: Divisions) -> tuple[gpd.GeoDataFrame, ...]:
