@@ -36,7 +36,8 @@ class DemoCity:
     ----------
     outline, counties, townships, communities, grids, micro_grids : GeoDataFrame
         Columns code, name, kind, parent_code; from counties to grids also households, population,
-        population_60, riders, whose sums agree at every level. Each layer tiles the one above it exactly, vertex by vertex.
+        population_60, riders, whose sums agree at every level. Each layer tiles the one above it
+        exactly, vertex by vertex.
     streets : Streets
         What `write` puts into an .osm.pbf.
     demand, buildings, facilities, candidates, addresses, register, staff : DataFrame
