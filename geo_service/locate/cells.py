@@ -31,8 +31,9 @@ IntArray = npt.NDArray[np.int32]
 SPLIT = 8
 """Small cells along the side of a cell."""
 
-_CELLS_PER_GRID = 14.0
-_CELLS_PER_EDGE = 0.28
+# 7 to 14 look up equally fast on a city of 100 vertices a grid; more cells only take more memory.
+_CELLS_PER_GRID = 10.0
+_CELLS_PER_EDGE = 0.2
 _MOST_CELLS = 4_000_000
 
 NOBODY = -1
