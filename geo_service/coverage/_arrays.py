@@ -7,6 +7,7 @@ from typing import Any, cast
 import numpy as np
 import numpy.typing as npt
 import shapely
+from shapely.errors import GEOSException
 from shapely.geometry.base import BaseGeometry as Geometry
 
 __all__ = ["BoolArray", "FloatArray", "Geometry", "GeometryArray", "HashArray", "IntArray"]
@@ -92,3 +93,24 @@ def relative(shapes: GeometryArray, origin: FloatArray) -> GeometryArray:
 def absolute(shapes: GeometryArray, origin: FloatArray) -> GeometryArray:
     """Give shapes with coordinates that were counted from an origin."""
     return relative(shapes, -origin)
+
+
+def common(ours: GeometryArray, theirs: GeometryArray, *, noise: float) -> GeometryArray:
+    """Give what each pair of shapes has in common.
+
+    Where plain overlay fails on lines that all but coincide, they are first brought to a grid of
+    `noise`, the rounding of the coordinates.
+    """
+    try:
+        return shapely.intersection(ours, theirs)
+    except GEOSException:
+        pairs = zip(ours, np.broadcast_to(theirs, ours.shape), strict=True)
+        return array_of(*(_common(mine, other, noise) for mine, other in pairs))
+
+
+def _common(mine: Geometry, other: Geometry, noise: float) -> Geometry:
+    try:
+        return shapely.intersection(mine, other)
+    except GEOSException:
+        mended = shapely.make_valid(mine), shapely.make_valid(other)
+        return shapely.intersection(mended[0], mended[1], grid_size=noise)

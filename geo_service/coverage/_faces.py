@@ -153,12 +153,13 @@ def _noded(lines: FloatArray) -> FloatArray:
     """Break lines, of shape (n, 2, 2), wherever they meet."""
     if len(lines) == 0:
         return lines
-    segments = lines_between(lines)
+    # GEOS nodes a few long lines three times as fast as many short ones.
+    chains = shapely.line_merge(shapely.MultiLineString(list(lines_between(lines))))
     noded: Geometry
     try:
-        noded = shapely.node(shapely.MultiLineString(list(segments)))
+        noded = shapely.node(chains)
     except GEOSException:
-        noded = shapely.union_all(segments)
+        noded = shapely.union_all(chains)
     xy, line = shapely.get_coordinates(shapely.get_parts(noded), return_index=True)
     at = np.flatnonzero(line[1:] == line[:-1])
     return np.stack([xy[at], xy[at + 1]], axis=1)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import shapely
+from shapely.errors import GEOSException
 
 from geo_service.coverage import _arrays
 from geo_service.coverage._arrays import BoolArray, FloatArray, Geometry, GeometryArray, IntArray
@@ -83,7 +84,10 @@ def joined(polygons: GeometryArray) -> Geometry:
     """Give faces as one geometry."""
     if len(polygons) == 1:
         return polygons[0]
-    return shapely.coverage_union_all(polygons)
+    try:
+        return shapely.coverage_union_all(polygons)
+    except GEOSException:  # faces that touch within rounding
+        return shapely.union_all(polygons)
 
 
 @dataclass(frozen=True)

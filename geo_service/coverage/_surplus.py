@@ -83,7 +83,7 @@ def _tried(
 
 
 def _common(shapes: GeometryArray, at: IntArray, layer: Layer, row: IntArray) -> FloatArray:
-    return shapely.area(shapely.intersection(shapes[at], layer.valid[row]))
+    return shapely.area(_arrays.common(shapes[at], layer.valid[row], noise=layer.ground.noise))
 
 
 def _inside_share(
@@ -145,7 +145,9 @@ def faults(
 
 def _covered_by_one(rows: tuple[int, ...], shape: Geometry, faces: Faces, layer: Layer) -> bool:
     whole = _arrays.absolute(_arrays.array_of(shape), faces.origin)
-    common = shapely.area(shapely.intersection(whole, layer.valid[list(rows)]))
+    grids = layer.valid[list(rows)]
+    whole = np.repeat(whole, len(grids))
+    common = shapely.area(_arrays.common(whole, grids, noise=layer.ground.noise))
     return bool(common.max() > _ALL * shapely.area(whole)[0])
 
 
@@ -164,7 +166,9 @@ def _straddling(
         ("overlap", shapely.intersection(whole, area)),
         ("overrun", shapely.difference(whole, area)),
     ):
-        common = shapely.area(shapely.intersection(piece, layer.valid[list(rows)]))
+        grids = layer.valid[list(rows)]
+        pieces = np.repeat(_arrays.array_of(piece), len(grids))
+        common = shapely.area(_arrays.common(pieces, grids, noise=layer.ground.noise))
         least = 2.0 * layer.ground.noise * shapely.length(piece)
         concerned = tuple(r for r, m in zip(rows, common, strict=True) if m > least)
         if concerned and shapely.area(piece) > least:
@@ -176,10 +180,11 @@ def _straddling(
 def _pairs(rows: tuple[int, ...], shape: Geometry, faces: Faces, layer: Layer) -> list[Fault]:
     """Cut a place where many grids lie over many others into what each pair shares."""
     whole = _arrays.absolute(_arrays.array_of(shape), faces.origin)
-    parts = shapely.intersection(whole, layer.valid[list(rows)])
+    grids = layer.valid[list(rows)]
+    parts = _arrays.common(np.repeat(whole, len(grids)), grids, noise=layer.ground.noise)
     a, b = shapely.STRtree(parts).query(parts)
     a, b = a[a < b], b[a < b]
-    common = shapely.intersection(parts[a], parts[b])
+    common = _arrays.common(parts[a], parts[b], noise=layer.ground.noise)
     wide = shapely.area(common) > 2.0 * layer.ground.noise * shapely.length(common)
     relative = _arrays.relative(common[wide], faces.origin)
     pairs = zip(a[wide].tolist(), b[wide].tolist(), relative, strict=True)

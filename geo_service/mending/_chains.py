@@ -12,6 +12,7 @@ from itertools import pairwise
 import numpy as np
 import shapely
 
+from geo_service.coverage import _arrays
 from geo_service.coverage._arrays import FloatArray, Geometry, lines_between
 from geo_service.coverage._faces import Faces
 from geo_service.coverage._places import Lines
@@ -22,6 +23,9 @@ Chain = set[tuple[Place, Place]]
 
 Broken = dict[tuple[Place, Place], list[Place]]
 """A segment (the smaller end first) -> the places noding put on it, its ends included."""
+
+
+_NOISE_ULPS = 8.0
 
 
 class BrokenChainError(Exception):
@@ -170,7 +174,24 @@ def enclosed(chain: Chain, origin: FloatArray) -> Geometry | None:
     shape = inside[0] if len(inside) == 1 else shapely.MultiPolygon(inside)
     if not shape.is_valid:
         raise BrokenChainError
-    return shapely.transform(shape, lambda xy: xy + origin)
+    return _placed(shape, origin)
+
+
+def _placed(shape: Geometry, origin: FloatArray) -> Geometry:
+    """Bring a grid to its own coordinates, whose rounding may close what was all but closed."""
+    placed = shapely.transform(shape, lambda xy: xy + origin)
+    if placed.is_valid:
+        return placed
+    least = _NOISE_ULPS * float(np.spacing(np.abs(placed.bounds).max())) * placed.length
+    kept = []
+    for part in shapely.get_parts(_arrays.areas(shapely.make_valid(placed))):
+        holes = [hole for hole in part.interiors if shapely.Polygon(hole).area > least]
+        if part.area > least:
+            kept.append(shapely.Polygon(part.exterior, holes))
+    whole = kept[0] if len(kept) == 1 else shapely.MultiPolygon(kept)
+    if not whole.is_valid or abs(whole.area - placed.area) > least:
+        raise BrokenChainError
+    return whole
 
 
 def touched(moves: list[tuple[int, ...]]) -> dict[int, list[int]]:
