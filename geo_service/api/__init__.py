@@ -119,7 +119,9 @@ def serve(
     refuse_beyond_loopback(host)
     app = create_app(store_path, streets=streets)
     # No access log: a query may hold an address or a phone number. /metrics counts instead.
-    uvicorn.run(app, host=host, port=port, access_log=False, log_level="info")
+    config = uvicorn.Config(app, host=host, port=port, access_log=False, log_level="info")
+    logging.getLogger("uvicorn.error").info("地图 · The map: http://%s:%d/map", host, port)
+    uvicorn.Server(config).run()
 
 
 def refuse_beyond_loopback(host: str) -> None:

@@ -31,6 +31,7 @@ export function start(map, city) {
     ask("/map/facilities").then((places) => map.put("facilities", places)).catch(() => {});
   }
   switchBox.addEventListener("toggle", redraw);
+  map.gl?.on("zoomend", () => switchBox.open && !list.contains(document.activeElement) && redraw());
   document.addEventListener("keydown", (event) => {
     if (event.key === "Escape") switchBox.open = false;
   });
