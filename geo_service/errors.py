@@ -153,6 +153,11 @@ CATALOGUE: dict[str, Refusal] = {
         "参数 {name} 的值“{value}”无效：{reason}。",
         "The value “{value}” of {name} is not valid: {reason}.",
     ),
+    "command_invalid": Refusal(
+        422,
+        "命令写法有误：{reason}。用法见 {command} --help。",
+        "The command is not valid: {reason}. See {command} --help.",
+    ),
     "profile_unknown": Refusal(
         404,
         "没有名为“{profile}”的规则方案。现有：{known}。",

@@ -92,7 +92,8 @@ def features(
     except (InputError, MemoryError):
         raise
     except Exception as error:  # GDAL, Arrow and SQLite each raise their own
-        reason = str(error).replace(str(path), path.name).splitlines()[0][:200]
+        told = str(error).replace(str(path), path.name).splitlines()[0]
+        reason = told.rpartition(" failed: ")[2].partition(";")[0][:200]  # no SQL, nothing twice
         raise InputError("file_unreadable", file=source, reason=reason) from error
 
 

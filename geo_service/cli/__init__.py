@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 
-from geo_service.cli._terminal import App, fail
+from geo_service.cli._terminal import INTERRUPTED, App, fail
 from geo_service.errors import GeoServiceError
 
 
@@ -39,7 +39,7 @@ def main(arguments: list[str] | None = None) -> None:
     except GeoServiceError as error:
         code = fail(error, as_json="--json" in given)
     except KeyboardInterrupt:
-        code = 130
+        code = INTERRUPTED
     except BrokenPipeError:  # the reader (head, less) has seen enough
         sys.stderr.close()
         code = 0

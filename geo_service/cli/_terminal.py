@@ -24,6 +24,7 @@ OnProgress = Callable[..., None]
 
 FOUND_FAULTS = 1
 BAD_INPUT = 2
+INTERRUPTED = 130
 
 StorePath = Annotated[
     str | None,
@@ -66,12 +67,33 @@ class App:
         return lambda member: _registered(family, member)
 
     def run(self, arguments: Sequence[str]) -> int:
-        """Run one command line; its exit code is the result."""
+        """Run one command line; its exit code is the result.
+
+        Raises
+        ------
+        InputError
+            ``command_invalid``.
+        """
         try:
-            self.typer(list(arguments), prog_name="geo-service")
-        except SystemExit as leaving:
-            return leaving.code if isinstance(leaving.code, int) else BAD_INPUT
-        return 0
+            code = self.typer(list(arguments), prog_name="geo-service", standalone_mode=False)
+        except _UsageError as error:
+            return _refuse_usage(error)
+        except typer.Abort:
+            return INTERRUPTED
+        return code if isinstance(code, int) else 0
+
+
+# typer keeps its own copy of click's class, and shows only what refines it.
+_UsageError: Any = typer.BadParameter.__base__
+
+
+def _refuse_usage(error: Any) -> int:
+    command = error.ctx.command_path if error.ctx else "geo-service"
+    reason = error.format_message().rstrip(".")
+    if reason.startswith("Usage:"):  # nothing was given: the help says what could be
+        error.show()
+        return BAD_INPUT
+    raise InputError("command_invalid", reason=reason, command=command) from error
 
 
 def _registered(family: typer.Typer, name: str) -> Callable[[Command], Command]:
@@ -86,16 +108,21 @@ def _registered(family: typer.Typer, name: str) -> Callable[[Command], Command]:
     return add
 
 
-def _version(
-    version: Annotated[
-        bool, typer.Option("--version", is_eager=True, help="版本 · Version")
-    ] = False,
-) -> None:
-    if version:
+def _tell_version(asked: bool) -> None:
+    if asked:
         from geo_service import __version__
 
         print(f"geo-service {__version__}")
         raise typer.Exit
+
+
+def _version(
+    version: Annotated[
+        bool,
+        typer.Option("--version", is_eager=True, callback=_tell_version, help="版本 · Version"),
+    ] = False,
+) -> None:
+    """Options of the program itself."""
 
 
 def out() -> Console:

@@ -138,6 +138,9 @@ def site(
     if (count is None) == (cover is None):
         reason = "give one of --count and --cover"
         raise InputError("parameter_invalid", name="--count/--cover", value="", reason=reason)
+    if count is not None and count < 1:
+        reason = "at least 1"
+        raise InputError("parameter_invalid", name="--count", value=count, reason=reason)
     wanted = _table(demand, "demand", store)
     premises = _table(candidates, "candidates", store, needed=candidates is not None)
     network = network_of(streets, store, profile=profile or walker, quiet=as_json)

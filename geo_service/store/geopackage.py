@@ -229,6 +229,9 @@ class GeoPackage:
         """Copy the whole store, consistent while others read and write."""
         if path.exists():
             raise ConflictError("store_exists", store=str(path))
+        if not path.parent.is_dir():
+            reason = f"no folder {path.parent}"
+            raise InputError("output_unwritable", file=str(path), reason=reason, known=".gpkg")
         with (
             closing(self.engine.raw_connection()) as source,
             closing(sqlite3.connect(path)) as target,

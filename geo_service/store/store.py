@@ -231,6 +231,8 @@ class Store(Reader):
         ------
         ConflictError
             ``store_exists``.
+        InputError
+            ``output_unwritable``.
         """
         target = Path(path)
         self._home.backup(target)
