@@ -635,6 +635,26 @@ class TestReport:
         assert report.coverage_percent == "99.9999"
         assert "hidden" in [note.code for note in report.notes]
 
+    def test_thousands_of_ribbons_are_summed_and_the_largest_listed(self, tiling):
+        grids, outline = tiling(200, seed=5)
+        random = np.random.default_rng(0)
+        shapes = []
+        for shape in grids.geometry:
+            xy = shapely.get_coordinates(shape)
+            xy += random.normal(0, 1e-4, xy.shape)
+            xy[-1] = xy[0]
+            shapes.append(shapely.Polygon(xy))
+        changed = grids.set_geometry(shapes, crs=CRS)
+        report = coverage.check(changed, within=outline)
+        assert report.verdict == "faults"
+        assert len(report.faults) < 600
+        assert report.hidden["gap"]["count"] > 1000
+        union = shapely.union_all(shapes)
+        told = report.faults.groupby("kind").area_m2.sum()
+        holes = told["gap"] + told.get("rim_gap", 0.0) + report.hidden["gap"]["area_m2"]
+        assert holes == pytest.approx(outline.difference(union).area, rel=1e-3)
+        assert report.coverage_percent == "99.9999"
+
     def test_progress_is_told(self, city):
         seen: list[float] = []
         coverage.check(*city[:1], within=city[1], on_progress=seen.append)
@@ -754,7 +774,8 @@ def test_jitter_costs_in_proportion(tiling):
         seconds.append(time.process_time() - start)
         shapes = changed.geometry.to_numpy()
         found = report.faults.groupby("kind").area_m2.sum()
+        hidden = report.hidden.get("overlap", {"area_m2": 0.0})["area_m2"]
         a, b = shapely.STRtree(shapes).query(shapes, predicate="intersects")
         common = shapely.area(shapely.intersection(shapes[a[a < b]], shapes[b[a < b]])).sum()
-        assert found["overlap"] == pytest.approx(common, rel=1e-6)
+        assert found["overlap"] + hidden == pytest.approx(common, rel=1e-3)
     assert seconds[1] < 8.0 * seconds[0] + 0.5

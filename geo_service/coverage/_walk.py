@@ -133,7 +133,7 @@ def _loops(
 def _polygons(
     nodes: FloatArray, loop_at: IntArray, loop_end: IntArray, loop_face: IntArray
 ) -> tuple[GeometryArray, IntArray]:
-    """Put loops together to polygons; give each walk's polygon, -1 for walks around the outside."""
+    """Put loops together to polygons; give each walk's polygon, -1 for the unbounded face."""
     size = np.diff(loop_end, prepend=0)
     loop = np.repeat(np.arange(len(size)), size)
     rings = cast("GeometryArray", shapely.linearrings(nodes[loop_at], indices=loop))
@@ -146,6 +146,7 @@ def _polygons(
     # All loops of an outer walk lie in one face; any corner of one tells it.
     corner = nodes[loop_at[(loop_end - size)[~shell][outer]]]
     inside[outer] = _smallest_around(corner, shells)
+    number[loop_face[~shell][outer]] = inside[outer]
     held = inside >= 0
     order = np.argsort(inside[held], kind="stable")
     holes = rings[~shell][held][order]

@@ -13,9 +13,10 @@ import numpy as np
 import shapely
 
 from geo_service.coverage import _arrays
-from geo_service.coverage._arrays import FloatArray, Geometry, lines_between
+from geo_service.coverage._arrays import FloatArray, Geometry, numbered
 from geo_service.coverage._faces import Faces
 from geo_service.coverage._places import Lines
+from geo_service.coverage._walk import walk
 
 Place = tuple[float, float]
 Chain = set[tuple[Place, Place]]
@@ -156,29 +157,18 @@ def enclosed(chain: Chain, origin: FloatArray) -> Geometry | None:
     """
     if not chain:
         return None
-    ends = np.array(sorted(chain))
-    faces = shapely.get_parts(shapely.polygonize(lines_between(ends)))
-    inside = []
-    used = 0
-    for face in shapely.orient_polygons(faces):
-        walks = _rings(face)
-        # The inside is on the left of the chain's segments, and on the left of an oriented face's.
-        mine = [(a, b) in chain for walk in walks for a, b in pairwise(walk)]
-        if all(mine):
-            inside.append(face)
-            used += len(mine)
-        elif any(mine):
-            raise BrokenChainError
-    if used != len(chain):
+    nodes, number = numbered(np.array(sorted(chain)).reshape(-1, 2))
+    walked = walk(nodes, number.reshape(-1, 2))
+    # The inside is on the left of every segment, and on the right of none.
+    inside = np.unique(walked.left)
+    if inside[0] < 0 or np.isin(walked.right, inside).any():
         raise BrokenChainError
-    shape = inside[0] if len(inside) == 1 else shapely.MultiPolygon(inside)
-    if not shape.is_valid:
-        raise BrokenChainError
-    return _placed(shape, origin)
+    parts = walked.polygons[inside]
+    return _placed(parts[0] if len(parts) == 1 else shapely.MultiPolygon(list(parts)), origin)
 
 
 def _placed(shape: Geometry, origin: FloatArray) -> Geometry:
-    """Bring a grid to its own coordinates, whose rounding may close what was all but closed."""
+    """Bring a grid to its own coordinates; mend what their rounding makes cross or touch."""
     placed = shapely.transform(shape, lambda xy: xy + origin)
     if placed.is_valid:
         return placed
