@@ -144,8 +144,8 @@ CATALOGUE: dict[str, Refusal] = {
     ),
     "crs_differs": Refusal(
         422,
-        "“{file}”的坐标系是 {crs}，与 {other} 的 {other_crs} 不同。请统一后再检查。",
-        "“{file}” is in {crs}, but {other} is in {other_crs}. Bring both into one system first.",
+        "“{file}”的坐标系是 {crs}，与要检查的图层（{other_crs}）不同。请统一后再检查。",
+        "“{file}” is in {crs}, but the layer to be checked is in {other_crs}. Bring both into one system first.",
     ),
     # parameters
     "parameter_invalid": Refusal(

@@ -156,7 +156,6 @@ def read_area(path: str | Path, *, like: gpd.GeoDataFrame | None = None) -> gpd.
             "crs_differs",
             file=area.source,
             crs=crs.name(area.frame.crs),
-            other="the layer 图层",
             other_crs=crs.name(like.crs),
         )
     return area.layer_frame() if "code" in area.fields else area.frame

@@ -158,7 +158,7 @@ def outline_of(within: Any, layer: Layer) -> tuple[Outline, list[Note]]:
     crs = getattr(within, "crs", None)
     if crs is not None and layer.ground.crs is not None and not crs_.same(crs, layer.ground.crs):
         raise InputError(
-            "crs_differs", file="within", crs=crs_.name(crs), other="grids",
+            "crs_differs", file="within", crs=crs_.name(crs),
             other_crs=crs_.name(layer.ground.crs),
         )  # fmt: skip
     given = _rings.polygon_array(within, source="within")
