@@ -14,11 +14,11 @@ import geopandas as gpd
 import pandas as pd
 
 from geo_service import boundary_files
-from geo_service.demo_city.dirty.scoring import Score, score
+from geo_service.demo_city.dirty.scoring import AREA_M2, AREA_SHARE, NEAR_M, Score, score
 from geo_service.demo_city.dirty.variants import RIM_VARIANTS, VARIANTS
 from geo_service.demo_city.dirty.work import Work
 
-__all__ = ["VARIANTS", "Score", "inject", "score", "write"]
+__all__ = ["AREA_M2", "AREA_SHARE", "NEAR_M", "VARIANTS", "Score", "inject", "score", "write"]
 
 
 def inject(
