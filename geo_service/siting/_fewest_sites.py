@@ -9,13 +9,13 @@ from geo_service.siting import _bounds, _exact, _greedy, _swaps
 from geo_service.siting._cover import Cover, reached, without_implied
 from geo_service.siting._most_weight import (
     BOUND_STEPS_PER_SECOND,
-    EXACT_ENTRIES,
+    EXACT_ENTRIES_PER_SECOND,
     SWAPS_PER_SECOND,
 )
 from geo_service.siting.plans import Clock, IntArray, Progress
 
 # A model of whole covering is far easier than one of weights: ten times the size is closed.
-_EXACT_ENTRIES_FOR_ALL = 10 * EXACT_ENTRIES
+_EXACT_ENTRIES_PER_SECOND_FOR_ALL = 10 * EXACT_ENTRIES_PER_SECOND
 
 
 def for_all(cover: Cover, clock: Clock, seed: int, told: Progress) -> tuple[IntArray, int]:
@@ -37,7 +37,7 @@ def for_all(cover: Cover, clock: Clock, seed: int, told: Progress) -> tuple[IntA
         chosen = _swaps.thin_out(
             cover, chosen, steps=steps, seed=seed, clock=clock, until=0.7, fewest=bound
         )
-    if bound < len(chosen) and cover.rows.nnz <= _EXACT_ENTRIES_FOR_ALL and clock.left() > 0:
+    if bound < len(chosen) and _provable(cover, _EXACT_ENTRIES_PER_SECOND_FOR_ALL, clock):
         told(0.7, "proof")
         lower, upper = np.ones(n_demand), np.full(n_demand, np.inf)
         x = np.isin(np.arange(size), chosen).astype(float)
@@ -46,7 +46,6 @@ def for_all(cover: Cover, clock: Clock, seed: int, told: Progress) -> tuple[IntA
             seconds=clock.left() - 0.03 * clock.seconds, start=x, seed=seed,
         )  # fmt: skip
         chosen, bound = _better(cover, cover.total, chosen, bound, solved)
-        clock.cut = clock.cut or not solved.finished
     told(1.0, "done")
     return np.searchsorted(whole.candidates, cover.candidates[chosen]), bound
 
@@ -78,7 +77,7 @@ def for_share(
         steps=int(BOUND_STEPS_PER_SECOND * clock.seconds), clock=clock, until=0.8,
     )  # fmt: skip
     least = _bounds.fewest_for(cover, target, bound)
-    if least < len(chosen) and cover.rows.nnz <= EXACT_ENTRIES and clock.left() > 0:
+    if least < len(chosen) and _provable(cover, EXACT_ENTRIES_PER_SECOND, clock):
         told(0.8, "proof")
         weigh = np.concatenate([np.zeros(size), cover.weights.astype(float) / target])
         body = sparse.vstack([_exact.cover_columns(cover.rows), sparse.csc_array(weigh[None, :])])
@@ -91,16 +90,20 @@ def for_share(
             start=np.concatenate([x, reached(cover.rows, chosen).astype(float)]),
         )  # fmt: skip
         chosen, least = _better(cover, target, chosen, least, solved)
-        clock.cut = clock.cut or not solved.finished
     told(1.0, "done")
     return chosen, least
+
+
+def _provable(cover: Cover, entries_per_second: float, clock: Clock) -> bool:
+    """Tell whether the model is small enough for the time left."""
+    return clock.left() > 0 and cover.rows.nnz <= entries_per_second * clock.seconds
 
 
 def _better(
     cover: Cover, target: int, chosen: IntArray, least: int, solved: _exact.Solved
 ) -> tuple[IntArray, int]:
     """Take over what a run of HiGHS found and proved, after checking that it covers enough."""
-    if solved.values is not None:
+    if solved.finished and solved.values is not None:
         found = _exact.opened(solved.values, cover.rows.shape[0])
         if len(found) < len(chosen) and cover.covered(found) >= target:
             chosen = found

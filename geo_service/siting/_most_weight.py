@@ -15,8 +15,11 @@ from geo_service.siting.plans import BoolArray, Clock, FloatArray, IntArray, Pro
 # fast as the two shared cores it was measured on.
 FIRST_SWAPS, SWAPS_PER_SECOND = 200_000, 400_000
 FIRST_BOUND_STEPS, BOUND_STEPS_PER_SECOND = 500, 180
-# Entries of a reduced model up to which branch and cut is worth its time.
-EXACT_ENTRIES = 30_000
+# Where the rest is small enough to be proven, more swaps than these only take the proof's time.
+_SWAPS_BEFORE_PROOF = 4_000_000
+# Entries of a reduced model up to which branch and cut is worth its time: before the long search,
+# and after it for each second promised.
+_EASY_ENTRIES, EXACT_ENTRIES_PER_SECOND = 10_000, 3_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,7 +53,9 @@ def search(
     )
     if value < bound.value:
         told(0.2, "proof")
-        best, value, bound = _close(cover, count, best, bound, clock, share=0.5, seed=seed)
+        best, value, bound = _close(
+            cover, count, best, bound, clock, until=0.3, seed=seed, entries=_EASY_ENTRIES
+        )
     if value < bound.value:
         told(0.4, "swaps")
         again = _search_core(cover, count, best, bound, clock=clock, seed=seed + 1)
@@ -64,7 +69,16 @@ def search(
         bound = better if better.value < bound.value else bound
     if value < bound.value:
         told(0.9, "proof")
-        best, value, bound = _close(cover, count, best, bound, clock, share=1.0, seed=seed)
+        best, value, bound = _close(
+            cover,
+            count,
+            best,
+            bound,
+            clock,
+            until=0.97,
+            seed=seed,
+            entries=EXACT_ENTRIES_PER_SECOND * clock.seconds,
+        )
     told(1.0, "done")
     return Found(best, value, bound.value)
 
@@ -76,8 +90,11 @@ def _search_core(
     never, always = _bounds.fixed_by(cover, count, bound, cover.covered(best))
     core = _Core.of(cover, count, never, always)
     start, _ = _greedy.choose(core.cover.rows, core.cover.weights, core.count)
+    proposals = int(SWAPS_PER_SECOND * clock.seconds)
+    if core.cover.rows.nnz <= EXACT_ENTRIES_PER_SECOND * clock.seconds:
+        proposals = min(proposals, _SWAPS_BEFORE_PROOF)
     rows = _swaps.anneal(
-        core.cover, start, proposals=int(SWAPS_PER_SECOND * clock.seconds), seed=seed,
+        core.cover, start, proposals=proposals, seed=seed,
         clock=clock, until=0.8, target=bound.value - core.base,
     )  # fmt: skip
     return np.concatenate([core.always, core.cover.candidates[rows]])
@@ -90,24 +107,25 @@ def _close(
     bound: _bounds.Bound,
     clock: Clock,
     *,
-    share: float,
+    until: float,
     seed: int,
+    entries: float,
 ) -> tuple[IntArray, int, _bounds.Bound]:
     """Rule candidates out by the bound, and close the rest by branch and cut where it is small."""
     value = cover.covered(best)
     never, always = _bounds.fixed_by(cover, count, bound, value)
-    seconds = min(share * clock.seconds, clock.left() - 0.03 * clock.seconds)
+    seconds = until * clock.seconds - clock.spent()
     core = _Core.of(cover, count, never, always)
     if len(core.cover.candidates) == 0:  # nothing is left that could do better
         return best, value, _bounds.Bound(value, bound.multipliers)
-    if core.cover.rows.nnz > EXACT_ENTRIES or seconds <= 0:
+    if core.cover.rows.nnz > entries or seconds <= 0:
         return best, value, bound
     solved = _exact.minimise(
         *core.model(), whole=len(core.cover.candidates), seconds=seconds, seed=seed,
         start=core.start(best),
     )  # fmt: skip
-    clock.cut = clock.cut or not solved.finished
-    if solved.values is not None:
+    # Only a finished run changes the plan: an unfinished one stands where the machine got to.
+    if solved.finished and solved.values is not None:
         picked = np.concatenate([core.always, core.rows(solved.values)])
         if cover.covered(picked) > value:
             best, value = picked, cover.covered(picked)

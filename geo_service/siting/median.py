@@ -325,8 +325,7 @@ def _close(
     solved = _exact.minimise(
         *_model(costs[rows], usable, len(best)), whole=len(rows), seconds=seconds, seed=seed
     )
-    clock.cut = clock.cut or not solved.finished
-    if solved.values is not None:
+    if solved.finished and solved.values is not None:
         picked = rows[_exact.opened(solved.values, len(rows))]
         if len(picked) == len(best) and _value(costs, picked) < value:
             best, value = picked, _value(costs, picked)

@@ -47,8 +47,9 @@ class Plan:
     seconds : float
         Wall-clock time used.
     status : {"optimal", "bounded", "time_limit"}
-        ``optimal`` is said only with proof. ``time_limit``: the clock cut a step short, so another
-        machine may answer differently; ``bounded`` and ``optimal`` answers repeat exactly.
+        ``optimal`` is said only with proof. ``bounded``: the search ran in full, only the proof is
+        open, and more seconds may close it. ``time_limit``: the clock cut the search
+        short, so another machine may choose other sites.
     """
 
     sites: IntArray
