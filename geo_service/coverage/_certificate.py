@@ -95,6 +95,11 @@ def certificate(geometries: Any, outline: Any | None) -> Certificate:
     Certificate
         `Certificate.clean` is the answer.
 
+    Raises
+    ------
+    InputError
+        ``layer_empty``, ``geometry_missing``, ``not_polygons`` or ``coordinate_not_finite``.
+
     Notes
     -----
     Every ring is summed as a chain of directed segments and the outline is subtracted; in an exact
@@ -111,8 +116,13 @@ def certificate(geometries: Any, outline: Any | None) -> Certificate:
 
 def _of(geometries: Any) -> Certificate:
     if isinstance(geometries, _rings.Rings):
-        return Certificate(*_segments.digest(geometries), geometries.features)
+        first, second, _ = _segments.digest(geometries)
+        return Certificate(first, second, geometries.features)
     if not hasattr(geometries, "geom_type") and len(geometries) == 0:
         return Certificate(0, 0, 0)
-    rings = _rings.rings_of(_rings.polygon_array(geometries, source="geometries"))
-    return Certificate(*_segments.digest(rings), rings.features)
+    array = _rings.polygon_array(geometries, source="geometries")
+    rings = _rings.rings_of(array, source="geometries", trusted=True)
+    first, second, finite = _segments.digest(rings)
+    if not finite:
+        _rings.rings_of(array, source="geometries")  # refuses, naming the row
+    return Certificate(first, second, rings.features)

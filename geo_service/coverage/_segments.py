@@ -33,65 +33,63 @@ _SMALL = 50_000  # vertices below which a second thread costs more than it bring
 _A, _B = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xC2B2AE3D27D4EB4F)
 _C, _D = np.uint64(0xD6E8FEB86659FD93), np.uint64(0xFF51AFD7ED558CCD)
 # Never 0: the place (0, 0) must not hash to 0.
-_PEPPER, _SALT = np.uint64(0x8EBC6AF09C88C6E3), np.uint64(0x2545F4914F6CDD1D)
+_PEPPER = np.uint64(0x8EBC6AF09C88C6E3)
 _NEGATIVE_ZERO = np.uint64(1 << 63)
-_S29, _S31, _S32 = np.uint64(29), np.uint64(31), np.uint64(32)
+_S29, _S31, _S32, _S33 = np.uint64(29), np.uint64(31), np.uint64(32), np.uint64(33)
 _TOP = np.uint64(64 - BIN_BITS)
 
 
 @numba.njit(nogil=True, cache=True)
-def _seed(x: np.uint64, y: np.uint64, salt: np.uint64) -> np.uint64:
-    """Mix the bits of a place; -0.0 is the place 0.0."""
+def _place(x: np.uint64, y: np.uint64) -> Any:
+    """Mix the 128 bits of a place into two other numbers; -0.0 is the place 0.0."""
     x = np.uint64(0) if x == _NEGATIVE_ZERO else x
     y = np.uint64(0) if y == _NEGATIVE_ZERO else y
-    a = (x ^ salt) * _A
-    b = (y + salt) * _B
-    return (a ^ (a >> _S32)) * _C + (b ^ (b >> _S32)) * _D
+    p, q = (x ^ _PEPPER) * _A, (y + _PEPPER) * _B
+    u = p ^ ((q << _S32) | (q >> _S32))
+    v = q + ((p << _S31) | (p >> _S33))
+    u, v = (u ^ (u >> _S29)) * _C, (v ^ (v >> _S31)) * _D
+    return u ^ (u >> _S32), v ^ (v >> _S29)
 
 
 @numba.njit(nogil=True, cache=True)
-def _u(seed: np.uint64) -> np.uint64:
-    h = (seed ^ (seed >> _S32)) * _B
-    return h ^ (h >> _S29)
-
-
-@numba.njit(nogil=True, cache=True)
-def _v(seed: np.uint64) -> np.uint64:
-    h = (seed ^ (seed >> _S29)) * _A
-    return h ^ (h >> _S31)
+def _again(u: np.uint64, v: np.uint64) -> Any:
+    """Mix a place's numbers once more, for a second sum that owes nothing to the first."""
+    u, v = u * _B, v * _A
+    return u ^ (u >> _S32), v ^ (v >> _S29)
 
 
 @numba.njit(nogil=True, cache=True)
 def _digest(xy: FloatArray, bits: HashArray, start: IntArray, hole: BoolArray) -> Any:
-    """Two 64-bit sums over all rings, each taken counter-clockwise (holes clockwise)."""
-    first = np.uint64(0)
-    second = np.uint64(0)
+    """Two 64-bit sums over all rings, each taken counter-clockwise (holes clockwise).
+
+    And whether every coordinate was finite.
+    """
+    first, second = np.uint64(0), np.uint64(0)
+    finite = True
     for r in range(len(hole)):
-        s, e = start[r], start[r + 1]
-        ox, oy = xy[s, 0], xy[s, 1]
+        ring, place = xy[start[r] : start[r + 1]], bits[start[r] : start[r + 1]]
+        ox, oy = ring[0, 0], ring[0, 1]
         area, px, py = 0.0, 0.0, 0.0
-        a = _seed(bits[s, 0], bits[s, 1], _PEPPER)
-        b = _seed(bits[s, 0], bits[s, 1], _SALT)
-        au, av, bu, bv = _u(a), _v(a), _u(b), _v(b)
-        one = np.uint64(0)
-        two = np.uint64(0)
-        for k in range(s + 1, e):
-            x, y = xy[k, 0] - ox, xy[k, 1] - oy
+        au, av = _place(place[0, 0], place[0, 1])
+        bu, bv = _again(au, av)
+        one, two = np.uint64(0), np.uint64(0)
+        for k in range(1, len(ring)):
+            x, y = ring[k, 0] - ox, ring[k, 1] - oy
             area += px * y - x * py
             px, py = x, y
-            a = _seed(bits[k, 0], bits[k, 1], _PEPPER)
-            b = _seed(bits[k, 0], bits[k, 1], _SALT)
-            cu, cv, du, dv = _u(a), _v(a), _u(b), _v(b)
+            cu, cv = _place(place[k, 0], place[k, 1])
+            du, dv = _again(cu, cv)
             one += au * cv - cu * av
             two += bu * dv - du * bv
             au, av, bu, bv = cu, cv, du, dv
+        finite = finite and math.isfinite(area)
         if (area < 0.0) != hole[r]:
             first -= one
             second -= two
         else:
             first += one
             second += two
-    return first, second
+    return first, second, finite
 
 
 @numba.njit(nogil=True, cache=True)
@@ -120,8 +118,7 @@ def _scan(
         s, e = start[r], start[r + 1]
         ox, oy = xy[s, 0], xy[s, 1]
         twice, around, px, py = 0.0, 0.0, 0.0, 0.0
-        a = _seed(bits[s, 0], bits[s, 1], _PEPPER)
-        au, av = _u(a), _v(a)
+        au, av = _place(bits[s, 0], bits[s, 1])
         total = np.uint64(0)
         # The step before the first vertex, so that the closing vertex is judged too.
         back = e - 2
@@ -133,8 +130,7 @@ def _scan(
             dx, dy = (x - px) * squeeze, y - py
             twice += px * y - x * py
             px, py = x, y
-            a = _seed(bits[k, 0], bits[k, 1], _PEPPER)
-            cu, cv = _u(a), _v(a)
+            cu, cv = _place(bits[k, 0], bits[k, 1])
             h = au * cv - cu * av
             au, av = cu, cv
             hashes[k - 1] = h
@@ -248,16 +244,18 @@ def scan(rings: Rings, *, squeeze: float = 1.0, spike_degrees: float = 1.0) -> S
     return out
 
 
-def digest(rings: Rings) -> tuple[int, int]:
-    """Sum the two hashes of all directed segments, on all processors."""
+def digest(rings: Rings) -> tuple[int, int, bool]:
+    """Sum the two hashes of all directed segments; tell whether all coordinates are finite."""
     bits = rings.xy.view(np.uint64)
 
-    def part(first: int, last: int) -> tuple[int, int]:
-        one, two = _digest(rings.xy, bits, rings.start[first : last + 1], rings.hole[first:last])
-        return int(one), int(two)
+    def part(first: int, last: int) -> tuple[int, int, bool]:
+        one, two, finite = _digest(
+            rings.xy, bits, rings.start[first : last + 1], rings.hole[first:last]
+        )
+        return int(one), int(two), bool(finite)
 
-    sums = in_parts(rings, part)
-    return sum(one for one, _ in sums) % 2**64, sum(two for _, two in sums) % 2**64
+    ones, twos, finite = zip(*in_parts(rings, part), strict=True)
+    return sum(ones) % 2**64, sum(twos) % 2**64, all(finite)
 
 
 def threads() -> int:
