@@ -73,7 +73,7 @@ def _form_of_codes(
     codes = np.array(layer.codes, dtype=object)
     found = [
         _at(layer, "code_duplicate", rows, code=code, count=len(rows), lines=_lines(rows))
-        for code, rows in codes_.duplicates(layer.codes).items()
+        for code, rows in _duplicates(layer.codes).items()
     ]
     empty = np.flatnonzero(codes == "")
     found += _by_row(layer, "attribute_missing", empty, fields=layer.fields["code"])
@@ -91,6 +91,10 @@ def _form_of_codes(
         return found + _malformed(layer, np.flatnonzero(damaged), profile), []
     example = min(code for code in layer.codes if code)
     return found, [Note.of("codes_foreign", pattern=profile.code_pattern, example=example)]
+
+
+def _duplicates(codes: list[str]) -> dict[str, list[int]]:
+    return codes_.duplicates(codes) if len(set(codes)) < len(codes) else {}
 
 
 def _malformed(layer: Layer, rows: Any, profile: Profile) -> list[Fault]:

@@ -132,7 +132,7 @@ def truncated_percent(part: float, whole: float, *, full: bool) -> str:
 
 def faults_frame(faults: Sequence[Fault], layer: Layer, profile: Profile) -> gpd.GeoDataFrame:
     """Tell faults as a table, in an order that does not depend on the order of features."""
-    names = [layer.label(row) for row in range(layer.rings.features)]
+    names = [layer.label(row) for row in range(layer.rings.features)] if faults else []
     place = _places(faults)
     told = []
     for fault, (x, y) in zip(faults, place, strict=True):

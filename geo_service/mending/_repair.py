@@ -21,6 +21,8 @@ from geo_service.profiles import Profile
 
 _ROUNDS = 3  # what the first round brings about, the second mends; more is for people
 
+_MENDED = ("gap", "rim_gap", "overlap", "overrun")
+
 _CHANGES = (
     "code", "kind", "action_zh", "action_en", "area_before_m2", "area_after_m2", "moved_m",
     "geometry",
@@ -122,8 +124,9 @@ def repair(
         rules.max_gap_m if max_gap_m is None else max_gap_m,
         rules.snap_m if snap_m is None else snap_m,
     )
-    frame, changes = _untwinned(grids, sheet_of(grids))
-    sheet = sheet_of(frame)
+    sheet = sheet_of(grids)
+    frame, changes = _untwinned(grids, sheet)
+    sheet = sheet_of(frame) if changes else sheet
     limits = Limits(limit_m, sheet.shapes.crossings)
     outline = None if within is None else _layer.outline_of(within, sheet.layer)[0]
     if len(sheet.shapes.invalid):
@@ -132,15 +135,22 @@ def repair(
         sheet = sheet_of(frame)
     for _ in range(_ROUNDS):
         plan = plan_of(sheet, outline, rules, limits)
-        if plan is None or not plan.moves:
+        moved: list[dict[str, Any]] = []
+        if plan is not None and plan.moves:
+            frame, moved = _carried_out(frame, sheet.layer, plan)
+            changes += moved
+        report = coverage.check(frame, within=within, profile=rules)
+        if not moved or not _mendable(report, limit_m):
             break
-        frame, moved = _carried_out(frame, sheet.layer, plan)
-        if not moved:
-            break
-        changes += moved
         sheet = sheet_of(frame)
-    report = coverage.check(frame, within=within, profile=rules)
     return Mended(frame, _table(changes, grids.crs), _left(report, limit_m), report)
+
+
+def _mendable(report: CoverageReport, limit_m: float) -> bool:
+    """Whether anything is left that another round might mend."""
+    faults = report.faults
+    within = faults["kind"].isin(_MENDED) & (faults["width_m"] <= limit_m)
+    return bool(within.any() or report.hidden)
 
 
 def _untwinned(
