@@ -5,9 +5,9 @@
     python scripts/bench/siting.py --only head-to-head --rounds 5
 
 The city is generated: clustered grids with people, candidates near them, and coverage by straight
-distance times a detour that differs from pair to pair. Ours and HiGHS (and spopt with the solver of
-PuLP, where it is installed) solve the same matrix in turn, A B A B; ratios carry to another machine,
-seconds don't.
+distance times a detour that differs from pair to pair. Ours and HiGHS (and spopt with the solver
+of PuLP, where it is installed) solve the same matrix in turn, A B A B; ratios carry to another
+machine, seconds don't.
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ from geo_service.siting import _cover, _exact, maximal_cover
 GRIDS = 18_936
 SIDE_M = 70_600.0  # a square of Xuchang's area
 CORES = ((0.50, 0.51, 3000.0, 0.30), (0.21, 0.71, 1900.0, 0.065), (0.74, 0.79, 1900.0, 0.065),
-         (0.79, 0.29, 1700.0, 0.06), (0.29, 0.21, 1700.0, 0.055), (0.60, 0.89, 1500.0, 0.045))  # fmt: skip
+         (0.79, 0.29, 1700.0, 0.06), (0.29, 0.21, 1700.0, 0.055),
+         (0.60, 0.89, 1500.0, 0.045))  # fmt: skip
 DETOUR = (1.05, 1.45)
 
 
@@ -41,7 +42,7 @@ def city(
     parts = []
     for x, y, spread, share in CORES:
         size = (int(grids * share), 2)
-        parts.append(random.normal(0.0, spread * scale, size) + (x * side, y * side))
+        parts.append(random.normal(0.0, spread * scale, size) + np.array([x, y]) * side)
     rest = grids - sum(map(len, parts))
     villages = random.uniform(0.0, side, (max(rest // 5, 1), 2))
     parts.append(
@@ -141,7 +142,8 @@ def whole_city(candidates: int, seconds: float, highs: bool) -> None:
             value, bound = solve(coverage, people, count, seconds)
             gap = 100.0 * (bound - value) / value if value else float("inf")
             print(f"  p = {count}: {name:6} {value:12,.0f} of at most {bound:12,.0f}, "
-                  f"gap {gap:7.3f} %, {time.perf_counter() - begun:5.1f} s", flush=True)  # fmt: skip
+                  f"gap {gap:7.3f} %, {time.perf_counter() - begun:5.1f} s",
+                  flush=True)  # fmt: skip
 
 
 def main() -> None:
