@@ -80,8 +80,8 @@ class LifeCircles:
     matrix : DataFrame
         A row per circle and category: ``circle_code, circle_name, kind, kind_zh, kind_en,
         tier_minutes, threshold_m, target, status, nearest_id, nearest_name, metres, minutes,
-        planned_id, planned_name, planned_metres``. ``metres`` is the walk to the nearest existing facility, NaN
-        where none is found within half an hour; ``status`` a key of `STATUS_ZH`.
+        planned_id, planned_name, planned_metres``. ``metres`` is the walk to the nearest existing
+        facility, NaN where none is found within half an hour; ``status`` a key of `STATUS_ZH`.
     missing : DataFrame
         缺项清单: the cells without an existing facility within the threshold, with ``flag`` 缺项 or
         缺项·已规划.
@@ -416,8 +416,8 @@ def _action_plan(
         served = elderly[circle] if cell["target"].startswith("elderly") else people[circle]
         rows.append({
             **{name: cell[name] for name in columns[:5]},
-            "proposed_site_id": site_id, "proposed_site": site, "people_served": served, "responsible_unit": "",
-            "deadline": "", "status": status,
+            "proposed_site_id": site_id, "proposed_site": site, "people_served": served,
+            "responsible_unit": "", "deadline": "", "status": status,
         })  # fmt: skip
     return pd.DataFrame(rows, columns=columns)
 

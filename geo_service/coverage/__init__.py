@@ -2,7 +2,7 @@
 
 from geo_service.coverage._certificate import Certificate, certificate
 from geo_service.coverage._check import check
-from geo_service.coverage._faults import KINDS, Note
+from geo_service.coverage._faults import KINDS
 from geo_service.coverage._report import CoverageReport
 
-__all__ = ["KINDS", "Certificate", "CoverageReport", "Note", "certificate", "check"]
+__all__ = ["KINDS", "Certificate", "CoverageReport", "certificate", "check"]

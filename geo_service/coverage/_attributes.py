@@ -14,10 +14,11 @@ from geo_service import codes as codes_
 from geo_service import layers
 from geo_service.coverage import _arrays
 from geo_service.coverage._arrays import FloatArray, IntArray
-from geo_service.coverage._faults import Fault, Note
+from geo_service.coverage._faults import Fault, remark
 from geo_service.coverage._layer import Layer
 from geo_service.coverage._messages import square_metres
 from geo_service.coverage._shapes import Shapes
+from geo_service.notes import Note
 from geo_service.profiles import Profile
 
 _MANY = 200  # rows beyond which one fault of a kind tells them all
@@ -49,7 +50,7 @@ def faults(
         if missing < 0:
             count = layer.rings.features
             notes.append(
-                Note.of("more_than_expected", expected=expect, features=count, more=-missing)
+                remark("more_than_expected", expected=expect, features=count, more=-missing)
             )
     return found, notes, absent
 
@@ -90,7 +91,7 @@ def _form_of_codes(
     if damaged.any():
         return found + _malformed(layer, np.flatnonzero(damaged), profile), []
     example = min(code for code in layer.codes if code)
-    return found, [Note.of("codes_foreign", pattern=profile.code_pattern, example=example)]
+    return found, [remark("codes_foreign", pattern=profile.code_pattern, example=example)]
 
 
 def _duplicates(codes: list[str]) -> dict[str, list[int]]:

@@ -21,9 +21,10 @@ from geo_service.coverage import (
     _tiling,
 )
 from geo_service.coverage._arrays import FloatArray
-from geo_service.coverage._faults import Fault, Note
+from geo_service.coverage._faults import Fault, remark
 from geo_service.coverage._layer import Layer, Outline
 from geo_service.coverage._report import CoverageReport
+from geo_service.notes import Note
 from geo_service.profiles import Profile
 
 
@@ -93,7 +94,7 @@ def check(
     layer, notes = _layer.layer_of(grids, code_field=code_field)
     outline: Outline | None = None
     if within is None:
-        notes.append(Note.of("outline_absent"))
+        notes.append(remark("outline_absent"))
     else:
         outline, remarks = _layer.outline_of(within, layer)
         notes += remarks
@@ -198,7 +199,7 @@ def _with_absent(faults: list[Fault], absent: list[str], layer: Layer) -> list[F
 
 def _hidden_notes(hidden: _tiling.Hidden) -> list[Note]:
     return [
-        Note.of(
+        remark(
             "hidden",
             kind=kind,
             count=int(sums["count"]),

@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import Any
 
 from geo_service.coverage._arrays import Geometry
+from geo_service.notes import Note
 
 KINDS = (
     "invalid_geometry",
@@ -121,24 +122,7 @@ _REMARKS = {
 }
 
 
-@dataclass(frozen=True)
-class Note:
-    """A remark on the check itself: what was found, assumed or left out.
-
-    Parameters
-    ----------
-    code : str
-        Stable name of the remark.
-    zh, en : str
-        The sentence.
-    """
-
-    code: str
-    zh: str
-    en: str
-
-    @classmethod
-    def of(cls, code: str, **facts: object) -> Note:
-        """The remark of a code, its places filled."""
-        zh, en = _REMARKS[code]
-        return cls(code, zh.format(**facts), en.format(**facts))
+def remark(code: str, **facts: object) -> Note:
+    """The remark of a code on the check itself, its places filled."""
+    zh, en = _REMARKS[code]
+    return Note(code, zh.format(**facts), en.format(**facts))

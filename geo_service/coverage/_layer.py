@@ -16,10 +16,11 @@ from geo_service import crs as crs_
 from geo_service import layers
 from geo_service.coverage import _arrays, _rings, _segments
 from geo_service.coverage._arrays import FloatArray, GeometryArray, IntArray
-from geo_service.coverage._faults import Note
+from geo_service.coverage._faults import remark
 from geo_service.coverage._ground import Ground
 from geo_service.coverage._rings import Rings
 from geo_service.errors import InputError
+from geo_service.notes import Note
 
 
 @dataclass(frozen=True)
@@ -136,14 +137,14 @@ def layer_of(grids: Any, *, code_field: str | None = None) -> tuple[Layer, list[
 def _notes(layer: Layer) -> list[Note]:
     notes = []
     if not layer.coded:
-        notes.append(Note.of("codes_absent"))
+        notes.append(remark("codes_absent"))
     if shapely.has_z(layer.geometries).any():
-        notes.append(Note.of("z_dropped"))
+        notes.append(remark("z_dropped"))
     if layer.ground.crs is None:
         seen = "degrees" if layer.ground.lonlat else "metres"
-        notes.append(Note.of("crs_absent", zh_unit="度" if seen == "degrees" else "米", unit=seen))
+        notes.append(remark("crs_absent", zh_unit="度" if seen == "degrees" else "米", unit=seen))
     elif layer.ground.lonlat:
-        notes.append(Note.of("degrees_measured"))
+        notes.append(remark("degrees_measured"))
     return notes
 
 
@@ -167,7 +168,7 @@ def outline_of(within: Any, layer: Layer) -> tuple[Outline, list[Note]]:
     invalid = ~shapely.is_valid(given)
     geometries = given.copy()
     if invalid.any():
-        notes.append(Note.of("outline_invalid", count=int(invalid.sum())))
+        notes.append(remark("outline_invalid", count=int(invalid.sum())))
         geometries[invalid] = [_arrays.areas(g) for g in shapely.make_valid(given[invalid])]
     rings = _rings.rings_of(geometries, source="within")
     scan = _segments.scan(rings)

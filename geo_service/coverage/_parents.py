@@ -7,12 +7,13 @@ import numpy as np
 from geo_service import codes as codes_
 from geo_service.coverage import _arrays, _faces, _messages, _residual, _tiling
 from geo_service.coverage._arrays import IntArray
-from geo_service.coverage._faults import Fault, Note
+from geo_service.coverage._faults import Fault, remark
 from geo_service.coverage._layer import Layer, Outline
 from geo_service.coverage._places import places_of
 from geo_service.coverage._residual import Residual
 from geo_service.coverage._segments import Scan
 from geo_service.coverage._shapes import Shapes
+from geo_service.notes import Note
 from geo_service.profiles import Profile
 
 _ELSEWHERE = 0.5  # a grid with more than this share outside its parent lies elsewhere
@@ -30,7 +31,7 @@ def faults(
     notes = _reference(layer, outline)
     parent, by_place = _parent_of(layer, outline)
     if by_place:
-        notes.append(Note.of("parents_by_place"))
+        notes.append(remark("parents_by_place"))
     found = _strangers(layer, outline, parent)
     open_ = _not_tiled(layer, scan, outline, parent)
     if len(open_) == 0:
@@ -170,4 +171,4 @@ def _reference(layer: Layer, outline: Outline) -> list[Note]:
             found.append(f"{count} {en}, {size} in all")
     if not found:
         return []
-    return [Note.of("outline_faulty", zh_found="；".join(zh_found), found="; ".join(found))]
+    return [remark("outline_faulty", zh_found="；".join(zh_found), found="; ".join(found))]

@@ -13,8 +13,9 @@ import shapely
 
 from geo_service import crs as crs_
 from geo_service.coverage import _messages
-from geo_service.coverage._faults import KINDS, Fault, Note
+from geo_service.coverage._faults import KINDS, Fault
 from geo_service.coverage._layer import Layer
+from geo_service.notes import Note
 from geo_service.profiles import Profile
 
 _COLUMNS = (
