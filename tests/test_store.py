@@ -15,9 +15,9 @@ import pytest
 import shapely
 
 import geo_service as gs
-from geo_service.notes import Note
 from geo_service.errors import ConflictError, InputError, MissingError
 from geo_service.layers import LAYERS
+from geo_service.notes import Note
 from geo_service.store import Store, checking, create_store, open_store, times
 
 AWKWARD = {
