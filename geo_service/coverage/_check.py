@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -103,33 +103,78 @@ def check(
         layer.rings, squeeze=layer.ground.squeeze, spike_degrees=rules.spike_degrees
     )
     shapes = _shapes.shapes_of(layer, scan)
-    layer = layer.with_valid(shapes.invalid)
-    faults = _shapes.faults(layer, scan, shapes, rules)
     advance(0.4)
+    examined = examine(layer, outline, scan, shapes)
+    advance(0.8)
+    report = report_of(examined, rules, notes=notes, expect=expect, register=register)
+    advance(1.0)
+    return report
+
+
+@dataclass(frozen=True)
+class Examined:
+    """A layer taken apart and measured, with the planar graph of what did not cancel.
+
+    Parameters
+    ----------
+    layer : Layer
+    outline : Outline or None
+    scan : Scan
+    shapes : Shapes
+    left : Residual
+    graph : Graph or None
+        ``None`` where everything cancelled.
+    """
+
+    layer: Layer
+    outline: Outline | None
+    scan: _segments.Scan
+    shapes: _shapes.Shapes
+    left: _residual.Residual
+    graph: _tiling.Graph | None
+
+
+def examine(
+    layer: Layer, outline: Outline | None, scan: _segments.Scan, shapes: _shapes.Shapes
+) -> Examined:
+    """Find what of a scanned layer does not cancel, and what its faces are."""
+    layer = layer.with_valid(shapes.invalid)
     left = _residual.residual(
         [(layer.rings, scan)] + ([(outline.rings, outline.scan)] if outline else [])
     )
+    graph = None if left.empty else _tiling.graph_of(layer, outline, left)
+    return Examined(layer, outline, scan, shapes, left, graph)
+
+
+def report_of(
+    examined: Examined,
+    rules: Profile,
+    *,
+    notes: list[Note],
+    expect: int | None = None,
+    register: Any | None = None,
+) -> CoverageReport:
+    """Tell every fault of an examined layer; `notes` are those its reading gave."""
+    layer, outline, shapes = examined.layer, examined.outline, examined.shapes
+    notes = list(notes)
+    faults = _shapes.faults(layer, examined.scan, shapes, rules)
     hidden: _tiling.Hidden = {}
     uncovered_m2 = 0.0
-    if not left.empty:
-        graph = _tiling.graph_of(layer, outline, left)
-        advance(0.7)
-        tiling = _tiling.tiling_of(layer, outline, graph, shapes, rules)
+    if examined.graph is not None:
+        tiling = _tiling.tiling_of(layer, outline, examined.graph, shapes, rules)
         faults += tiling.faults
         hidden, uncovered_m2 = tiling.hidden, tiling.uncovered_m2
         if outline is None:
-            faults += _tiling.detached(layer, graph)
+            faults += _tiling.detached(layer, examined.graph)
     if outline is not None:
-        crossing, remarks = _parents.faults(layer, scan, outline, shapes, rules)
+        crossing, remarks = _parents.faults(layer, examined.scan, outline, shapes, rules)
         faults += crossing
         notes += remarks
-    advance(0.9)
     told, remarks, absent = _attributes.faults(
         layer, shapes, rules, register=register, expect=expect
     )
     faults = _with_absent(_once(faults + told), absent, layer)
     notes += remarks + _hidden_notes(hidden)
-    advance(1.0)
     return CoverageReport(
         verdict=_report.verdict_of(faults, rules),
         faults=_report.faults_frame(faults, layer, rules),
