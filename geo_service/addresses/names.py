@@ -21,7 +21,8 @@ ABOVE = "above"
 """Province and city: said of every row, so they narrow nothing."""
 
 # Two names that differ in one of these are two places: 建设路, 建设东路, 新建设路, 建设二路.
-_TELLING = frozenset("东西南北中上下前后左右新老旧大小内外一二三四五六七八九十支0123456789")
+TELLING = ("东西南北中上下前后左右内外", "新老旧大小", "一二三四五六七八九十支0123456789")
+_TELLING = frozenset("".join(TELLING))
 _TAILS = {
     "county": ("区", "县", "市"),
     "township": ("街道", "镇", "乡"),
@@ -95,6 +96,10 @@ class Names:
         """The name itself."""
         return self._known[kind][number]
 
+    def all(self, kind: str) -> list[str]:
+        """All names of a kind; a name's number is its place."""
+        return self._known[kind]
+
     def knows(self, kind: str) -> bool:
         """Whether the table names anything of a kind."""
         return bool(self._known.get(kind))
@@ -148,9 +153,9 @@ class Names:
             for key in self._deletes.get(form, ()):
                 if key in found and found[key].slip in {"sound", "order"}:
                     continue
-                slip = _slip(piece, self._known[key[0]][key[1]])
-                if slip:
-                    found[key] = Named(key[0], key[1], start, end, slip=slip)
+                differs = _slip(piece, self._known[key[0]][key[1]])
+                if differs:
+                    found[key] = Named(key[0], key[1], start, end, slip=differs)
 
 
 def _forms(name: str) -> Iterable[str]:
@@ -167,7 +172,7 @@ def _slip(piece: str, name: str) -> str:
         return "" if longer[k] in _TELLING else "length"
     wrong = [k for k, (a, b) in enumerate(zip(piece, name, strict=True)) if a != b]
     if len(wrong) == 2:
-        return "order"
+        return "" if any(piece[k].isdigit() for k in wrong) else "order"
     typed, meant = piece[wrong[0]], name[wrong[0]]
     if typed in _TELLING or meant in _TELLING:
         return ""

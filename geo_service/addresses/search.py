@@ -12,6 +12,7 @@ from geo_service.addresses.answers import (
     settle,
     spread,
 )
+from geo_service.addresses.likeness import doors_meant
 from geo_service.addresses.names import ABOVE, AREAS, Named
 from geo_service.addresses.parts import Parts
 from geo_service.addresses.reading import Question
@@ -44,10 +45,26 @@ class Search:
         self._areas = {kind: parts.of(kind) for kind in AREAS}
         self._on = tuple(kind for kind in AREAS if any(not n.short for n in self._areas[kind]))
         self._slips = {n.slip for n in (*self._roads, *self._compounds) if n.slip}
-        self._hinted = bool(self._on)
 
     def run(self) -> Address:
-        """Try what was named from the narrowest to the widest."""
+        """Try what was named from the narrowest to the widest, then what only looks alike."""
+        answer = self._as_named()
+        if answer.status == "found" or self._is_elsewhere() or self._is_exact():
+            return answer
+        areas = [n for n in self._parts.named if n.kind in (ABOVE, *AREAS) and not n.short]
+        doors = doors_meant(self._asked.text, areas, self._table, self._within_areas)
+        if not doors.size:
+            return answer
+        return settle(
+            self._table, doors, self._asked, (*self._on, "road~", "number"), 0.6,
+            room_m=SAME_SPOT_M,
+        )  # fmt: skip
+
+    def _is_exact(self) -> bool:
+        """Whether a road or compound is named as it is known: then nothing else is meant."""
+        return not self._parts.altered and any(not n.slip for n in (*self._roads, *self._compounds))
+
+    def _as_named(self) -> Address:
         if self._parts.altered or self._is_elsewhere():
             return Address("not_found")
         if self._compounds:
@@ -158,6 +175,8 @@ class Search:
         here = rows[table.ids["number"][rows] == number]
         if not here.size:
             return self._between_numbers(rows, on)
+        if self._slips:  # of several roads it may mean, one that has the number
+            rows = rows[np.isin(table.ids["road"][rows], table.ids["road"][here])]
         others = self._stretches_without(rows, here)
         if any(self._may_have_number(stretch, rows) for stretch in others):
             elsewhere = rows[np.isin(table.stretch["road"][rows], others)]

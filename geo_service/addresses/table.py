@@ -96,7 +96,7 @@ class Table:
         self.number_of = {text: k for k, text in enumerate(self.numbers)}
         self.building_of = {text: k for k, text in enumerate(buildings)}
         self.unit_of = {text: k for k, text in enumerate(units)}
-        self.by = {kind: Rows(self.ids[kind]) for kind in (*PLACES, "community")}
+        self.by = {kind: Rows(self.ids[kind]) for kind in (*PLACES, "community", "number")}
         self._numbered_road = Rows(self._road_key(self.ids["road"], self.ids["number"]))
         self.stretch = {
             kind: _stretches(self.ids[kind], self.ids["township"], self.x, self.y)
