@@ -253,6 +253,11 @@ CATALOGUE: dict[str, Refusal] = {
         "数据库里还没有地址表。请先导入：geo-service addresses import 文件。",
         "The store holds no address table yet. Import one: geo-service addresses import FILE.",
     ),
+    "addresses_none": Refusal(
+        422,
+        "“{file}”里没有带门牌号的地址，也没有有名称的地点。",
+        "{file} holds no address with a house number and no named place.",
+    ),
     # streets and walking
     "pbf_unreadable": Refusal(
         422,

@@ -294,11 +294,40 @@ def questions(frame: pd.DataFrame, per_style: int, seed: int) -> list[Asked]:
     return [ask() for ask in styles.values() for _ in range(per_style)]
 
 
+def mistyped(frame: pd.DataFrame, most: int, seed: int) -> list[Asked]:
+    """Ask the real addresses of a table, each with one typing error in its road.
+
+    An address that stands in two places is ambiguous, and asked as that.
+    """
+    random = np.random.default_rng(seed)
+    doors = frame[(frame["road"] != "") & (frame["number"] != "")]
+    alphabet = sorted(set("".join(doors["road"])))
+    asked = []
+    for row in doors.sample(min(most, len(doors)), random_state=seed).to_dict("records"):
+        same = doors[(doors["road"] == row["road"]) & (doors["number"] == row["number"])]
+        apart_m = np.hypot(np.ptp(same["lon"]) * 92_300.0, np.ptp(same["lat"]) * 110_900.0)
+        text = row["address"].replace(row["road"], _one_error(row["road"], random, alphabet), 1)
+        status = "found" if apart_m <= 50.0 else "ambiguous"
+        asked.append(Asked("mistyped", text, status, row["lon"], row["lat"]))
+    return asked
+
+
+def _one_error(word: str, random: np.random.Generator, alphabet: list[str]) -> str:
+    at = int(random.integers(len(word)))
+    other = [c for c in alphabet if c != word[at]][int(random.integers(len(alphabet) - 1))]
+    exchanged = [k for k in range(len(word) - 1) if word[k] != word[k + 1]]
+    kind = int(random.integers(4 if exchanged else 3))
+    if kind == 3:
+        at = exchanged[int(random.integers(len(exchanged)))]
+        return word[:at] + word[at + 1] + word[at] + word[at + 2 :]
+    return word[:at] + ("", other, other + word[at])[kind] + word[at + 1 :]
+
+
 def judge(asked: Asked, answer: Any) -> str:
     """``right``, ``wrong`` (confidently: a place where none or another is true), or ``missed``."""
     if answer.status != "found":
         return "right" if answer.status == asked.status else "missed"
     east = (answer.lon - asked.lon) * 92_300.0
     north = (answer.lat - asked.lat) * 110_900.0
-    near = asked.status == "found" and (east**2 + north**2) ** 0.5 <= 50.0
+    near = asked.lon == asked.lon and (east**2 + north**2) ** 0.5 <= 50.0
     return "right" if near else "wrong"

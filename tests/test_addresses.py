@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 from geo_service.addresses import AddressBook
+from geo_service.addresses.openstreetmap import read_addresses
 from geo_service.addresses.reading import canonical, is_damaged, question
 from geo_service.addresses.sounds import sounds_alike, syllables
 from geo_service.errors import InputError
@@ -266,3 +267,63 @@ def test_sounds_come_from_the_order_of_the_charset():
     assert {c: syllables()[c] for c in known} == known
     assert sounds_alike("兴", "新")
     assert not sounds_alike("设", "国")
+
+
+# roads that only look alike --------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def sparse():
+    roads = ["中山北路二段16巷", "南京西路", "天津街", "人民路", "人民东路"]
+    return AddressBook(
+        pd.DataFrame(
+            [
+                (f"中山区{road}{number}号", "中山区", road, f"{number}号", 113.8 + 0.01 * k, 34.02)
+                for k, road in enumerate(roads)
+                for number in (1, 3)
+            ],
+            columns=["address", "county", "road", "number", "lon", "lat"],
+        )
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "meant"),
+    [
+        ("中山区中山北路段二16巷3号", "中山区中山北路二段16巷3号"),
+        ("中山路二段16巷3号", "中山区中山北路二段16巷3号"),
+        ("森京西路1号", "中山区南京西路1号"),
+        ("天森津街3号", "中山区天津街3号"),
+    ],
+)
+def test_a_misspelt_road_is_found_where_only_one_is_like_it(sparse, text, meant):
+    found = sparse.find(text)
+    assert (found.status, found.matched) == ("found", meant)
+    assert "road~" in found.matched_on
+    assert found.confidence <= 0.7
+
+
+@pytest.mark.parametrize(
+    "text", ["南京路1号", "南京东路1号", "人民中路1号", "森京西路7号", "新天津街3号"]
+)
+def test_a_road_that_differs_tellingly_stays_unknown(sparse, text):
+    assert sparse.find(text).status == "not_found"
+
+
+@pytest.mark.real
+@pytest.mark.parametrize(("extract", "least"), [("liechtenstein", 0.97), ("heidelberg", 0.97)])
+def test_real_addresses_with_one_typing_error(real_data, styles, extract, least):
+    table = read_addresses(real_data / "osm" / f"{extract}.osm.pbf")
+    book = AddressBook(table)
+    asked = styles.mistyped(table, 300, seed=3)
+    verdicts = Counter(styles.judge(one, book.find(one.text)) for one in asked)
+    assert verdicts["right"] >= least * len(asked)
+    assert verdicts["wrong"] <= 0.01 * len(asked)
+
+
+@pytest.mark.real
+def test_an_extract_gives_its_addresses(real_data):
+    table = read_addresses(real_data / "osm" / "taipei_osm2streets.osm.pbf")
+    assert (table["road"] != "").sum() == 710
+    assert "臺北市中山區中山北路一段152号" in set(table["address"])
+    assert not table["number"].str.contains("[号號]").any()

@@ -65,20 +65,26 @@ def locate(
 
 
 def import_addresses(
-    file: Annotated[Path, typer.Argument(help="地址表 · CSV or XLSX: address, lon, lat …")],
+    file: Annotated[
+        Path, typer.Argument(help="地址表 · CSV or XLSX: address, lon, lat …; or an .osm.pbf")
+    ],
     datum: Annotated[str, typer.Option(help="坐标基准 · Datum of lon and lat")] = "wgs84",
     store: terminal.StorePath = None,
     as_json: terminal.AsJson = False,
 ) -> None:
     """导入地址表 · Bring in the city's address table."""
     from geo_service import crs
+    from geo_service.addresses.openstreetmap import read_addresses
     from geo_service.store import open_store
 
-    table = read_points(file)
+    if ".osm" in file.suffixes:
+        table = read_addresses(file)
+    else:
+        table = read_points(file)
+        table["lon"], table["lat"] = crs.to_wgs84(table["lon"], table["lat"], datum=datum)
     if "address" not in table:
         found = ", ".join(map(str, table.columns))
         raise InputError("field_missing", file=file.name, field="地址 / address", found=found)
-    table["lon"], table["lat"] = crs.to_wgs84(table["lon"], table["lat"], datum=datum)
     with open_store(terminal.store_path(store)) as opened:
         opened.put_table("addresses", table)
     if as_json:

@@ -1,6 +1,9 @@
 """The address book on a large made-up table: right and confidently wrong by style, and times.
 
     python scripts/bench/addresses.py [--rows 322000] [--per-style 75] [--seed N]
+    python scripts/bench/addresses.py --osm FILE.osm.pbf [--seed N]
+
+With ``--osm``: the real addresses of an extract, each asked with one typing error in its street.
 
 Give a fresh seed: a figure on a seed that was tuned on says nothing.
 """
@@ -19,6 +22,7 @@ from typing import Any
 import numpy as np
 
 from geo_service.addresses import AddressBook
+from geo_service.addresses.openstreetmap import read_addresses
 
 STYLES = Path(__file__).parents[2] / "tests" / "address_styles.py"
 
@@ -29,7 +33,12 @@ def main() -> None:
     options.add_argument("--rows", type=int, default=322_000)
     options.add_argument("--per-style", type=int, default=75)
     options.add_argument("--seed", type=int, default=int(time.time()))
+    options.add_argument("--osm", type=Path, action="append")
     given = options.parse_args()
+    for file in given.osm or ():
+        _mistyped(file, given.seed)
+    if given.osm:
+        return
 
     styles = _styles()
     table = styles.table(given.rows, given.seed)
@@ -54,6 +63,17 @@ def main() -> None:
     print(f"right {right:.2f} %, wrong but confident {wrong:.2f} %")
     p50, p99 = np.percentile(milliseconds, (50, 99))
     print(f"p50 {p50:.2f} ms, p99 {p99:.2f} ms; build {built_s:.2f} s, {_megabytes(table):.0f} MiB")
+
+
+def _mistyped(file: Path, seed: int) -> None:
+    styles = _styles()
+    table = read_addresses(file)
+    book = AddressBook(table)
+    counts = Counter(
+        styles.judge(asked, book.find(asked.text)) for asked in styles.mistyped(table, 1000, seed)
+    )
+    right, wrong = _percent(counts, "right"), _percent(counts, "wrong")
+    print(f"{file.name}: {counts.total()} asked, {right:.1f} % right, {wrong:.2f} % wrong")
 
 
 def _percent(counts: Counter[str], verdict: str) -> float:
