@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -31,6 +32,12 @@ def real_data() -> Path:
 def tiling() -> Callable[..., Any]:
     """``tiling(count, seed=1, crs=4547) -> (grids, outline)``: a small exact tiling."""
     return beside("tilings").tiling
+
+
+@pytest.fixture(scope="session")
+def grid_systems() -> ModuleType:
+    """The module that draws four grid systems over one city."""
+    return beside("grid_systems")
 
 
 @pytest.fixture(scope="session")
@@ -63,5 +70,6 @@ def beside(name: str) -> ModuleType:
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # dataclasses look their module up
     spec.loader.exec_module(module)
     return module

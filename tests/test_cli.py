@@ -322,7 +322,35 @@ def test_a_crosswalk_shares_out_every_grid(
     shares = pd.DataFrame(told["rows"])
     assert shares.groupby("code_a")["share_a"].sum().to_numpy() == pytest.approx(1.0, abs=1e-9)
     assert (shares["code_a"].str[:9] == shares["code_b"]).all()
-    assert openpyxl.load_workbook(out).active is not None
+    assert openpyxl.load_workbook(out).sheetnames == [
+        "crosswalk", "shares", "conflicts", "base", "moved", "systems",
+    ]  # fmt: skip
+
+
+def test_a_crosswalk_of_several_systems(
+    run: Run, files: dict[str, Path], stored: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "base.gpkg"
+    named = (f"red={files['grids']}", "townships", f"again={files['grids']}")
+    told = run("crosswalk", *named, "-o", out, "--json", store=stored).json
+    assert [s["system"] for s in told["systems"]] == ["red", "townships", "again"]
+    assert told["cells"] == told["systems"][0]["grids"]
+    assert told["union_out_m2"] == pytest.approx(told["union_in_m2"], rel=1e-12)
+    assert set(pyogrio.list_layers(out)[:, 0]) == {
+        "base",
+        "shares",
+        "conflicts",
+        "moved",
+        "systems",
+    }
+    assert len(pyogrio.read_dataframe(out, layer="base")) == told["cells"]
+    shown = run("crosswalk", *named, store=stored)
+    assert shown.code == 0
+    assert str(told["cells"]) in shown.out
+    alone = run("crosswalk", files["grids"], "--json")
+    assert (alone.code, alone.json["error"]["code"]) == (2, "parameter_invalid")
+    astray = run("crosswalk", *named[:2], "-o", "x.docx", "--json", store=stored)
+    assert (astray.code, astray.json["error"]["code"]) == (2, "output_unwritable")
 
 
 # --- running it ----------------------------------------------------------------------------------

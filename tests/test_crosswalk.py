@@ -125,7 +125,7 @@ def test_an_overlapping_layer_still_adds_up() -> None:
 def test_base_layer_names_its_sources() -> None:
     red = layer(R1=box(0, 0, 10, 10), R2=box(10, 0, 20, 10))
     compounds = layer(C1=box(5, 2, 15, 8))
-    base = crosswalk.merge_layers({"red": red, "compounds": compounds})
+    base = crosswalk.combine({"red": red, "compounds": compounds}).base
     assert base.sources.tolist() == [
         "red:R1", "red:R1;compounds:C1", "red:R2;compounds:C1", "red:R2",
     ]  # fmt: skip
@@ -145,7 +145,7 @@ def test_four_systems_become_one(tiling: Tiling) -> None:
         **{f"c{i}": box(x, y, x + 90, y + 70) for i, (x, y) in enumerate(corner[:30])}
     )
     layers = {"red": red, "security": security, "compounds": compounds}
-    base = crosswalk.merge_layers(layers)
+    base = crosswalk.combine(layers).base
     union = shapely.union_all(np.concatenate([f.geometry.values for f in layers.values()]))
     assert base.area.sum() == pytest.approx(union.area, abs=1e-3)
     for name, source in layers.items():
@@ -153,7 +153,7 @@ def test_four_systems_become_one(tiling: Tiling) -> None:
         assert area.to_numpy() == pytest.approx(source.set_index("code").area[area.index], abs=1e-3)
         assert set(area.index) == set(source["code"])
     shuffled = {name: f.sample(frac=1, random_state=1) for name, f in layers.items()}
-    again = crosswalk.merge_layers(shuffled)
+    again = crosswalk.combine(shuffled).base
     assert again.sources.tolist() == base.sources.tolist()
 
 
@@ -163,9 +163,80 @@ def test_degrees_give_square_metres() -> None:
     truth = abs(a.crs.get_geod().geometry_area_perimeter(shape)[0])
     table = crosswalk.crosswalk(a, a)
     assert table.area_m2.tolist() == pytest.approx([truth], rel=2e-6)
-    assert crosswalk.merge_layers({"a": a}).area_m2.sum() == pytest.approx(truth, rel=2e-6)
+    assert crosswalk.combine({"a": a}).base.area_m2.sum() == pytest.approx(truth, rel=2e-6)
 
 
 def test_no_layer_is_refused() -> None:
     with pytest.raises(InputError):
-        crosswalk.merge_layers({})
+        crosswalk.combine({})
+
+
+def test_counts_are_shared_out_too() -> None:
+    red = layer(R1=box(0, 0, 10, 10), R2=box(10, 0, 20, 10))
+    red["households"] = [7, 5]
+    homes = layer(C=box(5, 0, 15, 10))
+    shares = crosswalk.combine({"red": red, "homes": homes}).shares
+    own = shares[shares.system == "red"]
+    assert own.groupby("code").households.sum().tolist() == [7, 5]
+    assert own.groupby("code").households_share.sum().tolist() == pytest.approx([1, 1])
+    assert shares[shares.system == "homes"].households.isna().all()
+    spots = gpd.GeoDataFrame(
+        {"population": [3, 1, 50]}, geometry=gpd.points_from_xy([1, 9, 99], [5, 5, 5]), crs=4547
+    )
+    found = crosswalk.combine({"red": red, "homes": homes}, weights=spots)
+    assert found.base.population.tolist() == [3, 1, 0, 0]
+    one = found.shares[(found.shares.code == "R1")]
+    assert one.population_share.tolist() == [0.75, 0.25]
+
+
+def test_a_sliver_goes_where_the_strongest_border_stays() -> None:
+    red = layer(R1=box(0, 0, 100, 100), R2=box(100, 0, 200, 100))
+    security = layer(S1=box(0, 0, 103, 100), S2=box(103, 0, 200, 100))
+    found = crosswalk.combine({"red": red, "security": security}, sliver_width_m=5)
+    assert found.base.sources.tolist() == ["red:R1;security:S1", "red:R2;security:S2"]
+    assert found.base.geometry[0].equals(red.geometry[0])
+    assert found.moved.values.tolist() == [["security", "S1", "S2", 300.0, 1]]
+    assert len(found.conflicts) == 0
+    assert found.shares.groupby(["system", "code"]).share.sum().tolist() == [1, 1, 1, 1]
+    turned = crosswalk.combine({"security": security, "red": red}, sliver_width_m=5)
+    assert turned.base.geometry[0].equals(security.geometry[0])
+    assert turned.moved.values.tolist() == [["red", "R2", "R1", 300.0, 1]]
+    assert len(crosswalk.combine({"red": red, "security": security}, sliver_width_m=2.9).moved) == 0
+
+
+def test_a_grid_that_is_all_sliver_does_not_vanish() -> None:
+    red = layer(R=box(0, 0, 100, 100))
+    lane = layer(L=box(20, 0, 22, 100))
+    found = crosswalk.combine({"red": red, "lane": lane}, sliver_width_m=5)
+    assert "red:R;lane:L" in found.base.sources.tolist()
+
+
+@pytest.fixture(scope="module")
+def huludao(tiling: Tiling, grid_systems: Any) -> Any:
+    return grid_systems.four_systems(tiling)
+
+
+def test_the_four_systems_of_a_city_become_one(huludao: Any) -> None:
+    """2,245 inputs, two of the systems partial, every border drawn again 1 to 5 m off."""
+    found = crosswalk.combine(huludao.layers, sliver_width_m=5)
+    assert found.systems.grids.tolist() == [1230, 219, 756, 40]
+    shares = found.shares.groupby(["system", "code"]).share.sum()
+    assert len(shares) == 2245
+    assert shares.to_numpy() == pytest.approx(1.0, abs=1e-9)
+    assert found.union_out_m2 == pytest.approx(found.union_in_m2, rel=1e-12)
+    shapes = found.base.geometry.to_numpy()
+    assert shapely.area(shapes).sum() == pytest.approx(found.union_in_m2, rel=1e-12)
+    assert shapely.coverage_is_valid(shapes)
+    named = found.base[list(huludao.layers)].stack()
+    assert set(named[named != ""]) == set(found.shares.code)  # no source has vanished
+    cut = found.conflicts[
+        (found.conflicts.system == "compounds") & (found.conflicts.cut_by == "red")
+    ]
+    assert set(cut.code) == huludao.cut_compounds
+    assert all(sum(shares) == pytest.approx(1.0) for shares in cut.shares)
+    # What was moved is slivers along borders: under 5 m by their length.
+    borders_m = shapely.length(huludao.layers["security_grids"].geometry.to_numpy()).sum()
+    assert 0 < found.moved.area_m2.sum() < 5 * borders_m
+    unsnapped = crosswalk.combine(huludao.layers)
+    assert len(unsnapped.moved) == 0
+    assert len(unsnapped.base) > 2 * len(found.base)

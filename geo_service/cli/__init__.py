@@ -16,6 +16,7 @@ def build() -> App:
     """Give the app with every command on it."""
     from geo_service.cli import (
         check,
+        crosswalk,
         demo,
         drawing,
         facilities,
@@ -26,7 +27,7 @@ def build() -> App:
     )
 
     app = App()
-    for room in (demo, check, revisions, locate, walking, facilities, drawing, operate):
+    for room in (demo, check, revisions, locate, walking, facilities, drawing, crosswalk, operate):
         room.register(app)
     return app
 

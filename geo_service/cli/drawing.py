@@ -1,4 +1,4 @@
-"""``draw``, ``split``, ``merge``, ``crosswalk``: grids drawn and compared."""
+"""``draw``, ``split``, ``merge``: grids drawn anew and edited."""
 
 from __future__ import annotations
 
@@ -29,7 +29,6 @@ def register(app: terminal.App) -> None:
     app.command("draw")(draw)
     app.command("split")(split)
     app.command("merge")(merge)
-    app.command("crosswalk")(crosswalk)
 
 
 def draw(
@@ -125,33 +124,6 @@ def merge(
     wanted = [code.strip() for code in codes.replace("，", ",").split(",") if code.strip()]
     edited = drawing.merge(grids, wanted)
     _deliver(edited, file, output, store, as_json, what=f"merge {codes}")
-
-
-def crosswalk(
-    a: Annotated[Path, typer.Argument(help="甲图层 · The first layer")],
-    b: Annotated[Path, typer.Argument(help="乙图层 · The second layer")],
-    output: terminal.Output = None,
-    crs: Crs = None,
-    as_json: terminal.AsJson = False,
-) -> None:
-    """对照表 · Shares of every polygon of one layer in those of another."""
-    from geo_service import boundary_files, reports
-    from geo_service import crosswalk as walk
-
-    first, second = (boundary_files.read(path, crs=crs).layer_frame() for path in (a, b))
-    shares = walk.crosswalk(first, second)
-    if output is not None:
-        reports.write_tables({"crosswalk": shares}, output)
-    if as_json:
-        terminal.print_json({"rows": shares.to_dict("records"), "written": str(output or "")})
-        return
-    console, say = terminal.out(), terminal.say
-    rows = [[_shown(cell) for cell in row] for row in shares.head(40).itertuples(index=False)]
-    console.print(terminal.table(say("对照表", "crosswalk"), shares.columns, rows))
-    if len(shares) > len(rows):
-        console.print(
-            say(f"共 {len(shares)} 行，-o 写出全部", f"{len(shares)} rows; -o writes all")
-        )
 
 
 def _range(text: str) -> tuple[int, int]:
@@ -292,7 +264,3 @@ def _deliver(
         said = say(f"草稿 {draft}，发布：geo-service publish {draft}",
                    f"Draft {draft}; publish it: geo-service publish {draft}")  # fmt: skip
         console.print(said, markup=False)
-
-
-def _shown(value: object) -> object:
-    return f"{value:,.4f}" if isinstance(value, float) else value

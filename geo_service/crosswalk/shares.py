@@ -1,13 +1,8 @@
-"""Several grid systems into one: shares between two layers, and a base layer of common cells.
-
-The base layer is the model planners use for 多格合一: every special net becomes a set of base
-cells, and what one system says of a place can be carried over to the other by its share.
-"""
+"""Which share of every grid of one layer lies in which grid of another."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from typing import Any
 
 import geopandas as gpd
@@ -26,7 +21,7 @@ WEIGHT_FIELDS = ("weight", "households", "population")
 """Columns of weighting points, the first one present counts; else every point counts one."""
 
 _DUST = 1e-9  # share of the smaller grid: below it a common area is rounding on a shared border
-_WHOLE = 0.98  # a grid this far inside one other is not cut by it
+WHOLE = 0.98  # a grid this far inside one other is not cut by it
 
 
 def crosswalk(
@@ -73,7 +68,7 @@ def crosswalk(
     >>> crosswalk(old, new)[["code_a", "code_b", "share_a"]].values.tolist()
     [['A', '', 0.25], ['A', 'X', 0.75]]
     """
-    b = _require_layers(a, b)
+    b = aligned(a, b)
     shapes_a = np.asarray(a.geometry.values, object)
     shapes_b = np.asarray(b.geometry.values, object)
     i, j, pieces = _common(shapes_a, shapes_b)
@@ -103,7 +98,7 @@ def crosswalk(
     return table.sort_values(["code_a", "code_b"], kind="stable").reset_index(drop=True)
 
 
-def conflicts(table: pd.DataFrame, *, above: float = 1 - _WHOLE) -> pd.DataFrame:
+def conflicts(table: pd.DataFrame, *, above: float = 1 - WHOLE) -> pd.DataFrame:
     """List the grids of the first layer that the second one cuts.
 
     Parameters
@@ -129,59 +124,7 @@ def conflicts(table: pd.DataFrame, *, above: float = 1 - _WHOLE) -> pd.DataFrame
     return cut.iloc[np.argsort(largest.to_numpy(), kind="stable")].reset_index(drop=True)
 
 
-def merge_layers(layers: Mapping[str, gpd.GeoDataFrame]) -> gpd.GeoDataFrame:
-    """Lay several grid systems over each other: one base layer, each cell naming its sources.
-
-    All borders are noded together and polygonised, so the cells do not overlap and share every
-    vertex; their union is the union of the layers.
-
-    Parameters
-    ----------
-    layers : mapping of str to geopandas.GeoDataFrame
-        Name of a system -> its grids, with a column ``code``. They need not tile, and all are
-        brought into the plane of the first.
-
-    Returns
-    -------
-    geopandas.GeoDataFrame
-        ``code`` (000001 .., west to east and north to south), one column per system with the code
-        that covers the cell (empty where none does; several by comma where a system overlaps
-        itself), ``sources`` (``name:code`` by semicolon), ``area_m2``, geometry.
-
-    Raises
-    ------
-    InputError
-        ``parameter_invalid`` without a layer, ``field_missing`` or ``crs_missing``.
-    """
-    if not layers:
-        reason = "at least one layer is needed / 至少需要一个图层"
-        raise InputError("parameter_invalid", name="layers", value="{}", reason=reason)
-    first = next(iter(layers.values()))
-    aligned = {name: _require_layers(first, layer) for name, layer in layers.items()}
-    borders = [
-        shapely.boundary(np.asarray(layer.geometry.values, object)) for layer in aligned.values()
-    ]
-    noded = shapely.get_parts(shapely.union_all(np.concatenate(borders)))
-    cells = shapely.get_parts(shapely.polygonize(noded))
-    spots = shapely.point_on_surface(cells)
-    columns = {name: _covering(layer, spots) for name, layer in aligned.items()}
-    covered = np.any([codes != "" for codes in columns.values()], axis=0)
-
-    cells = shapely.orient_polygons(cells[covered])
-    order = grid_codes.order_west_east(shapely.get_x(spots[covered]), shapely.get_y(spots[covered]))
-    table = pd.DataFrame({name: codes[covered][order] for name, codes in columns.items()})
-    sources = [
-        ";".join(f"{name}:{code}" for name, code in row.items() if code)
-        for row in table.to_dict("records")
-    ]
-    numbers = [f"{number:06d}" for number in range(1, len(order) + 1)]
-    table.insert(0, "code", pd.Series(numbers, dtype=object))
-    table["sources"] = sources
-    table["area_m2"] = shapely.area(cells[order]) * _unit_m2(first.crs, cells[order])
-    return gpd.GeoDataFrame(table, geometry=cells[order], crs=first.crs)
-
-
-def _require_layers(a: gpd.GeoDataFrame, b: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
+def aligned(a: gpd.GeoDataFrame, b: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
     """Check both layers; give the second in the plane of the first."""
     for layer in (a, b):
         if "code" not in layer:
@@ -218,12 +161,12 @@ def _square_metres(
     row_b: npt.NDArray[np.intp],
 ) -> npt.NDArray[np.float64]:
     """Give the square metres of a unit of area in every pair, at its grid of either layer."""
-    unit_a = np.append(_unit_m2(a.crs, np.asarray(a.geometry.values, object)), 1.0)
-    unit_b = np.append(_unit_m2(b.crs, np.asarray(b.geometry.values, object)), 1.0)
+    unit_a = np.append(unit_m2(a.crs, np.asarray(a.geometry.values, object)), 1.0)
+    unit_b = np.append(unit_m2(b.crs, np.asarray(b.geometry.values, object)), 1.0)
     return np.where(row_a >= 0, unit_a[row_a], unit_b[row_b])
 
 
-def _unit_m2(crs: Any, shapes: Shapes) -> npt.NDArray[np.float64]:
+def unit_m2(crs: Any, shapes: Shapes) -> npt.NDArray[np.float64]:
     """Give the square metres of a unit of area at every shape: 1, or those of a square degree.
 
     On the ellipsoid that is M N cos(latitude) per square radian (M and N the radii of curvature),
@@ -301,13 +244,3 @@ def _divide(
         mine = np.flatnonzero(row == grid)
         divided[mine] = share_whole(int(counts[grid]), area[mine])
     return divided
-
-
-def _covering(layer: gpd.GeoDataFrame, spots: Any) -> npt.NDArray[np.object_]:
-    """Give the code that covers every spot; several by comma, none empty."""
-    codes = np.array(grid_codes.texts(layer["code"]), object)
-    spot, row = shapely.STRtree(layer.geometry.values).query(spots, predicate="within")
-    covering = np.full(len(spots), "", object)
-    for s, code in sorted(zip(spot.tolist(), codes[row], strict=True)):
-        covering[s] = f"{covering[s]},{code}" if covering[s] else code
-    return covering
