@@ -236,6 +236,8 @@ def check_lonlat(lon: npt.ArrayLike, lat: npt.ArrayLike) -> None:
     InputError
         ``lonlat_swapped`` where exchanging the two would mend it, else ``lonlat_out_of_range``.
     """
+    if isinstance(lon, float) and isinstance(lat, float) and abs(lon) <= 180 and abs(lat) <= 90:
+        return  # one point, the common question, at a tenth of the price of arrays
     x, y = np.atleast_1d(np.asarray(lon, float)), np.atleast_1d(np.asarray(lat, float))
     with np.errstate(invalid="ignore"):
         wrong = ~((np.abs(x) <= 180.0) & (np.abs(y) <= 90.0))
@@ -271,7 +273,7 @@ def to_wgs84(
         to = _transformer(kind, f"EPSG:{WGS84_EPSG}")
         east, north = to.transform(x, y)
         return np.asarray(east, float), np.asarray(north, float)
-    check_lonlat(x, y)
+    check_lonlat(lon, lat)
     if kind == "bd09":
         x, y = _bd09_to_gcj02(x, y)
     if kind in {"bd09", "gcj02"}:

@@ -86,6 +86,18 @@ def test_a_clean_tiling_equals_shapely_at_every_point(tiling):
     assert differing.size == 0, (x[differing[:3]], y[differing[:3]])
 
 
+def test_points_one_by_one_equal_all_at_once(tiling):
+    grids, _ = tiling(60, seed=4)
+    x, y = probes(grids, 150)
+    locator = Locator(grids)
+    together = locator.locate_xy(np.append(x, np.nan), np.append(y, 0.0))
+    for k, (one_x, one_y) in enumerate(zip([*x, np.nan], [*y, 0.0], strict=True)):
+        alone = locator.locate_xy(float(one_x), float(one_y))
+        assert len(alone) == 1
+        for field in ("rows", "codes", "border_distance_m", "runner_up", "runner_up_distance_m"):
+            np.testing.assert_array_equal(getattr(alone, field)[0], getattr(together, field)[k])
+
+
 coordinate = st.integers(0, 6) | st.sampled_from([0.1, 1 / 3, 2.7, 1e-9, 5.999999999])
 
 

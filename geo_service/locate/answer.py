@@ -19,6 +19,7 @@ def describe(
     at: int = 0,
     grid: Mapping[str, Any] | None = None,
     parents: Mapping[str, str] | None = None,
+    chain: list[dict[str, str]] | None = None,
     alternatives: Sequence[tuple[str, float]] = (),
     revision: int | None = None,
     valid_from: str | None = None,
@@ -38,6 +39,8 @@ def describe(
     parents : mapping, optional
         Code -> code one level up, from the ``parent_code`` columns. Where a code is absent its
         digits tell (`geo_service.codes.parent`).
+    chain : list of dict, optional
+        What `chain_of` gave for the grid, where the caller keeps it.
     alternatives : sequence of (str, float)
         What `Locator.alternatives` gave for the point; the answering grid is left out.
     revision, valid_from
@@ -63,7 +66,7 @@ def describe(
             **stamp,
             "why": _why_outside(nearest),
         }
-    chain = chain_of(code, names, parents=parents)
+    chain = chain or chain_of(code, names, parents=parents)
     border_m = float(located.border_distance_m[at])
     return {
         "found": True,

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from geo_service.locate.cells import CROWD, NOBODY, SPLIT, Cells, FloatArray, IntArray
-from geo_service.locate.kernels import holders
+from geo_service.locate.kernels import holders, look_up, settle
 from geo_service.locate.orientation import touches
 
 # WGS84 (CGCS2000 differs in the tenth digit): axis in metres, first eccentricity squared.
@@ -185,6 +185,24 @@ def borders(
         others[k] = other
         other_m[k] = math.sqrt(other2)
         border_m[k] = math.sqrt(border2) if own >= 0 else other_m[k]
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def one(
+    cells: Cells, x: float, y: float, degrees: bool, held: IntArray
+) -> tuple[int, float, int, float]:
+    """Give the rank that holds one point, the border's distance, the other grid and its distance.
+
+    All steps in one call: crossing from Python into compiled code costs more than each of them.
+    """
+    xs, ys = np.array([x]), np.array([y])
+    ranks, others = np.empty(1, np.int32), np.empty(1, np.int32)
+    border_m, other_m = np.empty(1), np.empty(1)
+    look_up(cells, xs, ys, ranks)
+    if ranks[0] < NOBODY:
+        settle(cells, xs, ys, np.zeros(1, np.intp), held, ranks)
+    borders(cells, xs, ys, degrees, held, ranks, border_m, others, other_m)
+    return int(ranks[0]), border_m[0], int(others[0]), other_m[0]
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from geo_service import codes, crs
 from geo_service.errors import InputError
 from geo_service.layers import LAYERS
-from geo_service.locate.answer import Names, describe
+from geo_service.locate.answer import Names, chain_of, describe
 from geo_service.locate.locator import Locator
 
 MICRO_GRIDS = "micro_grids"
@@ -138,7 +138,7 @@ class Gazetteer:
             located,
             self.names,
             grid=self.attributes[row] if row >= 0 else None,
-            parents=self.parents,
+            chain=self._chain(str(located.codes[0])),
             alternatives=others,
             revision=self.revision,
             valid_from=self.valid_from,
@@ -171,11 +171,20 @@ class Gazetteer:
     def _plane(self) -> crs.Plane:
         return crs.Plane.of(self.locator.crs)
 
+    def _chain(self, code: str) -> list[dict[str, str]] | None:
+        if code and code not in self._chains:
+            self._chains[code] = chain_of(code, self.names, parents=self.parents)
+        return self._chains.get(code)
+
+    @cached_property
+    def _chains(self) -> dict[str, list[dict[str, str]]]:
+        return {}
+
     def _micro_grid(self, x: npt.ArrayLike, y: npt.ArrayLike) -> dict[str, str] | None:
         """The micro-grid at a place of the plane, which is one for all layers of a store."""
         if self.micro is None:
             return None
-        code = str(self.micro.locate_xy(x, y, distances=False).codes[0])
+        code = str(self.micro.locate_xy(x, y).codes[0])
         name = self.names.get("micro_grid", {}).get(code, "")
         return {"code": code, "name": name} if code else None
 

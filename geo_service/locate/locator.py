@@ -158,6 +158,8 @@ class Locator:
 
         A coordinate that is not a finite number is outside, at no distance from anything.
         """
+        if distances and np.ndim(x) == np.ndim(y) == 0:
+            return self._locate_one(float(x), float(y))  # type: ignore[arg-type]
         xs, ys = _points(x, y)
         ranks = self._ranks(xs, ys)
         if not distances:
@@ -168,6 +170,18 @@ class Locator:
         border_m, others, other_m = self._distances(xs, ys, ranks)
         return Located(
             self._row_of[ranks], self._code_of[ranks], border_m, self._code_of[others], other_m
+        )
+
+    def _locate_one(self, x: float, y: float) -> Located:
+        """Locate a single point, a fifth of the way through arrays: what every request asks."""
+        held = np.empty(len(self) + 1, np.int32)
+        rank, border_m, other, other_m = far.one(self._cells, x, y, self._degrees, held)
+        return Located(
+            self._row_of[rank : rank + 1] if rank >= 0 else self._row_of[-1:],
+            self._code_of[rank : rank + 1] if rank >= 0 else self._code_of[-1:],
+            np.array([border_m]),
+            self._code_of[other : other + 1] if other >= 0 else self._code_of[-1:],
+            np.array([other_m]),
         )
 
     def rows_xy(self, x: npt.ArrayLike, y: npt.ArrayLike) -> npt.NDArray[np.int64]:
