@@ -239,6 +239,11 @@ CATALOGUE: dict[str, Refusal] = {
         "图层“{layer}”没有修订 {revision}。现有：{known}。",
         "“{layer}” has no revision {revision}. It has: {known}.",
     ),
+    "statement_unreadable": Refusal(
+        422,
+        "这不是可读的数据声明：{reason}。请使用 geo-service statement 写出的文件。",
+        "This is not a readable statement: {reason}. Give a file that geo-service statement wrote.",
+    ),
     "code_reused": Refusal(
         409,
         "编码 {codes} 曾被停用，不能再次使用。请换新编码。",

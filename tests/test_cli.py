@@ -353,6 +353,21 @@ def test_a_crosswalk_of_several_systems(
     assert (astray.code, astray.json["error"]["code"]) == (2, "output_unwritable")
 
 
+def test_a_statement_is_made_and_verified(run: Run, stored: Path, tmp_path: Path) -> None:
+    out = tmp_path / "grids.html"
+    told = run("statement", "--layer", "grids", "-o", out, "--json", store=stored)
+    assert (told.code, told.json["check"]["verdict"]) == (0, "clean")
+    equal = run("statement", "--verify", out, "--json", store=stored)
+    assert (equal.code, equal.json) == (0, {"equal": True, "differences": []})
+    text = out.read_text("utf-8")
+    out.write_text(text.replace(f'"published_by": "{told.json["revision"]["published_by"]}"',
+                                '"published_by": "somebody"'), "utf-8")  # fmt: skip
+    altered = run("statement", "--verify", out, "--json", store=stored)
+    assert altered.code == 1
+    assert "revision.published_by" in {d["where"] for d in altered.json["differences"]}
+    assert run("statement", "--json", store=stored).json["error"]["code"] == "parameter_invalid"
+
+
 # --- running it ----------------------------------------------------------------------------------
 
 

@@ -23,11 +23,23 @@ def build() -> App:
         locate,
         operate,
         revisions,
+        statements,
         walking,
     )
 
     app = App()
-    for room in (demo, check, revisions, locate, walking, facilities, drawing, crosswalk, operate):
+    for room in (
+        demo,
+        check,
+        revisions,
+        statements,
+        locate,
+        walking,
+        facilities,
+        drawing,
+        crosswalk,
+        operate,
+    ):
         room.register(app)
     return app
 

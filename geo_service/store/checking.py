@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -39,7 +39,8 @@ def check(
     own_revision: int,
     within: gpd.GeoDataFrame | shapely.Geometry | None,
     current: Current,
-    on_progress: Callable[..., None] | None,
+    register: Sequence[str] | None = None,
+    on_progress: Callable[..., None] | None = None,
 ) -> tuple[Any, Check]:
     """Check a layer by its contract.
 
@@ -57,6 +58,8 @@ def check(
         The outline, instead of the layer above.
     current : callable
         As in `outline_for`.
+    register : sequence of str, optional
+        The codes that should be on the map.
     on_progress : callable, optional
         Passed to the check.
 
@@ -76,7 +79,9 @@ def check(
         against.update(looked_up)
         if layer.contract == "nests_in" and within is not None:
             within = _parents_named(frame, within)
-    report = coverage.check(frame, within=within, profile=rules, on_progress=on_progress)
+    report = coverage.check(
+        frame, within=within, profile=rules, register=register, on_progress=on_progress
+    )
     return report, Check(
         verdict=report.verdict,
         counts=dict(report.counts),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -27,7 +28,7 @@ from geo_service.store import (
     times,
 )
 from geo_service.store.geopackage import GeoPackage
-from geo_service.store.records import CodeRecord, Diff, Draft, Info, Revision
+from geo_service.store.records import Check, CodeRecord, Diff, Draft, Info, Revision
 from geo_service.store.schema import schema
 
 Box = tuple[float, float, float, float]
@@ -236,18 +237,50 @@ class Reader:
         -------
         geo_service.coverage.CoverageReport
         """
+        return self.checked(layer, at=at, profile=profile, within=within, on_progress=on_progress)[
+            0
+        ]
+
+    def checked(
+        self,
+        layer: str,
+        *,
+        at: times.Moment | None = None,
+        profile: str | profiles.Profile = "default",
+        within: gpd.GeoDataFrame | shapely.Geometry | None = None,
+        register: Sequence[str] | None = None,
+        on_progress: Callable[..., None] | None = None,
+    ) -> tuple[Any, Check]:
+        """Check a revision as `check` does; give also what a store keeps of a verdict.
+
+        `register` holds the codes that should be on the map.
+        """
         revision = self.revision(layer, at)
         moment = None if at is None else times.moment_of(revision, at)
-        report, _ = checking.check(
+        return checking.check(
             self.frame(layer, at=revision.number),
             layers.layer(layer),
             profile=profile,
             own_revision=revision.number,
             within=within,
             current=partial(self._current, at=moment),
+            register=register,
             on_progress=on_progress,
         )
-        return report
+
+    def content_sha256(self, layer: str, *, at: times.Moment | None = None) -> str:
+        """Hash the rows of a revision again, as `rows.content_hash` does."""
+        with self._home.reading() as connection:
+            revision = self._at(connection, layer, at)
+            lived = revisions.at(self._shelf(connection, layer), revision.number)
+        return rows.content_hash(lived.rows.digests())
+
+    def origins(self, layer: str, *, at: times.Moment | None = None) -> dict[int, int]:
+        """Count the features of a revision by the revision that brought them in."""
+        with self._home.reading() as connection:
+            revision = self._at(connection, layer, at)
+            lived = revisions.at(self._shelf(connection, layer), revision.number)
+        return dict(sorted(Counter(lived.valid_from).items()))
 
     def find_code(self, code: str, *, layer: str | None = None) -> CodeRecord:
         """Tell what a code stands for, or stood for.
