@@ -12,6 +12,7 @@ from geo_service.cli.walking import read_points
 from geo_service.errors import ConflictError, InputError
 
 if TYPE_CHECKING:
+    from geo_service.addresses import AddressBook
     from geo_service.store import Store
 
 NOT_FOUND = 1
@@ -32,7 +33,9 @@ def locate(
         typer.Option(help="必填：wgs84 cgcs2000 gcj02 bd09 EPSG:n · Required with coordinates"),
     ] = None,
     address: Annotated[str | None, typer.Option(help="地址 · An address")] = None,
-    csv: Annotated[Path | None, typer.Option(help="批量 · A table with lon and lat")] = None,
+    csv: Annotated[
+        Path | None, typer.Option(help="批量 · A table (CSV, XLSX) with lon and lat, or address")
+    ] = None,
     accuracy_m: Annotated[
         float | None, typer.Option(help="定位误差（米）· List every grid within this, m")
     ] = None,
@@ -47,7 +50,7 @@ def locate(
 
     with open_store(terminal.store_path(store)) as opened:
         if csv is not None:
-            return _locate_table(opened, csv, _given(datum), layer, at, output, as_json)
+            return _locate_table(opened, csv, datum, layer, at, output, as_json)
         if address is not None:
             answer = _locate_address(opened, address, layer, at, accuracy_m)
         elif lon is not None and lat is not None:
@@ -109,14 +112,18 @@ def _gazetteer(opened: Store, layer: str, at: str | None) -> Any:
     return Gazetteer.of(opened, layer=layer, at=at)
 
 
-def _locate_address(
-    opened: Store, text: str, layer: str, at: str | None, accuracy_m: float | None
-) -> dict[str, Any]:
+def _address_book(opened: Store) -> AddressBook:
     from geo_service.addresses import AddressBook
 
     if "addresses" not in opened.tables():
         raise ConflictError("addresses_missing")
-    found = AddressBook(opened.table("addresses")).find(text)
+    return AddressBook(opened.table("addresses"))
+
+
+def _locate_address(
+    opened: Store, text: str, layer: str, at: str | None, accuracy_m: float | None
+) -> dict[str, Any]:
+    found = _address_book(opened).find(text)
     asked = found.to_dict()
     if found.status != "found":
         return {"found": False, "reason": f"address_{found.status}", "address": asked}
@@ -128,29 +135,45 @@ def _locate_address(
 
 def _locate_table(
     opened: Store,
-    csv: Path,
-    datum: str,
+    table: Path,
+    datum: str | None,
     layer: str,
     at: str | None,
     output: Path | None,
     as_json: bool,
 ) -> int:
     from geo_service import reports
+    from geo_service.locate import batch
 
-    places = read_points(csv)
-    located = _gazetteer(opened, layer, at).table(places["lon"], places["lat"], datum=datum)
-    answered = places.assign(**located)
-    if output is not None:
-        reports.write_tables({"locate": answered}, output)
-    found = int((answered["grid_code"] != "").sum())
-    if as_json:
-        rows = [] if output is not None else answered.to_dict("records")
-        terminal.print_json(
-            {"rows": len(answered), "found": found, "written": str(output or ""), "results": rows}
-        )
+    gazetteer = _gazetteer(opened, layer, at)
+    book = _address_book(opened) if "addresses" in opened.tables() else None
+    asked = {"datum": datum, "find_address": book.find if book else None}
+    rows: list[dict[str, Any]] = []
+    if output is not None and {output.suffix.lower(), table.suffix.lower()} == {".csv"}:
+        with terminal.progress("查归属", "locating", quiet=as_json) as on_progress:
+            told = batch.answer_csv(table, output, gazetteer, on_progress=on_progress, **asked)
     else:
-        zh, en = f"{len(answered)} 行，{found} 行有归属", f"{len(answered)} rows, {found} in a grid"
-        terminal.out().print(terminal.say(zh, en))
+        answered = batch.answer_rows(batch.read_rows(table), gazetteer, **asked)
+        told = {"rows": len(answered), **answered["reason"].value_counts().to_dict()}
+        if output is not None:
+            reports.write_tables({"locate": answered}, output)
+        else:
+            rows = answered.astype(object).where(answered.notna(), None).to_dict("records")
+    found = told.get("inside", 0)
+    if as_json:
+        reasons = {reason: told[reason] for reason in batch.REASONS if reason in told}
+        terminal.print_json(
+            {"rows": told["rows"], "found": found, "reasons": reasons,
+             "resumed_rows": told.get("resumed_rows", 0), "written": str(output or ""),
+             "results": rows}
+        )  # fmt: skip
+        return 0
+    zh, en = f"{told['rows']} 行，{found} 行有归属", f"{told['rows']} rows, {found} in a grid"
+    terminal.out().print(terminal.say(zh, en))
+    for reason, zh in batch.REASONS.items():
+        if reason != "inside" and told.get(reason):
+            said = terminal.say(zh, reason.replace("_", " "))
+            terminal.out().print(f"  {told[reason]:>9,}  {said}", markup=False)
     return 0
 
 
