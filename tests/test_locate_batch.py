@@ -12,8 +12,12 @@ from geo_service.locate import Gazetteer, Locator, batch
 
 
 @pytest.fixture(scope="module")
-def gazetteer(tiling):
-    grids, _ = tiling(40, seed=2)
+def grids(tiling):
+    return tiling(40, seed=2)[0]
+
+
+@pytest.fixture(scope="module")
+def gazetteer(grids):
     return Gazetteer(
         locator=Locator(grids),
         attributes=grids.drop(columns="geometry").to_dict("records"),
@@ -22,14 +26,14 @@ def gazetteer(tiling):
 
 
 @pytest.fixture
-def places(gazetteer):
-    """Points in and around the tiling, in the columns of a hotline's table."""
+def places(grids):
+    """Points in and around the grids, in the columns of a hotline's table."""
+    west, south, east, north = grids.to_crs(4326).total_bounds
     random = np.random.default_rng(5)
-    frame = pd.DataFrame(
-        {"工单号": [f"{k:012d}" for k in range(300)],
-         "经度": random.uniform(113.80, 113.86, 300), "纬度": random.uniform(34.00, 34.06, 300)}
-    ).astype(str)  # fmt: skip
-    return frame
+    lon = random.uniform(west - 0.2 * (east - west), east, 300)
+    lat = random.uniform(south, north, 300)
+    numbers = [f"{k:012d}" for k in range(300)]
+    return pd.DataFrame({"工单号": numbers, "经度": lon, "纬度": lat}).astype(str)
 
 
 def test_every_row_is_answered_or_says_why(gazetteer, places):
@@ -49,8 +53,9 @@ def test_every_row_is_answered_or_says_why(gazetteer, places):
     assert ((answered["grid_code"] != "") == (answered["reason"] == "inside")).all()
 
 
-def test_addresses_say_what_became_of_them(gazetteer):
-    lon, lat = 113.83, 34.03
+def test_addresses_say_what_became_of_them(gazetteer, grids):
+    inside = grids.to_crs(4326).representative_point().iloc[7]
+    lon, lat = inside.x, inside.y
     book = AddressBook(
         pd.DataFrame({"address": ["许昌市魏都区建设路10号"], "lon": [lon], "lat": [lat]})
     )

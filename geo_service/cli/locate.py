@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -147,14 +148,18 @@ def _locate_table(
 
     gazetteer = _gazetteer(opened, layer, at)
     book = _address_book(opened) if "addresses" in opened.tables() else None
-    asked = {"datum": datum, "find_address": book.find if book else None}
-    rows: list[dict[str, Any]] = []
+    find = book.find if book else None
+    rows: list[Any] = []
     if output is not None and {output.suffix.lower(), table.suffix.lower()} == {".csv"}:
         with terminal.progress("查归属", "locating", quiet=as_json) as on_progress:
-            told = batch.answer_csv(table, output, gazetteer, on_progress=on_progress, **asked)
+            told = batch.answer_csv(
+                table, output, gazetteer, datum=datum, find_address=find, on_progress=on_progress
+            )
     else:
-        answered = batch.answer_rows(batch.read_rows(table), gazetteer, **asked)
-        told = {"rows": len(answered), **answered["reason"].value_counts().to_dict()}
+        answered = batch.answer_rows(
+            batch.read_rows(table), gazetteer, datum=datum, find_address=find
+        )
+        told = {"rows": len(answered), **Counter(answered["reason"].tolist())}
         if output is not None:
             reports.write_tables({"locate": answered}, output)
         else:

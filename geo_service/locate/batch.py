@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 from zipfile import BadZipFile
 
 import numpy as np
@@ -20,6 +20,9 @@ import pandas as pd
 from geo_service import crs, encodings, layers
 from geo_service.errors import InputError, MissingError
 from geo_service.locate.gazetteer import Gazetteer
+
+if TYPE_CHECKING:
+    from geo_service.addresses import Address
 
 PIECE_ROWS = 50_000
 ANSWERS = ("grid_code", "grid_name", "border_distance_m", "runner_up", "runner_up_distance_m")
@@ -40,26 +43,12 @@ REASONS = {
 Progress = Callable[[float], None]
 
 
-class Found(Protocol):
-    """What an address book says of a text."""
-
-    status: str
-    lon: float
-    lat: float
-    matched: str
-    confidence: float
-    radius_m: float
-
-
-FindAddress = Callable[[str], Found]
-
-
 def answer_rows(
     rows: pd.DataFrame,
     gazetteer: Gazetteer,
     *,
     datum: str | None,
-    find_address: FindAddress | None = None,
+    find_address: Callable[[str], Address] | None = None,
 ) -> pd.DataFrame:
     """Answer a table.
 
@@ -147,15 +136,21 @@ def _answers(
     return {**answers, "reason": reason}
 
 
-def _found(find_address: FindAddress, text: Any) -> dict[str, Any]:
+def _found(find_address: Callable[[str], Address], text: Any) -> dict[str, Any]:
     nothing = {"lon": np.nan, "lat": np.nan, "matched": "", "confidence": 0.0, "radius_m": np.nan}
     if not isinstance(text, str) or not text.strip():
         return {**nothing, "reason": "address_missing"}
     found = find_address(text)
     if found.status != "found":
         return {**nothing, "reason": f"address_{found.status}"}
-    return {"lon": found.lon, "lat": found.lat, "matched": found.matched, "reason": "",
-            "confidence": round(found.confidence, 2), "radius_m": round(found.radius_m, 1)}  # fmt: skip
+    return {
+        "lon": found.lon,
+        "lat": found.lat,
+        "reason": "",
+        "matched": found.matched,
+        "confidence": round(found.confidence, 2),
+        "radius_m": round(found.radius_m, 1),
+    }
 
 
 def read_rows(path: Path) -> pd.DataFrame:
@@ -186,7 +181,7 @@ def answer_csv(
     gazetteer: Gazetteer,
     *,
     datum: str | None,
-    find_address: FindAddress | None = None,
+    find_address: Callable[[str], Address] | None = None,
     on_progress: Progress | None = None,
 ) -> dict[str, int]:
     """Answer a CSV file into another, piece by piece; work that was cut off goes on.
