@@ -188,40 +188,6 @@ def plane_for(lon: float, lat: float) -> int:
     return (32600 if lat >= 0 else 32700) + zone
 
 
-def propose(bounds: tuple[float, float, float, float]) -> list[str]:
-    """Propose coordinate systems from the digits of a layer's bounds.
-
-    Parameters
-    ----------
-    bounds : tuple of float
-        min x, min y, max x, max y as they stand in the file.
-
-    Returns
-    -------
-    list of str
-        Names such as ``EPSG:4526``, likeliest first; empty where the digits say nothing.
-
-    Examples
-    --------
-    >>> propose((38480000.0, 3760000.0, 38490000.0, 3770000.0))
-    ['EPSG:4526']
-    >>> propose((113.0, 33.7, 114.3, 34.4))
-    ['EPSG:4490', 'EPSG:4326']
-    """
-    x0, y0, x1, y1 = bounds
-    if -180 <= x0 <= x1 <= 180 and -90 <= y0 <= y1 <= 90:
-        in_china = 73 <= x0 <= x1 <= 136 and 3 <= y0 <= y1 <= 54
-        return ["EPSG:4490", "EPSG:4326"] if in_china else ["EPSG:4326"]
-    zone = int(x0 // 1e6)
-    northing = 3e5 < y0 <= y1 < 6e6
-    if northing and _FIRST_ZONE <= zone <= _LAST_ZONE and int(x1 // 1e6) == zone:
-        return [f"EPSG:{_EPSG_ZONE_25_PREFIXED + zone - _FIRST_ZONE}"]
-    if northing and 1e5 < x0 <= x1 < 9e5:
-        # A plain easting does not tell its zone: Henan's two, then the east's.
-        return ["EPSG:4547", "EPSG:4546", "EPSG:4548"]
-    return []
-
-
 def swapped(bounds: tuple[float, float, float, float]) -> bool:
     """Tell whether x and y of a layer's bounds look exchanged (latitude first, in China)."""
     x0, y0, x1, y1 = bounds

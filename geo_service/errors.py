@@ -92,19 +92,46 @@ CATALOGUE: dict[str, Refusal] = {
     ),
     "crs_digits_disagree": Refusal(
         422,
-        "“{file}”的坐标数值不像 {crs}。按数值看，可能是：{proposal}。",
-        "The coordinates of “{file}” don't look like {crs}. By their digits they may be: {proposal}.",
+        "“{file}”的坐标数值不像 {crs}。按数值看，可能是：{proposal}。请用 --crs 指明。",
+        "The coordinates of “{file}” don't look like {crs}. By their digits they may be: {proposal}. "
+        "Say which with --crs.",
+    ),
+    "axes_swapped": Refusal(
+        422,
+        "“{file}”的东坐标和北坐标写反了（{x}, {y}），{crs} 应先东后北。若确实如此，请加 --swap-axes。",
+        "Easting and northing of “{file}” are exchanged ({x}, {y}); in {crs} easting comes first. "
+        "If so, say --swap-axes.",
+    ),
+    "old_datum": Refusal(
+        422,
+        "“{file}”是{datum}坐标，与 {crs} 相差{metres}，不能自动转换。"
+        "请用当地测绘部门的参数转换后再提交；若只是 .prj 写错，请用 --crs 说明。",
+        "“{file}” is in {datum}, {metres} off {crs}, and is not converted on its own. Convert it with "
+        "your surveying office's parameters; where only its .prj is wrong, say so with --crs.",
+    ),
+    "zone_wrong": Refusal(
+        422,
+        "“{file}”按 {crs} 落在{there}，在参照范围{way} {distance}。按 {proposal} 则落在范围内："
+        "可能是带号写错。若是，请加 --crs {proposal}。",
+        "In {crs} “{file}” lies {there}, {distance} to the {way} of where it should. In {proposal} it "
+        "falls into place: probably the wrong zone. If so, say --crs {proposal}.",
+    ),
+    "place_wrong": Refusal(
+        422,
+        "“{file}”形状对，位置不对：整体偏{way} {distance}（移回后相差 {after}）。请核对坐标系和假东距。",
+        "“{file}” has the right shape in the wrong place: it lies {distance} to the {way} (moved back, "
+        "within {after}). Check its coordinate system and false easting.",
+    ),
+    "place_elsewhere": Refusal(
+        422,
+        "“{file}”与参照范围没有任何重合：在其{way}，两者中心相距 {distance}。请确认是否选错了文件。",
+        "“{file}” shares no ground with the area it is to fill: it lies to the {way}, {distance} from "
+        "middle to middle. Make sure that it is the right file.",
     ),
     "datum_unknown": Refusal(
         422,
         "坐标基准“{datum}”无效。可用：{known}。",
         "“{datum}” is not a datum. Use one of: {known}.",
-    ),
-    "datum_not_projected": Refusal(
-        422,
-        "基准 {datum} 只用于经纬度，但数据是投影坐标 {crs}。请先说明数据真正的坐标系。",
-        "{datum} is a datum of longitudes and latitudes, but the data is in the plane {crs}. "
-        "Say which system it really is in.",
     ),
     "datum_missing": Refusal(
         422,
@@ -113,8 +140,9 @@ CATALOGUE: dict[str, Refusal] = {
     ),
     "lonlat_swapped": Refusal(
         422,
-        "经纬度似乎写反了：({x}, {y})。请先经度后纬度。",
-        "Longitude and latitude look swapped: ({x}, {y}). Give longitude first.",
+        "经纬度似乎写反了：({x}, {y})。请先经度后纬度；文件可加 --swap-axes。",
+        "Longitude and latitude look swapped: ({x}, {y}). Give longitude first; for a file say "
+        "--swap-axes.",
     ),
     "lonlat_out_of_range": Refusal(
         422,
@@ -408,7 +436,11 @@ class GeoServiceError(Exception):
     def message(self, lang: Language) -> str:
         """The sentence in Chinese (``"zh"``) or English (``"en"``)."""
         template = self._refusal.zh if lang == "zh" else self._refusal.en
-        return _Lenient().format(template, **self.details)
+        details = self.details
+        if lang == "zh":  # zh_way, where it is given, stands for way
+            said = {k.removeprefix("zh_"): v for k, v in details.items() if k.startswith("zh_")}
+            details = {**details, **said}
+        return _Lenient().format(template, **details)
 
     def __reduce__(self) -> tuple[object, ...]:
         # Exceptions cross process borders by pickle, which would call __init__ with the sentence.

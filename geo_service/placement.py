@@ -1,4 +1,4 @@
-"""Does a layer lie where it should: as it stands, after undoing GCJ-02 or BD-09, or moved whole?
+"""Tell whether a layer lies where it should, or carries GCJ-02, BD-09 or a constant move.
 
 The rim of the layer is sampled and its distance to the lines of a reference is measured, as it
 stands and under each shift that planners' files carry. A shift is only ever told, never made.
@@ -32,7 +32,7 @@ import numpy.typing as npt
 import pandas as pd
 import shapely
 
-from geo_service import crs
+from geo_service import crs, georeference
 from geo_service.errors import InputError
 from geo_service.notes import Note
 
@@ -67,10 +67,6 @@ _SHIFTS: dict[str, tuple[str, str]] = {
 """Hypotheses: who carries which shift. The circulating DataV outlines are in GCJ-02 themselves."""
 
 _DATUM_NAMES = {"gcj02": "GCJ-02", "bd09": "BD-09"}
-_COMPASS = (
-    ("北", "north"), ("东北", "north-east"), ("东", "east"), ("东南", "south-east"),
-    ("南", "south"), ("西南", "south-west"), ("西", "west"), ("西北", "north-west"),
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -121,29 +117,28 @@ class Placement:
         assert self.shift is not None
         who, datum = _SHIFTS[self.shift]
         name = _DATUM_NAMES[datum]
-        zh_fit = f"与参照界线的距离（{_part(self.part)[0]}）由 {_m(self.before_m)} 降到 {_m(self.after_m)}"
-        fit = (
-            f"its distance from the reference's lines ({_part(self.part)[1]}) falls from "
-            f"{_m(self.before_m)} to {_m(self.after_m)}"
-        )
+        zh_part, part = _part(self.part)
+        before, after = _m(self.before_m), _m(self.after_m)
+        zh_fit = f"与参照界线的距离（{zh_part}）由 {before} 降到 {after}"
+        fit = f"its distance from the reference's lines ({part}) falls from {before} to {after}"
         if who == "layer":
             return Note(
                 "datum_suspected",
                 f"疑似 {name} 坐标（偏移约 {self.move_m:.0f} 米）：还原后{zh_fit}。未作改动；"
                 f"若确实如此，请加 --datum {datum}。",
-                f"Probably in {name} (about {self.move_m:.0f} m off): with that shift undone {fit}. "
-                f"Nothing was moved; if so, say --datum {datum}.",
+                f"Probably in {name} (about {self.move_m:.0f} m off): with that shift undone "
+                f"{fit}. Nothing was moved; if so, say --datum {datum}.",
             )
         return Note(
             "reference_datum_suspected",
-            f"参照范围疑似 {name} 坐标（偏移约 {self.move_m:.0f} 米）：若图层也作同样偏移，{zh_fit}。"
-            "未作改动；请换用未偏移的参照范围。",
+            f"参照范围疑似 {name} 坐标（偏移约 {self.move_m:.0f} 米）：若图层也作同样偏移，"
+            f"{zh_fit}。未作改动；请换用未偏移的参照范围。",
             f"The reference is probably in {name} (about {self.move_m:.0f} m off): with the layer "
             f"shifted alike {fit}. Nothing was moved; use a reference that is not shifted.",
         )
 
     def _moved_note(self) -> Note:
-        zh_way, way = compass(self.bearing)
+        zh_way, way = georeference.compass(self.bearing)
         hint_zh, hint = "", ""
         if self.move_m < 300.0:
             hint_zh = "西安80、北京54 坐标当作 CGCS2000 使用时常见这样的偏移。"
@@ -204,11 +199,25 @@ def require_place(
 ) -> tuple[Note, ...]:
     """Refuse a layer that lies in the wrong place; tell a shift that it seems to carry.
 
+    Parameters
+    ----------
+    layer, reference : geopandas.GeoDataFrame
+        As in `compare`; without a known system nothing is compared.
+    source : str
+        The layer's file, for refusals.
+
+    Returns
+    -------
+    tuple of Note
+        ``datum_suspected``, ``reference_datum_suspected`` or ``place_suspected``; empty where
+        nothing is wrong.
+
     Raises
     ------
     InputError
-        ``place_wrong`` where the shape is right and a move of a kilometre or more makes it fit,
-        ``place_elsewhere`` where it shares no ground with the reference.
+        ``zone_wrong`` where another zone would put it into the reference, ``place_wrong`` where the
+        shape is right and a move of a kilometre or more makes it fit, ``place_elsewhere`` where it
+        shares no ground with the reference.
     """
     if layer.crs is None or reference.crs is None or len(layer) == 0 or len(reference) == 0:
         return ()
@@ -216,26 +225,31 @@ def require_place(
     if not found.refused:
         note = found.note()
         return (note,) if note else ()
-    zh_way, way = compass(found.bearing)
-    raise InputError(
-        "place_wrong" if found.verdict == "moved" else "place_elsewhere",
-        file=source,
-        distance=_m(found.move_m),
-        way=way,
-        zh_way=zh_way,
-        after=_m(found.after_m),
-    )
+    zh_way, way = georeference.compass(found.bearing)
+    facts = {"file": source, "distance": _m(found.move_m), "way": way, "zh_way": zh_way}
+    other = _other_zone(layer, reference)
+    if other is not None:
+        raise InputError("zone_wrong", **facts, **other, crs=crs.name(layer.crs))
+    if found.verdict == "moved":
+        raise InputError("place_wrong", **facts, after=_m(found.after_m))
+    raise InputError("place_elsewhere", **facts)
 
 
-def compass(bearing: float) -> tuple[str, str]:
-    """Name a direction in Chinese and English.
-
-    Examples
-    --------
-    >>> compass(0.0), compass(130.0)
-    (('北', 'north'), ('东南', 'south-east'))
-    """
-    return _COMPASS[round(bearing / 45.0) % 8]
+def _other_zone(layer: gpd.GeoDataFrame, reference: gpd.GeoDataFrame) -> dict[str, str] | None:
+    """The system that puts the layer's numbers into the reference's box, and where it lies now."""
+    x0, y0, x1, y1 = map(float, layer.total_bounds)
+    r0, s0, r1, s1 = map(float, reference.total_bounds)
+    near = georeference.lonlat_box((r0, s0, r1, s1), reference.crs)
+    here = georeference.lonlat_box((x0, y0, x1, y1), layer.crs)
+    if near is None or here is None or crs.is_lonlat(layer.crs):
+        return None
+    found = georeference.candidates((x0, y0, x1, y1), near=near)
+    fitting = next((c for c in found if not c.swapped and not crs.same(c.crs, layer.crs)), None)
+    if fitting is None:
+        return None
+    lon, lat = (here[0] + here[2]) / 2, (here[1] + here[3]) / 2
+    zh_there, there = georeference.whereabouts(lon, lat)
+    return {"proposal": fitting.crs, "there": there, "zh_there": zh_there}
 
 
 def rim_points(
@@ -347,7 +361,8 @@ class _Lines:
 
     @classmethod
     def of(cls, a: FloatArray, b: FloatArray) -> _Lines:
-        return cls(shapely.STRtree(shapely.linestrings(np.stack([a, b], axis=1))))
+        segments: Any = shapely.linestrings(np.stack([a, b], axis=1))
+        return cls(shapely.STRtree(segments))
 
     @classmethod
     def near(cls, a: FloatArray, b: FloatArray, samples: FloatArray) -> _Lines:
@@ -362,7 +377,7 @@ class _Lines:
 
     def nearest(self, metres: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Distance of each point, at most `_REACH_M`, and the vector to the place on the line."""
-        points = shapely.points(metres)
+        points: Any = shapely.points(metres)
         at, line = self.tree.query_nearest(points, max_distance=_REACH_M, all_matches=False)
         distance, vector = np.full(len(metres), _REACH_M), np.zeros_like(metres)
         joins = shapely.shortest_line(points[at], self.tree.geometries[line])
@@ -404,7 +419,7 @@ def _shares_ground(layer: gpd.GeoDataFrame, reference: gpd.GeoDataFrame) -> bool
 def _datum(
     lines: _Lines, ground: _Ground, lonlat: FloatArray, stands: FloatArray
 ) -> Placement | None:
-    """The shift that makes the rim fit sharply better than any other hypothesis, if there is one."""
+    """The shift that makes the rim fit sharply better than every other one, if there is one."""
     shifted = {
         name: np.column_stack(
             (crs.to_wgs84 if who == "layer" else crs.from_wgs84)(*lonlat.T, datum=datum)
@@ -474,7 +489,9 @@ def _settled(lines: _Lines, samples: FloatArray, move: FloatArray) -> FloatArray
     for _ in range(_ROUNDS):
         distance, vector = lines.nearest(samples + move)
         nearer = distance <= np.quantile(distance, 0.8)
-        step = vector[nearer].mean(axis=0) * 1.5  # a point slides along its line: half the way is lost
+        step = (
+            vector[nearer].mean(axis=0) * 1.5
+        )  # a point slides along its line: half the way is lost
         move = move + step
         if np.hypot(*step) < 0.05:
             break

@@ -111,7 +111,7 @@ def test_missing_crs_is_refused_with_a_proposal_from_the_digits(
     prefixed = gpd.GeoDataFrame(prefixed, crs=None).set_crs(None, allow_override=True)
     prefixed.to_file(tmp_path / "g.shp", encoding="GB18030")
     error = refused("crs_missing", tmp_path / "g.shp")
-    assert error.details["proposal"] == "EPSG:4526"
+    assert error.details["candidates"] == ["EPSG:4526"]
     told = boundary_files.read(tmp_path / "g.shp", crs="EPSG:4526")
     assert crs.epsg(told.frame.crs) == 4526
     refused("crs_digits_disagree", tmp_path / "g.shp", crs="EPSG:4490")
@@ -135,8 +135,9 @@ def test_a_gcj02_file_is_shifted_back_only_when_told(
     assert as_is.geometry[0].equals_exact(shifted.geometry[0], 0)
     assert undone.geometry[0].hausdorff_distance(straight.geometry[0]) < 1e-10
     refused("datum_unknown", tmp_path / "amap.gpkg", datum="mars")
-    boundary_files.write(grids, tmp_path / "plane.gpkg")
-    refused("datum_not_projected", tmp_path / "plane.gpkg", datum="bd09")
+    boundary_files.write(shifted.to_crs(4547), tmp_path / "plane.gpkg")  # projected unawares
+    undone = boundary_files.read(tmp_path / "plane.gpkg", datum="gcj02").frame
+    assert undone.geometry[0].hausdorff_distance(grids.geometry[0]) < 1e-4
 
 
 def test_swapped_axes_are_told(grids: gpd.GeoDataFrame, tmp_path: Path) -> None:

@@ -78,26 +78,6 @@ def test_an_esri_prj_is_the_same_system_as_its_epsg_code() -> None:
 
 
 @pytest.mark.parametrize(
-    ("bounds", "proposal"),
-    [
-        ((38486332.9, 3767775.4, 38486400.0, 3767800.0), "EPSG:4526"),
-        ((39386332.9, 3767775.4, 39386400.0, 3767800.0), "EPSG:4527"),
-        ((486332.9, 3767775.4, 486400.0, 3767800.0), "EPSG:4547"),
-        ((113.06, 33.69, 114.32, 34.41), "EPSG:4490"),
-        ((-105.1, 39.6, -104.6, 39.9), "EPSG:4326"),
-    ],
-)
-def test_the_digits_propose_a_system(
-    bounds: tuple[float, float, float, float], proposal: str
-) -> None:
-    assert crs.propose(bounds)[0] == proposal
-
-
-def test_the_digits_of_nothing_propose_nothing() -> None:
-    assert crs.propose((1e9, 1e9, 2e9, 2e9)) == []
-
-
-@pytest.mark.parametrize(
     ("lon", "lat", "epsg"),
     [(113.85, 34.03, 4547), (114.3, 34.1, 4547), (116.4, 39.9, 4548), (8.7, 49.4, 32632),
      (-51.2, -30.0, 32722)],

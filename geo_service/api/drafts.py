@@ -17,6 +17,7 @@ from geo_service import layers
 from geo_service.api import state as states
 from geo_service.api import uploads
 from geo_service.api.state import State
+from geo_service.boundary_files import BoundaryFile
 from geo_service.errors import InputError
 from geo_service.store import Draft
 
@@ -25,11 +26,16 @@ _TEXT_FIELDS = {
     "replace_within": "The code of the area whose part of the layer it replaces",
     "crs": "Coordinate system, where the file does not say: EPSG:4547",
     "datum": "gcj02 or bd09, where its longitudes and latitudes are shifted",
+    "swap_axes": "1 where x and y stand in the wrong order",
     "encoding": "Text encoding, where it can't be told: GB18030",
     "file_layer": "Which layer of the file, where it holds several",
     "author": "Who brings it",
 }
-_READER_OPTIONS = {"crs": "crs", "datum": "datum", "encoding": "encoding", "file_layer": "layer"}
+_READER_OPTIONS = {
+    "crs": "crs", "datum": "datum", "swap_axes": "swap_axes", "encoding": "encoding",
+    "file_layer": "layer",
+}  # fmt: skip
+_PLACE_HELPS = ("crs_missing", "crs_digits_disagree")
 _UPLOAD_SCHEMA: dict[str, Any] = {
     "required": True,
     "content": {
@@ -162,9 +168,13 @@ def changes(layer: str, state: StateOf, a: int, b: int | None = None) -> Respons
 
 
 def _take_in(state: State, file: UploadFile, given: dict[str, str]) -> Draft:
-    options = {ours: given[name] for name, ours in _READER_OPTIONS.items() if name in given}
+    options: dict[str, Any] = {
+        ours: given[name] for name, ours in _READER_OPTIONS.items() if name in given
+    }
+    if "swap_axes" in options:
+        options["swap_axes"] = options["swap_axes"].lower() in {"1", "true", "yes"}
     with tempfile.TemporaryDirectory(prefix="geo-service-") as folder:
-        read = uploads.read(uploads.keep(file, Path(folder)), options)
+        read = _read(state, uploads.keep(file, Path(folder)), options)
     return state.store.create_draft(
         given["layer"],
         read.layer_frame(),
@@ -174,6 +184,17 @@ def _take_in(state: State, file: UploadFile, given: dict[str, str]) -> Draft:
         author=given.get("author", ""),
         replace_within=given.get("replace_within"),
     )
+
+
+def _read(state: State, path: Path, options: dict[str, Any]) -> BoundaryFile:
+    """Read an upload; where its system can't be told, propose one for the store's city."""
+    try:
+        return uploads.read(path, options)
+    except InputError as error:
+        near = state.store.lonlat_box() if error.code in _PLACE_HELPS else None
+        if near is None:
+            raise
+    return uploads.read(path, {**options, "near": near})
 
 
 def _told(draft: Draft) -> dict[str, Any]:

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import shapely
 
-from geo_service import codes, crs, layers
+from geo_service import codes, crs, georeference, layers
 from geo_service.boundary_files import opening
 from geo_service.errors import InputError, MissingError
 from geo_service.notes import Note
@@ -76,6 +76,8 @@ def read(
     layer: str | None = None,
     crs: str | int | None = None,
     datum: str | None = None,
+    swap_axes: bool = False,
+    near: georeference.Box | None = None,
     encoding: str | None = None,
     fields: Mapping[str, str] | None = None,
     shapes: Shapes = "polygon",
@@ -91,8 +93,13 @@ def read(
     crs : str or int, optional
         The coordinate system, where the file has none or a wrong one.
     datum : str, optional
-        ``gcj02`` or ``bd09``: the shift the coordinates carry, which is undone. Needs longitudes
-        and latitudes.
+        ``gcj02`` or ``bd09``: the shift the coordinates carry, which is undone; also in a plane
+        that was projected from shifted longitudes and latitudes.
+    swap_axes : bool
+        Whether x and y stand in the wrong order and are to be exchanged.
+    near : tuple of float, optional
+        Longitudes and latitudes (min, min, max, max) of the place the file belongs to: with it,
+        the zone of a file without a system can be proposed.
     encoding : str, optional
         The text encoding of a shapefile, where it can't be told.
     fields : Mapping, optional
@@ -110,9 +117,9 @@ def read(
         ``file_missing``.
     InputError
         ``file_unreadable``, ``zip_without_boundaries``, ``layer_choice``, ``layer_empty``,
-        ``crs_missing``, ``crs_unknown``, ``datum_unknown``, ``datum_not_projected``,
-        ``lonlat_swapped``, ``geometry_missing``, ``coordinate_not_finite``, ``not_polygons``,
-        ``encoding_unreadable``, ``field_missing``, ``code_is_a_float``.
+        ``crs_missing``, ``crs_unknown``, ``crs_digits_disagree``, ``datum_unknown``,
+        ``lonlat_swapped``, ``axes_swapped``, ``geometry_missing``,
+        ``coordinate_not_finite``, ``not_polygons``, ``encoding_unreadable``, ``field_missing``, ``code_is_a_float``.
     """
     given = Path(path)
     if not given.exists():
@@ -122,7 +129,7 @@ def read(
         frame = opening.features(inner, source, layer=layer, encoding=encoding, notes=notes)
     _require_features(frame, source)
     _require_shapes(frame, source, shapes)
-    frame = _with_crs(frame, source, crs, notes)
+    frame = _with_crs(_exchanged(frame, notes) if swap_axes else frame, source, crs, near, notes)
     frame = _without_shift(frame, datum, notes)
     matched = _matched(frame, source, fields)
     frame = _codes_as_text(frame, matched, source, notes)
@@ -194,10 +201,14 @@ def _first(flags: Any) -> int:
 
 
 def _with_crs(
-    frame: gpd.GeoDataFrame, source: str, given: str | int | None, notes: list[Note]
+    frame: gpd.GeoDataFrame,
+    source: str,
+    given: str | int | None,
+    near: georeference.Box | None,
+    notes: list[Note],
 ) -> gpd.GeoDataFrame:
-    bounds = tuple(float(v) for v in frame.total_bounds)
-    box = (bounds[0], bounds[1], bounds[2], bounds[3])
+    x0, y0, x1, y1 = map(float, frame.total_bounds)
+    box = (x0, y0, x1, y1)
     if given is not None:
         chosen = crs.parse_crs(given)
         if frame.crs is not None and not crs.same(frame.crs, chosen):
@@ -208,29 +219,22 @@ def _with_crs(
                     f"The file says {crs.name(frame.crs)}; {crs.name(chosen)} is used as told.",
                 )
             )
-        _require_digits(box, chosen, source)
         frame = frame.set_crs(chosen, allow_override=True)
     if frame.crs is None:
-        if crs.swapped(box):
-            raise InputError("lonlat_swapped", x=box[0], y=box[1])
-        proposal = ", ".join(crs.propose(box)) or "?"
-        raise InputError("crs_missing", file=source, proposal=proposal)
-    if crs.is_lonlat(frame.crs):
-        if crs.swapped(box):
-            raise InputError("lonlat_swapped", x=box[0], y=box[1])
-        crs.check_lonlat([box[0], box[2]], [box[1], box[3]])
+        found = georeference.candidates(box, near=near)
+        raise InputError("crs_missing", file=source, **georeference.told(found))
+    georeference.require_digits(box, frame.crs, source=source, near=near)
     name = crs.name(frame.crs)
     notes.append(Note("crs", f"坐标系：{name}。", f"Coordinate system: {name}."))
+    notes.extend(georeference.remarks(frame.crs))
     return frame
 
 
-def _require_digits(box: tuple[float, float, float, float], chosen: Any, source: str) -> None:
-    """Refuse metres called degrees and degrees called metres."""
-    in_degrees = -180 <= box[0] <= box[2] <= 180 and -90 <= box[1] <= box[3] <= 90
-    if in_degrees != crs.is_lonlat(chosen):
-        proposal = ", ".join(crs.propose(box)) or "?"
-        name = crs.name(chosen)
-        raise InputError("crs_digits_disagree", file=source, crs=name, proposal=proposal)
+def _exchanged(frame: gpd.GeoDataFrame, notes: list[Note]) -> gpd.GeoDataFrame:
+    turned = shapely.transform(frame.geometry.to_numpy(), lambda xy: xy[:, ::-1])
+    zh, en = "已按您的说明对调 x、y。", "x and y were exchanged as told."
+    notes.append(Note("axes_exchanged", zh, en))
+    return frame.set_geometry(gpd.GeoSeries(turned, index=frame.index, crs=frame.crs))
 
 
 def _without_shift(
@@ -241,15 +245,14 @@ def _without_shift(
     kind = crs.parse_datum(datum)
     if kind.startswith("EPSG:"):
         raise InputError("datum_unknown", datum=datum, known=", ".join(crs.DATUMS))
-    if not crs.is_lonlat(frame.crs):
-        if kind in {"wgs84", "cgcs2000"}:
-            return frame
-        raise InputError("datum_not_projected", datum=kind, crs=crs.name(frame.crs))
     if kind in {"wgs84", "cgcs2000"}:
         return frame
+    plane = crs.Plane.of(frame.crs)
 
     def undo(xy: Any) -> Any:
-        return np.column_stack(crs.to_wgs84(xy[:, 0], xy[:, 1], datum=kind))
+        shifted = plane.inverse(xy[:, 0], xy[:, 1])
+        lon, lat = crs.to_wgs84(*shifted, datum=kind)
+        return np.column_stack(plane.forward(lon, lat, datum="wgs84"))
 
     # Equal vertices stay equal, so shared borders stay shared.
     moved = frame.set_geometry(shapely.transform(frame.geometry.to_numpy(), undo), crs=frame.crs)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,7 +14,9 @@ from geo_service.errors import InputError
 if TYPE_CHECKING:
     import geopandas as gpd
 
+    from geo_service import boundary_files
     from geo_service.coverage import CoverageReport
+    from geo_service.georeference import Box
     from geo_service.notes import Note
 
 Within = Annotated[
@@ -25,6 +27,9 @@ CodeField = Annotated[str | None, typer.Option("--code-field", help="编码列 �
 Crs = Annotated[str | None, typer.Option("--crs", help="坐标系，如 EPSG:4547 · Coordinate system")]
 Datum = Annotated[
     str | None, typer.Option("--datum", help="gcj02 或 bd09 · Undo this shift of lon/lat")
+]
+SwapAxes = Annotated[
+    bool, typer.Option("--swap-axes", help="x、y 写反，对调 · x and y are exchanged: turn them")
 ]
 Encoding = Annotated[str | None, typer.Option("--encoding", help="文字编码 · Text encoding")]
 LayerInFile = Annotated[
@@ -56,6 +61,7 @@ def check(
     code_field: CodeField = None,
     crs: Crs = None,
     datum: Datum = None,
+    swap_axes: SwapAxes = False,
     encoding: Encoding = None,
     file_layer: LayerInFile = None,
     profile: Annotated[str, typer.Option(help="规则方案 · Rule profile, or a .toml")] = "default",
@@ -74,8 +80,8 @@ def check(
             from geo_service import coverage
 
             grids, area, notes, source = _read(
-                file, within, crs=crs, datum=datum, encoding=encoding, layer=file_layer,
-                code_field=code_field,
+                file, within, crs=crs, datum=datum, swap_axes=swap_axes, encoding=encoding,
+                layer=file_layer, code_field=code_field,
             )  # fmt: skip
             report = coverage.check(
                 grids,
@@ -117,6 +123,7 @@ def repair(
     ] = False,
     crs: Crs = None,
     datum: Datum = None,
+    swap_axes: SwapAxes = False,
     encoding: Encoding = None,
     file_layer: LayerInFile = None,
     profile: Annotated[str, typer.Option(help="规则方案 · Rule profile, or a .toml")] = "default",
@@ -129,8 +136,8 @@ def repair(
         reason = "say where to write (-o FILE), or --dry-run"
         raise InputError("parameter_invalid", name="--output", value="", reason=reason)
     grids, area, _, source = _read(
-        file, within, crs=crs, datum=datum, encoding=encoding, layer=file_layer,
-        code_field=code_field,
+        file, within, crs=crs, datum=datum, swap_axes=swap_axes, encoding=encoding,
+        layer=file_layer, code_field=code_field,
     )  # fmt: skip
     with terminal.progress("修复", "mending", quiet=as_json):
         mended = mending.repair(
@@ -152,18 +159,48 @@ def _read(
     code_field: str | None,
     crs: str | None,
     datum: str | None,
+    swap_axes: bool,
     encoding: str | None,
     layer: str | None,
 ) -> tuple[gpd.GeoDataFrame, gpd.GeoDataFrame | None, Sequence[Note], str]:
-    from geo_service import boundary_files
+    from geo_service import boundary_files, placement
 
     fields = {"code": code_field} if code_field else None
-    read = boundary_files.read(
-        file, crs=crs, datum=datum, encoding=encoding, layer=layer, fields=fields
-    )
+    read = read_near(
+        file, lambda: _box_of(within), crs=crs, datum=datum, swap_axes=swap_axes,
+        encoding=encoding, layer=layer, fields=fields,
+    )  # fmt: skip
     grids = read.layer_frame() if "code" in read.fields else read.frame
-    area = boundary_files.read_area(within, like=grids) if within else None
-    return grids, area, read.notes, read.source
+    if within is None:
+        return grids, None, read.notes, read.source
+    area = boundary_files.read_area(within, like=grids)
+    placed = placement.require_place(grids, area, source=read.source)
+    return grids, area, (*placed, *read.notes), read.source
+
+
+def read_near(
+    file: Path, place: Callable[[], Box | None], **options: Any
+) -> boundary_files.BoundaryFile:
+    """Read a boundary file; where its system can't be told, propose one for the place it is for."""
+    from geo_service import boundary_files
+
+    try:
+        return boundary_files.read(file, **options)
+    except InputError as error:
+        near = place() if error.code in {"crs_missing", "crs_digits_disagree"} else None
+        if near is None:
+            raise
+    return boundary_files.read(file, **options, near=near)
+
+
+def _box_of(within: Path | None) -> Box | None:
+    from geo_service import boundary_files, georeference
+
+    if within is None:
+        return None
+    area = boundary_files.read_area(within)
+    x0, y0, x1, y1 = map(float, area.total_bounds)
+    return georeference.lonlat_box((x0, y0, x1, y1), area.crs)
 
 
 def _code_field(grids: gpd.GeoDataFrame, given: str | None) -> str | None:

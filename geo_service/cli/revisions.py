@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from geo_service.cli import _terminal as terminal
-from geo_service.cli.check import Crs, Datum, Encoding, LayerInFile
+from geo_service.cli.check import Crs, Datum, Encoding, LayerInFile, SwapAxes, read_near
 from geo_service.errors import InputError
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from geo_service.boundary_files import BoundaryFile
+    from geo_service.georeference import Box
     from geo_service.store import Store
 
 LayerName = Annotated[str, typer.Argument(help="图层 · Layer: city counties townships … grids")]
@@ -66,18 +67,20 @@ def import_(
     author: Author = "",
     crs: Crs = None,
     datum: Datum = None,
+    swap_axes: SwapAxes = False,
     encoding: Encoding = None,
     file_layer: LayerInFile = None,
     store: terminal.StorePath = None,
     as_json: terminal.AsJson = False,
 ) -> None:
     """导入为草稿 · Bring a file in as a draft; nothing is published yet."""
-    from geo_service import boundary_files, layers
+    from geo_service import layers
 
     layers.layer(layer)  # refused before the file is read
-    read = boundary_files.read(
-        file, crs=crs, datum=datum, encoding=encoding, layer=file_layer, fields=_mapping(map_)
-    )
+    read = read_near(
+        file, lambda: _city_box(terminal.store_path(store)), crs=crs, datum=datum,
+        swap_axes=swap_axes, encoding=encoding, layer=file_layer, fields=_mapping(map_),
+    )  # fmt: skip
     frame = read.layer_frame()
     with _opened_or_made(terminal.store_path(store), read) as opened:
         draft = opened.create_draft(
@@ -265,6 +268,16 @@ def _mapping(pairs: list[str] | None) -> dict[str, str]:
             raise InputError("parameter_invalid", name="--map", value=pair, reason=reason)
         given[field.strip()] = column.strip()
     return given
+
+
+def _city_box(path: str) -> Box | None:
+    """Where the store's layers lie, if there are any."""
+    from geo_service.store import open_store
+
+    if not Path(path).exists():
+        return None
+    with open_store(path) as opened:
+        return opened.lonlat_box()
 
 
 def _opened_or_made(path: str, read: BoundaryFile) -> Store:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pyproj
 import shapely
 
-from geo_service import codes, crs
+from geo_service import codes, crs, georeference
 from geo_service.errors import InputError
 from geo_service.locate import cells, kernels
 from geo_service.locate import distances as far
@@ -299,9 +299,9 @@ class Locator:
 
 def _crs_of(grids: Any) -> pyproj.CRS:
     if grids.crs is None:
-        bounds = tuple(map(float, grids.total_bounds))
-        proposal = ", ".join(crs.propose(bounds)) if len(bounds) == 4 else ""
-        raise InputError("crs_missing", file="grids", proposal=proposal or "?")
+        x0, y0, x1, y1 = map(float, grids.total_bounds)
+        found = georeference.candidates((x0, y0, x1, y1))
+        raise InputError("crs_missing", file="grids", **georeference.told(found))
     return crs.parse_crs(grids.crs)
 
 

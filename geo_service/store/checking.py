@@ -9,7 +9,7 @@ from typing import Any
 import geopandas as gpd
 import shapely
 
-from geo_service import codes, profiles
+from geo_service import codes, placement, profiles
 from geo_service.layers import LAYERS, Layer
 from geo_service.notes import Note
 from geo_service.store import times
@@ -92,6 +92,48 @@ def check(
         notes=tuple(map(told, notes)),
         checked_at=times.now(),
     )
+
+
+def placed(
+    frame: gpd.GeoDataFrame,
+    layer: Layer,
+    replace_within: str | None,
+    *,
+    source: str,
+    current: Current,
+) -> tuple[Note, ...]:
+    """Tell whether an upload lies where the published layers say it should.
+
+    Parameters
+    ----------
+    frame : geopandas.GeoDataFrame
+        As uploaded, in its own system.
+    layer : Layer
+        What it is.
+    replace_within : str or None
+        The area it is for: only parents inside it are looked at.
+    source : str
+        The file's name, for refusals.
+    current : callable
+        As in `outline_for`.
+
+    Raises
+    ------
+    InputError
+        As `geo_service.placement.require_place`.
+    """
+    if layer.contract == "partial":
+        return ()
+    reference, _, _ = outline_for(layer, current)
+    if reference is None:
+        own = current(layer.name)
+        reference = own[0] if own else None
+    if reference is None:
+        return ()
+    if replace_within is not None and "code" in reference.columns:
+        inside = [codes.is_within(code, replace_within) for code in reference["code"]]
+        reference = reference[inside] if any(inside) else reference
+    return placement.require_place(frame, reference, source=source)
 
 
 def _parents_named(frame: gpd.GeoDataFrame, parents: gpd.GeoDataFrame) -> gpd.GeoDataFrame:

@@ -18,7 +18,7 @@ import numpy.typing as npt
 import pandas as pd
 import shapely
 
-from geo_service import crs
+from geo_service import crs, georeference
 from geo_service.errors import InputError
 from geo_service.notes import Note
 
@@ -55,9 +55,10 @@ def into_plane(
         ``crs_missing``, ``coordinate_not_finite``.
     """
     if frame.crs is None:
-        bounds = tuple(float(v) for v in frame.total_bounds)
-        proposal = ", ".join(crs.propose(bounds)) or "?"  # type: ignore[arg-type] # four floats
-        raise InputError("crs_missing", file=source, proposal=proposal)
+        x0, y0, x1, y1 = map(float, frame.total_bounds)
+        found = georeference.candidates((x0, y0, x1, y1))
+        raise InputError("crs_missing", file=source, **georeference.told(found))
+    georeference.require_same_datum(frame.crs, plane, source=source)
     geometries = np.asarray(frame.geometry.array, dtype=object)
     notes: list[Note] = []
     if shapely.has_z(geometries).any():

@@ -14,7 +14,7 @@ import pandas as pd
 import shapely
 import sqlalchemy as sa
 
-from geo_service import layers, profiles
+from geo_service import georeference, layers, profiles
 from geo_service.errors import MissingError
 from geo_service.store import (
     checking,
@@ -110,6 +110,14 @@ class Reader:
         """Give each published layer's latest revision; cheap enough to ask before every answer."""
         with self._home.reading() as connection:
             return log.numbers(self._schema, connection)
+
+    def lonlat_box(self) -> georeference.Box | None:
+        """Give the box of the highest published layer in WGS84 degrees; ``None`` where none is."""
+        names = self.layers()
+        if not names:
+            return None
+        x0, y0, x1, y1 = map(float, self.frame(names[0]).total_bounds)
+        return georeference.lonlat_box((x0, y0, x1, y1), self.plane)
 
     def drafts(self, *, state: str | None = None) -> list[Draft]:
         """Give the drafts, oldest first; of one state (``open``) if one is named."""

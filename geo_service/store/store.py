@@ -72,7 +72,8 @@ class Store(Reader):
         MissingError
             ``layer_unknown``.
         InputError
-            ``crs_missing``, ``geometry_missing``, ``code_is_a_float`` and others.
+            ``crs_missing``, ``geometry_missing``, ``code_is_a_float`` and others; ``place_wrong``,
+            ``place_elsewhere`` or ``zone_wrong`` where it lies outside the layer above.
         """
         layers.layer(layer)
         if replace_within is not None and codes.level_of(replace_within) is None:
@@ -82,6 +83,9 @@ class Store(Reader):
                 value=replace_within,
                 reason="not a division code, such as 411081",
             )
+        placed = checking.placed(
+            frame, layers.layer(layer), replace_within, source=source, current=self._current
+        )
         arrived = drafts.arrive(frame, self.plane, source=source, replace_within=replace_within)
         with self._home.writing() as connection:
             shelf = self._shelf(connection, layer)
@@ -90,7 +94,7 @@ class Store(Reader):
                 arrived,
                 source=source,
                 sha256=sha256,
-                notes=(*notes, *arrived.notes),
+                notes=(*placed, *notes, *arrived.notes),
                 author=author,
                 replace_within=replace_within,
             )
