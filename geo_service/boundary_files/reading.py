@@ -119,7 +119,8 @@ def read(
         ``file_unreadable``, ``zip_without_boundaries``, ``layer_choice``, ``layer_empty``,
         ``crs_missing``, ``crs_unknown``, ``crs_digits_disagree``, ``datum_unknown``,
         ``lonlat_swapped``, ``axes_swapped``, ``geometry_missing``,
-        ``coordinate_not_finite``, ``not_polygons``, ``encoding_unreadable``, ``field_missing``, ``code_is_a_float``.
+        ``coordinate_not_finite``, ``not_polygons``, ``encoding_unreadable``,
+        ``field_missing``, ``code_is_a_float``.
     """
     given = Path(path)
     if not given.exists():
