@@ -7,8 +7,6 @@ from typing import Any
 
 from geo_service.coverage import _rings, _segments
 
-_MODULUS = 2**64
-
 
 @dataclass(frozen=True, slots=True)
 class Certificate:
@@ -55,16 +53,16 @@ class Certificate:
     def __add__(self, other: Certificate) -> Certificate:
         """The certificate of both sets of polygons together."""
         return Certificate(
-            (self.first + other.first) % _MODULUS,
-            (self.second + other.second) % _MODULUS,
+            (self.first + other.first) % _segments.MODULUS,
+            (self.second + other.second) % _segments.MODULUS,
             self.features + other.features,
         )
 
     def __sub__(self, other: Certificate) -> Certificate:
         """The certificate without the other's polygons."""
         return Certificate(
-            (self.first - other.first) % _MODULUS,
-            (self.second - other.second) % _MODULUS,
+            (self.first - other.first) % _segments.MODULUS,
+            (self.second - other.second) % _segments.MODULUS,
             self.features - other.features,
         )
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from geo_service.coverage._arrays import BoolArray, FloatArray, HashArray, IntArray
 from geo_service.coverage._rings import Rings
-from geo_service.coverage._segments import Scan
+from geo_service.coverage._segments import MODULUS, Scan
 
 
 @dataclass(frozen=True)
@@ -46,16 +46,18 @@ def residual(layers: Sequence[tuple[Rings, Scan]]) -> Residual:
 
     Notes
     -----
-    Bins of hashes that sum to 0 are done with. In the others (all of a small faulty part, a few
-    strays elsewhere) segments are matched by their 64-bit hashes.
+    Where the hashes sum to 0 as a whole, nothing is left. Otherwise they are summed in bins, and
+    bins that sum to 0 are done with. In the others (all of a small faulty part, a few strays
+    elsewhere) segments are matched by their 64-bit hashes.
     """
-    bins = layers[0][1].bins.copy()
-    for _, scan in layers[1:]:
-        bins -= scan.bins
-    if not bins.any():
+    scans = [scan for _, scan in layers]
+    if (scans[0].total - sum(scan.total for scan in scans[1:])) % MODULUS == 0:
         nothing = np.empty(0, np.int64)
         return Residual(np.empty((0, 4)), nothing, nothing)
-    return _left(layers, [scan.unmatched(bins) for _, scan in layers], None)
+    bins = scans[0].bins.copy()
+    for scan in scans[1:]:
+        bins -= scan.bins
+    return _left(layers, [scan.unmatched(bins) for scan in scans], None)
 
 
 def residual_by_part(layers: Sequence[tuple[Rings, Scan]], parts: Sequence[IntArray]) -> Residual:

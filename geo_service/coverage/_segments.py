@@ -4,7 +4,8 @@ Every place (x, y) is given two pseudo-random 64-bit numbers u and v. The direct
 to q counts as ``u(p) v(q) - u(q) v(p)`` modulo 2^64: the reverse segment counts as its negative,
 so the sum over a chain of segments is 0 wherever each segment meets its reverse. As a polynomial in
 the u and v it is 0 for no other chain, so that (Schwartz 1980, Zippel 1979) another chain sums to 0
-with a probability of about 2^-58 for one such sum and 2^-116 for two.
+with a probability of about 2^-58. A certificate takes a second sum of other numbers w and z, which
+makes 2^-116 of it. The numbers guard against chance, not against a forger: they are no secret.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, TypeVar
 
 import numba
@@ -25,6 +27,7 @@ from geo_service.coverage._rings import Rings
 
 T = TypeVar("T")
 
+MODULUS = 2**64
 BIN_BITS = 18
 """Sums are kept in 2^18 bins: 2 MB, which stays in the cache of one core."""
 
@@ -40,48 +43,50 @@ _TOP = np.uint64(64 - BIN_BITS)
 
 
 @numba.njit(nogil=True, cache=True)
-def _place(x: np.uint64, y: np.uint64) -> Any:
-    """Mix the 128 bits of a place into two other numbers; -0.0 is the place 0.0."""
+def _mixed(x: np.uint64, y: np.uint64) -> Any:
+    """Mix the 128 bits of a place into two other numbers w and z; -0.0 is the place 0.0."""
     x = np.uint64(0) if x == _NEGATIVE_ZERO else x
     y = np.uint64(0) if y == _NEGATIVE_ZERO else y
     p, q = (x ^ _PEPPER) * _A, (y + _PEPPER) * _B
     u = p ^ ((q << _S32) | (q >> _S32))
     v = q + ((p << _S31) | (p >> _S33))
-    u, v = (u ^ (u >> _S29)) * _C, (v ^ (v >> _S31)) * _D
-    return u ^ (u >> _S32), v ^ (v >> _S29)
+    return (u ^ (u >> _S29)) * _C, (v ^ (v >> _S31)) * _D
 
 
 @numba.njit(nogil=True, cache=True)
-def _again(u: np.uint64, v: np.uint64) -> Any:
-    """Mix a place's numbers once more, for a second sum that owes nothing to the first."""
-    u, v = u * _B, v * _A
-    return u ^ (u >> _S32), v ^ (v >> _S29)
+def _folded(w: np.uint64, z: np.uint64) -> Any:
+    """Fold the high bits of a place's numbers into the low ones: u and v."""
+    return w ^ (w >> _S32), z ^ (z >> _S29)
 
 
 @numba.njit(nogil=True, cache=True)
 def _digest(xy: FloatArray, bits: HashArray, start: IntArray, hole: BoolArray) -> Any:
     """Two 64-bit sums over all rings, each taken counter-clockwise (holes clockwise).
 
-    And whether every coordinate was finite.
+    And whether every coordinate was finite. Around a closed ring the sum of
+    ``u(k) v(k + 1) - u(k + 1) v(k)`` is that of ``u(k) (v(k + 1) - v(k - 1))``, and so is its area.
     """
     first, second = np.uint64(0), np.uint64(0)
     finite = True
     for r in range(len(hole)):
         ring, place = xy[start[r] : start[r + 1]], bits[start[r] : start[r + 1]]
-        ox, oy = ring[0, 0], ring[0, 1]
-        area, px, py = 0.0, 0.0, 0.0
-        au, av = _place(place[0, 0], place[0, 1])
-        bu, bv = _again(au, av)
-        one, two = np.uint64(0), np.uint64(0)
+        last = len(ring) - 2
+        bw, bz = _mixed(place[last, 0], place[last, 1])
+        _, bv = _folded(bw, bz)
+        w, z = _mixed(place[0, 0], place[0, 1])
+        u, v = _folded(w, z)
+        ox = ring[0, 0]
+        x, back_y, y = 0.0, ring[last, 1], ring[0, 1]
+        area, one, two = 0.0, np.uint64(0), np.uint64(0)
         for k in range(1, len(ring)):
-            x, y = ring[k, 0] - ox, ring[k, 1] - oy
-            area += px * y - x * py
-            px, py = x, y
-            cu, cv = _place(place[k, 0], place[k, 1])
-            du, dv = _again(cu, cv)
-            one += au * cv - cu * av
-            two += bu * dv - du * bv
-            au, av, bu, bv = cu, cv, du, dv
+            area += x * (ring[k, 1] - back_y)
+            x, back_y, y = ring[k, 0] - ox, y, ring[k, 1]
+            cw, cz = _mixed(place[k, 0], place[k, 1])
+            cu, cv = _folded(cw, cz)
+            one += u * (cv - bv)
+            two += w * (cz - bz)
+            bv, bz = v, z
+            u, v, w, z = cu, cv, cw, cz
         finite = finite and math.isfinite(area)
         if (area < 0.0) != hole[r]:
             first -= one
@@ -93,6 +98,48 @@ def _digest(xy: FloatArray, bits: HashArray, start: IntArray, hole: BoolArray) -
 
 
 @numba.njit(nogil=True, cache=True)
+def _hashed(place: HashArray, hashes: HashArray) -> Any:
+    """Hash the segments of one ring; give their sum."""
+    total = np.uint64(0)
+    u, v = _folded(*_mixed(place[0, 0], place[0, 1]))
+    for k in range(1, len(place)):
+        cu, cv = _folded(*_mixed(place[k, 0], place[k, 1]))
+        h = u * cv - cu * v
+        hashes[k - 1] = h
+        total += h
+        u, v = cu, cv
+    hashes[len(place) - 1] = 0
+    return total
+
+
+@numba.njit(nogil=True, cache=True)
+def _measured(ring: FloatArray, squeeze: float, sharp: float) -> Any:
+    """Twice the area of one ring, its perimeter, and a repeated and a sharp vertex or -1."""
+    ox, oy = ring[0, 0], ring[0, 1]
+    repeated, spike = -1, -1
+    # The step before the first vertex, so that the closing vertex is judged too.
+    back = len(ring) - 2
+    while back > 0 and ring[back, 0] == ox and ring[back, 1] == oy:
+        back -= 1
+    ux, uy = (ox - ring[back, 0]) * squeeze, oy - ring[back, 1]
+    twice, around, px, py = 0.0, 0.0, 0.0, 0.0
+    for k in range(1, len(ring)):
+        x, y = ring[k, 0] - ox, ring[k, 1] - oy
+        dx, dy = (x - px) * squeeze, y - py
+        twice += px * y - x * py
+        px, py = x, y
+        if dx == 0.0 and dy == 0.0:
+            repeated = k
+            continue
+        dot, square = ux * dx + uy * dy, dx * dx + dy * dy
+        around += math.sqrt(square)
+        if dot < 0.0 and dot * dot > sharp * (ux * ux + uy * uy) * square:
+            spike = k - 1
+        ux, uy = dx, dy
+    return twice, around, repeated, spike
+
+
+@numba.njit(nogil=True, cache=True)
 def _scan(
     xy: FloatArray,
     bits: HashArray,
@@ -101,7 +148,6 @@ def _scan(
     squeeze: float,
     sharp: float,
     hashes: HashArray,
-    bins: HashArray,
     sums: HashArray,
     area: FloatArray,
     length: FloatArray,
@@ -109,51 +155,29 @@ def _scan(
     repeated: IntArray,
     spike: IntArray,
 ) -> None:
-    """Hash every segment into its bin; measure every ring; look for sharp and repeated vertices.
+    """Hash every segment; measure every ring; look for sharp and repeated vertices.
 
     `squeeze` is the length of one unit of x in units of y (a degree of longitude is shorter),
     `sharp` the squared cosine of the sharpest angle that is no spike.
     """
     for r in range(len(hole)):
         s, e = start[r], start[r + 1]
-        ox, oy = xy[s, 0], xy[s, 1]
-        twice, around, px, py = 0.0, 0.0, 0.0, 0.0
-        au, av = _place(bits[s, 0], bits[s, 1])
-        total = np.uint64(0)
-        # The step before the first vertex, so that the closing vertex is judged too.
-        back = e - 2
-        while back > s and xy[back, 0] == ox and xy[back, 1] == oy:
-            back -= 1
-        ux, uy = (ox - xy[back, 0]) * squeeze, oy - xy[back, 1]
-        for k in range(s + 1, e):
-            x, y = xy[k, 0] - ox, xy[k, 1] - oy
-            dx, dy = (x - px) * squeeze, y - py
-            twice += px * y - x * py
-            px, py = x, y
-            cu, cv = _place(bits[k, 0], bits[k, 1])
-            h = au * cv - cu * av
-            au, av = cu, cv
-            hashes[k - 1] = h
-            total += h
-            if dx == 0.0 and dy == 0.0:
-                repeated[r] = k
-                continue
-            dot, square = ux * dx + uy * dy, dx * dx + dy * dy
-            around += math.sqrt(square)
-            if dot < 0.0 and dot * dot > sharp * (ux * ux + uy * uy) * square:
-                spike[r] = k - 1
-            ux, uy = dx, dy
-        hashes[e - 1] = 0
-        area[r] = twice / 2.0
-        length[r] = around
-        turned = (twice < 0.0) != hole[r]
-        flip[r] = turned
-        sums[r] = (~total + np.uint64(1)) if turned else total
-        for k in range(s, e - 1):
-            h = hashes[k]
-            back_h = ~h + np.uint64(1)
-            bin_ = min(h, back_h) >> _TOP
-            bins[bin_] += back_h if turned else h
+        total = _hashed(bits[s:e], hashes[s:e])
+        twice, around, again, turned_back = _measured(xy[s:e], squeeze, sharp)
+        area[r], length[r] = twice / 2.0, around
+        repeated[r] = -1 if again < 0 else s + again
+        spike[r] = -1 if turned_back < 0 else s + turned_back
+        flip[r] = (twice < 0.0) != hole[r]
+        sums[r] = (~total + np.uint64(1)) if flip[r] else total
+
+
+@numba.njit(nogil=True, cache=True)
+def _binned(hashes: HashArray, start: IntArray, flip: BoolArray, bins: HashArray) -> None:
+    """Add every segment's hash to its bin."""
+    for r in range(len(flip)):
+        for h in hashes[start[r] : start[r + 1]]:
+            back = ~h + np.uint64(1)
+            bins[min(h, back) >> _TOP] += back if flip[r] else h
 
 
 @numba.njit(nogil=True, cache=True)
@@ -180,10 +204,10 @@ class Scan:
 
     Parameters
     ----------
+    start : ndarray of int, shape (rings + 1,)
+        Where each ring begins among the vertices.
     hashes : ndarray of uint64, shape (vertices,)
         The hash of the segment that begins at each vertex; 0 at a ring's last vertex.
-    bins : ndarray of uint64, shape (2 ** BIN_BITS,)
-        Sums of the hashes, by hash; all 0 where every segment meets its reverse.
     sums : ndarray of uint64, shape (rings,)
         Each ring's sum: equal for rings of the same segments, wherever they begin.
     area : ndarray of float, shape (rings,)
@@ -196,14 +220,26 @@ class Scan:
         A vertex that repeats the one before it, or turns back sharply; -1 where there is none.
     """
 
+    start: IntArray
     hashes: HashArray
-    bins: HashArray
     sums: HashArray
     area: FloatArray
     length: FloatArray
     flip: BoolArray
     repeated: IntArray
     spike: IntArray
+
+    @property
+    def total(self) -> int:
+        """The sum of all hashes modulo 2^64; 0 where every segment meets its reverse."""
+        return int(self.sums.sum(dtype=np.uint64))
+
+    @cached_property
+    def bins(self) -> HashArray:
+        """Sums of the hashes by hash, shape (2 ** BIN_BITS,); asked only where not all is 0."""
+        bins = np.zeros(1 << BIN_BITS, np.uint64)
+        _binned(self.hashes, self.start, self.flip, bins)
+        return bins
 
     def unmatched(self, bins: HashArray) -> IntArray:
         """Give the vertices whose segment falls into a bin that is not empty."""
@@ -217,30 +253,27 @@ def scan(rings: Rings, *, squeeze: float = 1.0, spike_degrees: float = 1.0) -> S
     """
     count = rings.count
     out = Scan(
+        start=rings.start,
         hashes=np.empty(len(rings.xy), np.uint64),
-        bins=np.zeros(1 << BIN_BITS, np.uint64),
         sums=np.empty(count, np.uint64),
         area=np.empty(count),
         length=np.empty(count),
         flip=np.empty(count, np.bool_),
-        repeated=np.full(count, -1, np.int64),
-        spike=np.full(count, -1, np.int64),
+        repeated=np.empty(count, np.int64),
+        spike=np.empty(count, np.int64),
     )
     bits = rings.xy.view(np.uint64)
     sharp = np.cos(np.radians(spike_degrees)) ** 2
 
-    def part(first: int, last: int) -> HashArray:
-        bins = np.zeros(1 << BIN_BITS, np.uint64)
+    def part(first: int, last: int) -> None:
         its = slice(first, last)
         _scan(
             rings.xy, bits, rings.start[first : last + 1], rings.hole[its], squeeze, sharp,
-            out.hashes, bins, out.sums[its], out.area[its], out.length[its],
+            out.hashes, out.sums[its], out.area[its], out.length[its],
             out.flip[its], out.repeated[its], out.spike[its],
         )  # fmt: skip
-        return bins
 
-    for bins in in_parts(rings, part):
-        np.add(out.bins, bins, out=out.bins)
+    in_parts(rings, part)
     return out
 
 
@@ -255,7 +288,7 @@ def digest(rings: Rings) -> tuple[int, int, bool]:
         return int(one), int(two), bool(finite)
 
     ones, twos, finite = zip(*in_parts(rings, part), strict=True)
-    return sum(ones) % 2**64, sum(twos) % 2**64, all(finite)
+    return sum(ones) % MODULUS, sum(twos) % MODULUS, all(finite)
 
 
 def threads() -> int:

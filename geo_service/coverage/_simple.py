@@ -10,33 +10,34 @@ from geo_service.coverage._rings import Rings
 from geo_service.coverage._segments import in_parts
 
 _LEAF = 8  # segments in the smallest box
-_FAN = 4  # boxes in a box
-# Shewchuk 1997, "Adaptive precision floating-point arithmetic", bound A of orient2d.
-_ORIENT_ERROR = 3.3306690738754716e-16
+_FAN = 4  # boxes in a box; `_meets_itself` shifts by its two bits
+# Shewchuk 1997, "Adaptive precision floating-point arithmetic", bound A of orient2d
+# (and of a dot product).
+_ERROR = 3.3306690738754716e-16
 
 
 @numba.njit(nogil=True, cache=True)
 def _beside(ax: float, ay: float, bx: float, by: float, cx: float, cy: float) -> int:
     """The side of line a-b that c surely lies on: 1, -1, or 0 where rounding may hide it."""
     left, right = (ax - cx) * (by - cy), (ay - cy) * (bx - cx)
-    turn, error = left - right, _ORIENT_ERROR * (abs(left) + abs(right))
+    turn, error = left - right, _ERROR * (abs(left) + abs(right))
     if turn > error:
         return 1
     return -1 if turn < -error else 0
 
 
 @numba.njit(nogil=True, cache=True)
-def _boxes(xy: FloatArray, s: int, n: int, box: FloatArray, level: IntArray) -> int:
+def _boxes(xy: FloatArray, box: FloatArray, level: IntArray) -> int:
     """Fill `box` with the boxes of runs of segments, then of runs of boxes; give the levels."""
+    n = len(xy) - 1
     leaves = (n + _LEAF - 1) // _LEAF
     for b in range(leaves):
-        first = s + b * _LEAF
-        last = min(first + _LEAF, s + n)
-        x0, y0 = xy[first, 0], xy[first, 1]
+        x0, y0 = xy[b * _LEAF, 0], xy[b * _LEAF, 1]
         x1, y1 = x0, y0
-        for k in range(first + 1, last + 1):
-            x0, x1 = min(x0, xy[k, 0]), max(x1, xy[k, 0])
-            y0, y1 = min(y0, xy[k, 1]), max(y1, xy[k, 1])
+        for k in range(b * _LEAF + 1, min((b + 1) * _LEAF, n) + 1):
+            x, y = xy[k, 0], xy[k, 1]
+            x0, x1 = x if x < x0 else x0, x if x > x1 else x1
+            y0, y1 = y if y < y0 else y0, y if y > y1 else y1
         box[b, 0], box[b, 1], box[b, 2], box[b, 3] = x0, y0, x1, y1
     level[0], level[1] = 0, leaves
     depth, below = 1, leaves
@@ -44,13 +45,11 @@ def _boxes(xy: FloatArray, s: int, n: int, box: FloatArray, level: IntArray) -> 
         at, here = level[depth], (below + _FAN - 1) // _FAN
         for b in range(here):
             first = level[depth - 1] + b * _FAN
-            last = min(first + _FAN, at)
-            for side in range(4):
-                value = box[first, side]
-                for k in range(first + 1, last):
-                    other = box[k, side]
-                    value = min(value, other) if side < 2 else max(value, other)
-                box[at + b, side] = value
+            x0, y0, x1, y1 = box[first, 0], box[first, 1], box[first, 2], box[first, 3]
+            for k in range(first + 1, min(first + _FAN, at)):
+                x0, y0 = min(x0, box[k, 0]), min(y0, box[k, 1])
+                x1, y1 = max(x1, box[k, 2]), max(y1, box[k, 3])
+            box[at + b, 0], box[at + b, 1], box[at + b, 2], box[at + b, 3] = x0, y0, x1, y1
         depth += 1
         level[depth] = at + here
         below = here
@@ -68,17 +67,38 @@ def _apart(box: FloatArray, i: int, j: int) -> bool:
 
 
 @numba.njit(nogil=True, cache=True)
-def _leaves_meet(xy: FloatArray, s: int, n: int, box: FloatArray, i: int, j: int) -> bool:
+def _forward(xy: FloatArray, first: int, last: int, past: int) -> bool:
+    """Whether all segments from one vertex to another surely go forward along their chord.
+
+    Then no two of them meet. `past` more of them stand at the ring's beginning.
+    """
+    end = past if past else last
+    dx, dy = xy[end, 0] - xy[first, 0], xy[end, 1] - xy[first, 1]
+    return _all_along(xy[first : last + 1], dx, dy) and _all_along(xy[: past + 1], dx, dy)
+
+
+@numba.njit(nogil=True, cache=True)
+def _all_along(xy: FloatArray, dx: float, dy: float) -> bool:
+    for k in range(len(xy) - 1):
+        along, up = (xy[k + 1, 0] - xy[k, 0]) * dx, (xy[k + 1, 1] - xy[k, 1]) * dy
+        if along + up <= _ERROR * (abs(along) + abs(up)):
+            return False
+    return True
+
+
+@numba.njit(nogil=True, cache=True)
+def _leaves_meet(xy: FloatArray, box: FloatArray, i: int, j: int) -> bool:
     """Whether a segment of leaf i may meet one of leaf j that does not follow it."""
+    n = len(xy) - 1
     for k in range(i * _LEAF, min(i * _LEAF + _LEAF, n)):
-        ax, ay, bx, by = xy[s + k, 0], xy[s + k, 1], xy[s + k + 1, 0], xy[s + k + 1, 1]
+        ax, ay, bx, by = xy[k, 0], xy[k, 1], xy[k + 1, 0], xy[k + 1, 1]
         x0, x1, y0, y1 = min(ax, bx), max(ax, bx), min(ay, by), max(ay, by)
         if x0 > box[j, 2] or x1 < box[j, 0] or y0 > box[j, 3] or y1 < box[j, 1]:
             continue
         for t in range(max(j * _LEAF, k + 2), min(j * _LEAF + _LEAF, n)):
             if k == 0 and t == n - 1:
                 continue
-            cx, cy, dx, dy = xy[s + t, 0], xy[s + t, 1], xy[s + t + 1, 0], xy[s + t + 1, 1]
+            cx, cy, dx, dy = xy[t, 0], xy[t, 1], xy[t + 1, 0], xy[t + 1, 1]
             if min(cx, dx) > x1 or max(cx, dx) < x0 or min(cy, dy) > y1 or max(cy, dy) < y0:
                 continue
             if _beside(ax, ay, bx, by, cx, cy) * _beside(ax, ay, bx, by, dx, dy) > 0:
@@ -90,23 +110,33 @@ def _leaves_meet(xy: FloatArray, s: int, n: int, box: FloatArray, i: int, j: int
 
 
 @numba.njit(nogil=True, cache=True)
-def _meets_itself(
-    xy: FloatArray, s: int, n: int, box: FloatArray, level: IntArray, stack: IntArray
-) -> bool:
-    depth = _boxes(xy, s, n, box, level)
+def _meets_itself(xy: FloatArray, box: FloatArray, level: IntArray, stack: IntArray) -> bool:
+    """Whether two segments of a ring may meet, by boxes that overlap, from the largest down."""
+    n = len(xy) - 1
+    depth = _boxes(xy, box, level)
     top = 1
     stack[0, 0], stack[0, 1], stack[0, 2] = depth - 1, level[depth - 1], level[depth - 1]
     while top > 0:
         top -= 1
         at, i, j = stack[top, 0], stack[top, 1], stack[top, 2]
+        base, size = level[at], _LEAF << (2 * at)
+        first, last = (i - base) * size, min((j - base + 1) * size, n)
+        if j <= i + 1 and _forward(xy, first, last, 0):
+            continue
+        if i == base and j == level[at + 1] - 1 and _forward(xy, (j - base) * size, n, size):
+            continue  # the ring's last run and its first
         if at == 0:
-            if _leaves_meet(xy, s, n, box, i, j):
+            if _leaves_meet(xy, box, i, j):
                 return True
             continue
-        base, below = level[at], level[at - 1]
+        below = level[at - 1]
         for p in range(below + (i - base) * _FAN, min(below + (i - base + 1) * _FAN, base)):
-            first = p if i == j else below + (j - base) * _FAN
-            for q in range(first, min(below + (j - base + 1) * _FAN, base)):
+            if _apart(box, p, j):
+                continue
+            for q in range(
+                p if i == j else below + (j - base) * _FAN,
+                min(below + (j - base + 1) * _FAN, base),
+            ):
                 if p == q or not _apart(box, p, q):
                     stack[top, 0], stack[top, 1], stack[top, 2] = at - 1, p, q
                     top += 1
@@ -122,8 +152,8 @@ def _suspects(xy: FloatArray, start: IntArray, found: BoolArray) -> None:
     level = np.empty(64, np.int64)
     stack = np.empty((64 * _FAN * _FAN, 3), np.int64)
     for r in range(len(found)):
-        n = start[r + 1] - start[r] - 1
-        found[r] = n < 3 or _meets_itself(xy, start[r], n, box, level, stack)
+        ring = xy[start[r] : start[r + 1]]
+        found[r] = len(ring) < 4 or _meets_itself(ring, box, level, stack)
 
 
 def suspects(rings: Rings) -> BoolArray:
@@ -131,7 +161,8 @@ def suspects(rings: Rings) -> BoolArray:
 
     A ring that is not told is simple for certain, but for sharp turns back on itself, which
     `_segments.Scan.spike` tells. One that is told is to be judged exactly. Boxes over runs of
-    consecutive segments, in a tree, make it near-linear.
+    consecutive segments, in a tree, make it near-linear; a run that goes forward along its chord
+    (as nearly all do) is not looked into.
     """
     found = np.empty(rings.count, np.bool_)
 
