@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import shapely
 
 from geo_service import codes as codes_
 from geo_service import layers
@@ -79,7 +78,7 @@ def _form_of_codes(
     empty = np.flatnonzero(codes == "")
     found += _by_row(layer, "attribute_missing", empty, fields=layer.fields["code"])
     form = re.compile(profile.code_pattern)
-    fits = np.array([bool(form.match(code)) for code in layer.codes], bool)
+    fits = np.array([found is not None for found in map(form.match, layer.codes)], bool)
     if fits.any():
         found += _malformed(layer, np.flatnonzero(~fits & (codes != "")), profile)
         found += _under_parent(layer, fits)
@@ -117,6 +116,8 @@ def _under_parent(layer: Layer, fits: np.ndarray) -> list[Fault]:
     if column is None:
         return []
     parents = codes_.texts(column)
+    pairs = zip(layer.codes, parents, strict=True)
+    astray = np.array([not code.startswith(parent) for code, parent in pairs], bool)
     return [
         _at(
             layer,
@@ -126,7 +127,7 @@ def _under_parent(layer: Layer, fits: np.ndarray) -> list[Fault]:
             zh_where=f"上级编码列写的是 {parents[row]}",
             where=f"its row names the parent {parents[row]}",
         )
-        for row in np.flatnonzero(fits).tolist()
+        for row in np.flatnonzero(fits & astray).tolist()
         if parents[row]
         and not codes_.is_within(layer.codes[row], parents[row])
         and not (
@@ -143,7 +144,7 @@ def _order(layer: Layer, rows: IntArray, area_m2: FloatArray) -> list[Fault]:
     only where it clearly goes back: north by more than a grid and a half, or west by more than one
     while it goes north too.
     """
-    box = shapely.bounds(layer.geometries[rows])
+    box = layer.boxes[rows]
     side = np.sqrt(area_m2[rows]) / layer.ground.north_m
     x, y = (box[:, 0] + box[:, 2]) / 2 * layer.ground.squeeze, (box[:, 1] + box[:, 3]) / 2
     codes = np.array([layer.codes[row] for row in rows.tolist()], dtype=str)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import geopandas as gpd
@@ -36,8 +37,8 @@ class Layer:
     valid : ndarray of (Multi)Polygon
         The same, made valid where `with_valid` was told that they are not.
     rings : Rings
-    tree : STRtree
-        Of `geometries`.
+    boxes : ndarray of float, shape (rows, 4)
+        Least x and y, greatest x and y.
     fields : dict of str
         Our field name -> the frame's column.
     codes : list of str
@@ -49,10 +50,15 @@ class Layer:
     geometries: GeometryArray
     valid: GeometryArray
     rings: Rings
-    tree: shapely.STRtree
+    boxes: FloatArray
     fields: dict[str, str]
     codes: list[str]
     ground: Ground
+
+    @cached_property
+    def tree(self) -> shapely.STRtree:
+        """The tree of `geometries`; a clean layer is never asked for it."""
+        return shapely.STRtree(self.geometries)
 
     @property
     def coded(self) -> bool:
@@ -119,7 +125,8 @@ def layer_of(grids: Any, *, code_field: str | None = None) -> tuple[Layer, list[
     source = str(frame.attrs.get("file", "grids"))
     geometries = _rings.polygon_array(frame, source=source)
     rings = _rings.rings_of(geometries, source=source)
-    ground = Ground.of(frame.crs, shapely.total_bounds(geometries))
+    boxes = shapely.bounds(geometries)
+    ground = Ground.of(frame.crs, np.append(boxes[:, :2].min(axis=0), boxes[:, 2:].max(axis=0)))
     fields = layers.match_fields(c for c in frame.columns if c != frame.geometry.name)
     if code_field is not None:
         if code_field not in frame.columns:
@@ -128,9 +135,8 @@ def layer_of(grids: Any, *, code_field: str | None = None) -> tuple[Layer, list[
         fields["code"] = code_field
     codes = [""] * len(frame)
     if "code" in fields:
-        codes = codes_.texts(frame[fields["code"]].tolist())
-    tree = shapely.STRtree(geometries)
-    layer = Layer(frame, geometries, geometries, rings, tree, fields, codes, ground)
+        codes = codes_.texts(frame[fields["code"]])
+    layer = Layer(frame, geometries, geometries, rings, boxes, fields, codes, ground)
     return layer, _notes(layer)
 
 

@@ -151,9 +151,9 @@ def faults_frame(faults: Sequence[Fault], layer: Layer, profile: Profile) -> gpd
         told.append(((_RANK[severity], _ORDER[fault.kind], codes, x, y), values))
     told.sort(key=lambda pair: pair[0])
     columns = list(zip(*(values for _, values in told), strict=True)) or [()] * len(_COLUMNS)
-    data = dict(zip(_COLUMNS, map(list, columns), strict=True))
-    frame = gpd.GeoDataFrame(data, geometry="geometry", crs=layer.frame.crs)
-    return frame.astype(dict.fromkeys(("area_m2", "width_m", "x", "y"), float))
+    data: dict[str, Any] = dict(zip(_COLUMNS, map(list, columns), strict=True))
+    data |= {name: np.array(data[name], float) for name in ("area_m2", "width_m", "x", "y")}
+    return gpd.GeoDataFrame(data, geometry="geometry", crs=layer.frame.crs)
 
 
 def _places(faults: Sequence[Fault]) -> np.ndarray:
