@@ -227,6 +227,34 @@ CATALOGUE: dict[str, Refusal] = {
         "“{store}”无法使用：{reason}。请检查磁盘空间和文件权限。",
         "“{store}” can't be used: {reason}. Check disk space and permissions.",
     ),
+    "store_unreachable": Refusal(
+        503,
+        "连接不上数据库“{store}”：{reason}。请检查地址、用户和密码，以及数据库是否在运行。",
+        "The database “{store}” can't be reached: {reason}. "
+        "Check the address, user and password, and that the server runs.",
+    ),
+    "store_forbidden": Refusal(
+        500,
+        "数据库“{store}”不允许此操作：{reason}。请管理员授予该用户建模式和写入的权限。",
+        "The database “{store}” does not allow it: {reason}. "
+        "Have its administrator grant the user the rights to create in and write to the schema.",
+    ),
+    "postgis_missing": Refusal(
+        422,
+        "数据库“{store}”没有 PostGIS 扩展，且不能自动建立：{reason}。请管理员安装 PostGIS 并执行 CREATE EXTENSION postgis。",
+        "The database “{store}” has no PostGIS, and it can't be added: {reason}. "
+        "Have its administrator install PostGIS and run CREATE EXTENSION postgis.",
+    ),
+    "postgis_driver_missing": Refusal(
+        422,
+        "没有安装 PostgreSQL 驱动。请执行 pip install 'geo-service[postgis]'。",
+        "The PostgreSQL driver is not installed. Run pip install 'geo-service[postgis]'.",
+    ),
+    "server_too_old": Refusal(
+        422,
+        "“{store}”的版本太旧：{found}，至少需要 {needed}。请升级数据库。",
+        "“{store}” is too old: {found}; {needed} is the least. Upgrade the database.",
+    ),
     "table_missing": Refusal(
         404,
         "数据库里没有表“{table}”。现有：{known}。",

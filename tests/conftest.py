@@ -5,7 +5,8 @@ from __future__ import annotations
 import importlib.util
 import os
 import sys
-from collections.abc import Callable
+import uuid
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -38,6 +39,44 @@ def tiling() -> Callable[..., Any]:
 def grid_systems() -> ModuleType:
     """The module that draws four grid systems over one city."""
     return beside("grid_systems")
+
+
+@pytest.fixture(scope="session")
+def postgis_url() -> Iterator[str]:
+    """A private PostGIS server's database, or a skip that says what to install."""
+    if importlib.util.find_spec("psycopg") is None:
+        pytest.skip("psycopg is not installed (pip install 'geo-service[postgis]')")
+    server = beside("postgis_server")
+    programs = server.programs()
+    if isinstance(programs, str):
+        pytest.skip(programs)
+    with server.server(programs) as url:
+        yield url
+
+
+HOMES = ["geopackage", pytest.param("postgis", marks=pytest.mark.postgis)]
+
+
+@pytest.fixture
+def new_place(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[[str], Path | str]:
+    """``new_place(home)``: where a store can be made, in either home."""
+
+    def place(home: str) -> Path | str:
+        name = f"t_{uuid.uuid4().hex}"
+        if home == "geopackage":
+            return tmp_path / f"{name}.gpkg"
+        monkeypatch.setenv("GEO_SERVICE_CACHE", str(tmp_path / "cache"))
+        return f"{request.getfixturevalue('postgis_url')}&schema={name}"
+
+    return place
+
+
+@pytest.fixture(params=HOMES)
+def place(request: pytest.FixtureRequest, new_place: Callable[[str], Path | str]) -> Path | str:
+    """Where a store can be made; the test runs once in each home."""
+    return new_place(request.param)
 
 
 @pytest.fixture(scope="session")

@@ -42,7 +42,7 @@ def make_city(path: Path, grids: gpd.GeoDataFrame, *, published: tuple[str, ...]
         for name in published:
             publish(store, name, frames[name])
         walks = lattice(path.with_suffix(".osm.pbf"), grids.total_bounds)
-        walks.save(store.streets_path)
+        store.keep_streets(walks)
         put_tables(store, grids, walks)
 
 

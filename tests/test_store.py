@@ -20,6 +20,9 @@ from geo_service.layers import LAYERS
 from geo_service.notes import Note
 from geo_service.store import Store, checking, create_store, open_store, times
 
+Place = Path | str
+"""A GeoPackage, or a URL."""
+
 AWKWARD = {
     "网格长": ["王䶮", None, 'O\'Brien "x"', "李,梅\n二行"],
     "leading": ["001", "0", "", "00000000000000000012"],
@@ -52,8 +55,8 @@ def city(tiling: Callable[..., Any]) -> dict[str, gpd.GeoDataFrame]:
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    with create_store(tmp_path / "city.gpkg", title="许昌", synthetic=True) as made:
+def store(place: Place) -> Iterator[Store]:
+    with create_store(place, title="许昌", synthetic=True) as made:
         yield made
 
 
@@ -72,19 +75,20 @@ def same_content(one: gpd.GeoDataFrame, other: gpd.GeoDataFrame) -> None:
 # opening
 
 
-def test_a_new_store(store: Store, tmp_path: Path) -> None:
+def test_a_new_store(store: Store) -> None:
     told = store.info()
     assert (told.title, told.plane, told.synthetic) == ("许昌", "EPSG:4547", True)
     assert (told.layers, told.tables, told.open_drafts, told.streets) == ({}, {}, 0, False)
     assert store.plane == "EPSG:4547"
-    assert store.streets_path == tmp_path / "city.streets"
+    assert not store.streets_path.exists()
+    assert store.streets_stamp() is None
     assert store.layers() == []
     assert store.current_revisions() == {}
     store.verify()
 
 
-def test_the_front_door_opens_it(store: Store, tmp_path: Path) -> None:
-    with gs.open_store(str(tmp_path / "city.gpkg")) as opened:
+def test_the_front_door_opens_it(store: Store, place: Place) -> None:
+    with gs.open_store(str(place)) as opened:
         assert opened.info() == store.info()
 
 
@@ -121,21 +125,18 @@ def test_a_truncated_store_is_unreadable(
     assert refused.value.code == "file_unreadable"
 
 
-def test_an_existing_file_is_not_overwritten(store: Store, tmp_path: Path) -> None:
+def test_an_existing_store_is_not_overwritten(store: Store, place: Place) -> None:
     with pytest.raises(ConflictError) as refused:
-        create_store(tmp_path / "city.gpkg")
+        create_store(place)
     assert refused.value.code == "store_exists"
 
 
-def test_a_store_of_a_newer_version_is_refused(tmp_path: Path) -> None:
-    import sqlite3
-
-    create_store(tmp_path / "c.gpkg").close()
-    with sqlite3.connect(tmp_path / "c.gpkg") as file:
-        file.execute("UPDATE gs_settings SET value = '99' WHERE key = 'schema'")
-    file.close()
+def test_a_store_of_a_newer_version_is_refused(store: Store, place: Place) -> None:
+    settings = store._schema.settings
+    with store._home.writing() as connection:
+        connection.execute(settings.update().where(settings.c.key == "schema").values(value="99"))
     with pytest.raises(InputError) as refused:
-        open_store(tmp_path / "c.gpkg")
+        open_store(place)
     assert refused.value.code == "store_newer"
 
 
@@ -691,7 +692,7 @@ def test_backup_is_a_whole_store(store: Store, city: dict[str, Any], tmp_path: P
 
 
 def test_readers_see_the_old_revision_until_the_new_one_is_whole(
-    store: Store, city: dict[str, Any], tmp_path: Path
+    store: Store, city: dict[str, Any], place: Place
 ) -> None:
     grids = city["grids"]
     publish(store, "grids", grids.assign(version=0))
@@ -699,7 +700,7 @@ def test_readers_see_the_old_revision_until_the_new_one_is_whole(
     done = threading.Event()
 
     def read() -> None:
-        with open_store(tmp_path / "city.gpkg") as reader:
+        with open_store(place) as reader:
             while not done.is_set():
                 frame = reader.frame("grids")
                 seen.append({len(frame), *frame["version"].unique().tolist()})
@@ -714,12 +715,12 @@ def test_readers_see_the_old_revision_until_the_new_one_is_whole(
     assert all(len(found) == 2 for found in seen)  # 60 rows, all of one version
 
 
-def test_two_writers_take_turns(store: Store, city: dict[str, Any], tmp_path: Path) -> None:
+def test_two_writers_take_turns(store: Store, city: dict[str, Any], place: Place) -> None:
     errors: list[Exception] = []
 
     def bring(author: str) -> None:
         try:
-            with open_store(tmp_path / "city.gpkg") as own:
+            with open_store(place) as own:
                 for _ in range(5):
                     own.create_draft("grids", city["grids"], author=author)
         except Exception as error:
@@ -735,17 +736,12 @@ def test_two_writers_take_turns(store: Store, city: dict[str, Any], tmp_path: Pa
 
 
 def test_a_held_lock_is_told_as_busy(
-    store: Store, city: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    store: Store, city: dict[str, Any], place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import sqlite3
-
     monkeypatch.setattr("geo_service.store.geopackage.BUSY_SECONDS", 0.1)
-    with open_store(tmp_path / "city.gpkg") as impatient:
-        holder = sqlite3.connect(tmp_path / "city.gpkg", isolation_level=None)
-        holder.execute("BEGIN IMMEDIATE")
-        with pytest.raises(ConflictError) as refused:
+    monkeypatch.setattr("geo_service.store._postgis_sql.BUSY_SECONDS", 1)
+    with open_store(place) as impatient:
+        with store._home.writing(), pytest.raises(ConflictError) as refused:
             impatient.create_draft("grids", city["grids"])
-        holder.execute("ROLLBACK")
-        holder.close()
         assert refused.value.code == "store_busy"
         assert impatient.create_draft("grids", city["grids"]).id

@@ -48,7 +48,7 @@ def create_app(
     store_path : str or path-like
         The store; it is opened here and closed with the application.
     streets : str or path-like, optional
-        The walk network's file, instead of the one beside the store.
+        The walk network's file, instead of the one the store keeps.
 
     Returns
     -------
@@ -107,7 +107,7 @@ def serve(
     port : int
         The port; 0 takes a free one.
     streets : str or path-like, optional
-        The walk network's file, instead of the one beside the store.
+        The walk network's file, instead of the one the store keeps.
 
     Raises
     ------

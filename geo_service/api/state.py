@@ -133,7 +133,7 @@ class State:
     store : Store
         Open for the application's life.
     streets : Path, optional
-        The walk network's file; by default the one beside the store.
+        The walk network's file; by default the one the store keeps.
     """
 
     def __init__(self, store: Store, *, streets: Path | None = None) -> None:
@@ -141,7 +141,8 @@ class State:
         self.executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="derive")
         self.started_at = time.time()
         self.ready = False
-        self._streets_path = streets or store.streets_path
+        self._streets = streets
+        self._streets_stamp: str | None = None
         self._views: OrderedDict[tuple[str, int], View] = OrderedDict()
         self._kept: dict[str, tuple[object, Any]] = {}
         self._revisions: dict[str, int] = {}
@@ -153,6 +154,7 @@ class State:
         if time.monotonic() - self._looked_at >= LOOK_EVERY_SECONDS:
             found = self.store.current_revisions()
             self._revisions = {name: found[name] for name in layers.LAYERS if name in found}
+            self._streets_stamp = self._look_at_streets()
             self._looked_at = time.monotonic()
         return self._revisions
 
@@ -222,15 +224,13 @@ class State:
         stamp = self.streets_stamp()
         if stamp is None:
             raise ConflictError("streets_missing")
-        made = self._keep("network", stamp, lambda: WalkNetwork.load(self._streets_path))
+        made = self._keep("network", stamp, self._load_streets)
         return made.with_profile(profile) if profile else made
 
-    def streets_stamp(self) -> int | None:
-        """Tell which state of the streets file is served; ``None`` where there is none."""
-        try:
-            return self._streets_path.stat().st_mtime_ns // 1_000_000
-        except OSError:
-            return None
+    def streets_stamp(self) -> str | None:
+        """Tell which state of the streets is served, at most a second old; ``None``: none."""
+        self.revisions()
+        return self._streets_stamp
 
     def street_lines(self) -> Pyramid:
         """Give the chains of the walk network as lines to draw."""
@@ -288,6 +288,14 @@ class State:
         made = Gazetteer.of(self.store)
         shown = masking.records(masking.masked(pd.DataFrame(made.attributes)))
         return replace(made, attributes=shown)
+
+    def _look_at_streets(self) -> str | None:
+        if self._streets is None:
+            return self.store.streets_stamp()
+        return str(self._streets.stat().st_mtime_ns) if self._streets.is_file() else None
+
+    def _load_streets(self) -> WalkNetwork:
+        return WalkNetwork.load(self._streets or self.store.streets_path)
 
     def _draw_streets(self, network: WalkNetwork) -> Pyramid:
         graph = network.graph

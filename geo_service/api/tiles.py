@@ -49,7 +49,7 @@ def tile(
         stamp = state.streets_stamp()
         if stamp is None:
             raise MissingError("layer_unknown", layer=STREETS, known=", ".join(state.revisions()))
-        pyramid, version, view = state.street_lines(), str(stamp), None
+        pyramid, version, view = state.street_lines(), stamp, None
     else:
         view = state.view(collection)
         pyramid, version = view.pyramid, str(view.revision)

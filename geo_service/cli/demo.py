@@ -289,7 +289,7 @@ def _walk(steps: Steps, store: Path, files: dict[str, Path], city: DemoCity) -> 
     with steps.step("导入街道", "import the streets") as (found, advance):
         network = WalkNetwork.from_pbf(files["streets"], on_progress=advance)
         with open_store(store) as opened:
-            network.save(opened.streets_path)
+            opened.keep_streets(network)
         nodes, km = network.node_count, network.length_m / 1000
         found(f"{nodes:,} 个路口，{km:,.0f} 公里", f"{nodes:,} nodes, {km:,.0f} km")
     stations = city.facilities[city.facilities["kind"] == "rest_station"].head(_STATIONS_WALKED)

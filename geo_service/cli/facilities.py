@@ -131,7 +131,7 @@ def site(
 ) -> None:
     """选址 · Propose sites with a proven bound and reasons."""
     from geo_service import facilities, proposals, reports, siting
-    from geo_service.store import open_store
+    from geo_service.store import open_store, store_exists
 
     facilities.require_kind(kind)
     weighed, walker = _SERVES.get(kind, ("population", "adult"))
@@ -166,7 +166,7 @@ def site(
         )
     if output is not None:
         reports.write_result(proposal.to_frame(), output)
-    if Path(terminal.store_path(store)).exists():
+    if store_exists(terminal.store_path(store)):
         with open_store(terminal.store_path(store)) as opened:
             proposals.keep(opened, proposal.to_dict())
     if as_json:
@@ -241,12 +241,12 @@ def _keep(name: str, table: pd.DataFrame, store: str | None, as_json: bool) -> N
 
 def _table(file: Path | None, name: str, store: str | None, *, needed: bool = True) -> Any:
     """The table of a file, else the store's; ``None`` where neither has one and none is needed."""
-    from geo_service.store import open_store
+    from geo_service.store import open_store, store_exists
 
     if file is not None:
         return read_points(file)
     path = terminal.store_path(store)
-    if not needed and not Path(path).exists():
+    if not needed and not store_exists(path):
         return None
     with open_store(path) as opened:
         known = opened.tables()

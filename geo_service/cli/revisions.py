@@ -283,9 +283,9 @@ def _city_box(path: str) -> Box | None:
 def _opened_or_made(path: str, read: BoundaryFile) -> Store:
     """Open the store; the first import into a fresh place makes it, in the file's own plane."""
     from geo_service import crs
-    from geo_service.store import create_store, open_store
+    from geo_service.store import create_store, open_store, store_exists
 
-    if path.startswith("postgresql") or Path(path).exists():
+    if store_exists(path):
         return open_store(path)
     if not crs.is_lonlat(read.frame.crs):
         return create_store(path, plane=crs.name(read.frame.crs))

@@ -51,7 +51,7 @@ def import_streets(
     with open_store(terminal.store_path(store)) as opened:
         with terminal.progress("读取街道", "reading streets", quiet=as_json) as advance:
             network = WalkNetwork.from_pbf(file, profile=profile or "adult", on_progress=advance)
-        network.save(opened.streets_path)
+        opened.keep_streets(network)
     _tell(network, str(file), as_json)
 
 

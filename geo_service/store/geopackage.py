@@ -6,22 +6,24 @@ triggers, so that an edit from outside can't change a proven revision behind the
 
 from __future__ import annotations
 
+import os
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pyproj
 import sqlalchemy as sa
 from sqlalchemy.types import UserDefinedType
 
 from geo_service import crs
-from geo_service.errors import ConflictError, InputError, MissingError
+from geo_service.errors import ConflictError, InputError
 from geo_service.store import _geopackage_sql as gpkg
-from geo_service.store.rows import Rows
+from geo_service.store.home import Extent
+from geo_service.store.rows import Column, Rows
+from geo_service.store.schema import Schema, schema
 
 SRID_WITHOUT_EPSG = 100_000
 """The number a working plane has inside the file when it has none in the EPSG registry."""
@@ -31,7 +33,6 @@ _HEADER = np.dtype(
     [("magic", "S2"), ("version", "u1"), ("flags", "u1"), ("srid", "<i4"), ("envelope", "<f8", 4)]
 )
 _ENVELOPE_BYTES = (0, 32, 48, 48, 64)  # by the three envelope bits of the flags
-_SQLITE_MAGIC = b"SQLite format 3\0"
 
 
 class Blob(UserDefinedType[bytes]):
@@ -45,6 +46,11 @@ class Blob(UserDefinedType[bytes]):
     def get_col_spec(self, **_: Any) -> str:
         """Give the declared type: POLYGON, MULTIPOLYGON, GEOMETRY..."""
         return self.kind
+
+
+def tables() -> Schema:
+    """Describe the store's tables as a GeoPackage has them."""
+    return schema(Blob, history=Blob("BLOB"), draft=Blob("BLOB"))
 
 
 class GeoPackage:
@@ -62,6 +68,7 @@ class GeoPackage:
         self.path = path
         self.srid = crs.epsg(plane) or SRID_WITHOUT_EPSG
         self.engine = _engine(path)
+        self.schema = tables()
 
     @property
     def name(self) -> str:
@@ -72,6 +79,22 @@ class GeoPackage:
     def streets_path(self) -> Path:
         """Where the walk network of this city is kept, beside the file."""
         return self.path.with_suffix(".streets")
+
+    def streets_stamp(self) -> str | None:
+        """Tell which state of the walk network is current; ``None`` where there is none."""
+        try:
+            return str(self.streets_path.stat().st_mtime_ns // 1_000_000)
+        except OSError:
+            return None
+
+    def keep_streets(self, save: Callable[[Path], object]) -> None:
+        """Keep the walk network that `save` writes to a path, whole or not at all."""
+        unfinished = self.streets_path.with_name(f".{self.streets_path.name}.{os.getpid()}")
+        try:
+            save(unfinished)
+            unfinished.replace(self.streets_path)
+        finally:
+            unfinished.unlink(missing_ok=True)
 
     @contextmanager
     def reading(self) -> Iterator[sa.Connection]:
@@ -87,10 +110,6 @@ class GeoPackage:
             with connection.begin():
                 yield connection
 
-    def geometry_type(self, kind: str = "GEOMETRY") -> Blob:
-        """Give the column type of geometries."""
-        return Blob(kind)
-
     def encode(self, rows: Rows) -> list[bytes]:
         """Put the GeoPackage header (with its envelope) before the WKB of each row."""
         header = np.zeros(len(rows), _HEADER)
@@ -104,59 +123,17 @@ class GeoPackage:
         """Give the WKB inside GeoPackage blobs."""
         return [blob[8 + _ENVELOPE_BYTES[blob[3] >> 1 & 7] :] for blob in blobs]
 
-    def create_layer(
-        self, connection: sa.Connection, table: sa.Table, kind: str, identifier: str
-    ) -> None:
-        """Make the empty spatial table of a layer and register it with its R-tree."""
-        table.create(connection)
-        name = table.name
-        connection.exec_driver_sql(gpkg.create_rtree(name))
-        connection.exec_driver_sql(gpkg.REGISTER_LAYER, (name, "features", identifier, self.srid))
-        connection.exec_driver_sql(gpkg.REGISTER_GEOMETRY, (name, kind, self.srid))
-        connection.exec_driver_sql(gpkg.REGISTER_RTREE, (name,))
-
     def declared_kind(self, connection: sa.Connection, layer: str) -> str:
         """Give the geometry type a layer's table is registered with."""
         query = "SELECT geometry_type_name FROM gpkg_geometry_columns WHERE table_name = ?"
         return str(connection.exec_driver_sql(query, (layer,)).scalar_one())
 
-    def drop_layer(self, connection: sa.Connection, table: sa.Table) -> None:
-        """Remove a layer's spatial table, its R-tree and their registrations."""
-        name = table.name
-        connection.exec_driver_sql(gpkg.drop_rtree(name))
-        table.drop(connection)
-        for registry in ("gpkg_extensions", "gpkg_geometry_columns", "gpkg_contents"):
-            connection.exec_driver_sql(f"DELETE FROM {registry} WHERE table_name = ?", (name,))
-
-    def create_table(self, connection: sa.Connection, table: sa.Table, identifier: str) -> None:
-        """Make an attribute table and register it."""
-        table.create(connection)
-        connection.exec_driver_sql(
-            gpkg.REGISTER_LAYER, (table.name, "attributes", identifier, None)
-        )
-
-    def drop_table(self, connection: sa.Connection, table: sa.Table) -> None:
-        """Remove an attribute table."""
-        table.drop(connection)
-        connection.exec_driver_sql("DELETE FROM gpkg_contents WHERE table_name = ?", (table.name,))
-
     @contextmanager
-    def unguarded(
-        self, connection: sa.Connection, layer: str, extent: tuple[float, float, float, float]
-    ) -> Iterator[None]:
+    def editing(self, connection: sa.Connection, layer: str, extent: Extent) -> Iterator[None]:
         """Lift the triggers of a layer inside the writer's transaction, then set them again.
 
         The R-tree triggers call functions that only GIS programs bring, so the writer keeps the
         R-tree itself (`index`, `remove_rows`).
-
-        Parameters
-        ----------
-        connection : sqlalchemy.Connection
-            The writer's.
-        layer : str
-            Whose triggers.
-        extent : tuple of float
-            Min x, min y, max x, max y the layer has afterwards.
         """
         for name in gpkg.trigger_names(layer):
             connection.exec_driver_sql(f'DROP TRIGGER IF EXISTS "{name}"')
@@ -164,6 +141,49 @@ class GeoPackage:
         for statement in gpkg.triggers(layer):
             connection.exec_driver_sql(statement)
         connection.exec_driver_sql(gpkg.TOUCH, (*extent, layer))
+
+    @contextmanager
+    def replacing(
+        self,
+        connection: sa.Connection,
+        layer: str,
+        columns: Sequence[Column],
+        *,
+        kind: str,
+        identifier: str,
+        extent: Extent,
+    ) -> Iterator[sa.Table]:
+        """Give the layer's new table to fill, registered with its R-tree; the old one goes."""
+        self._drop_layer(connection, layer)
+        table = self.schema.layer_table(layer, columns, kind)
+        table.create(connection)
+        connection.exec_driver_sql(gpkg.create_rtree(layer))
+        connection.exec_driver_sql(gpkg.REGISTER_LAYER, (layer, "features", identifier, self.srid))
+        connection.exec_driver_sql(gpkg.REGISTER_GEOMETRY, (layer, kind, self.srid))
+        connection.exec_driver_sql(gpkg.REGISTER_RTREE, (layer,))
+        with self.editing(connection, layer, extent):
+            yield table
+
+    @contextmanager
+    def replacing_table(
+        self, connection: sa.Connection, name: str, columns: Sequence[Column]
+    ) -> Iterator[sa.Table]:
+        """Give an attribute table to fill, registered; the old one goes."""
+        connection.exec_driver_sql(f'DROP TABLE IF EXISTS "{name}"')
+        connection.exec_driver_sql("DELETE FROM gpkg_contents WHERE table_name = ?", (name,))
+        table = self.schema.attribute_table(name, columns)
+        table.create(connection)
+        connection.exec_driver_sql(gpkg.REGISTER_LAYER, (name, "attributes", name, None))
+        yield table
+
+    def go_on_counting(self, connection: sa.Connection) -> None:
+        """Nothing to do: SQLite goes on after the largest number by itself."""
+
+    def _drop_layer(self, connection: sa.Connection, layer: str) -> None:
+        connection.exec_driver_sql(f'DROP TABLE IF EXISTS "{gpkg.rtree(layer)}"')
+        connection.exec_driver_sql(f'DROP TABLE IF EXISTS "{layer}"')
+        for registry in ("gpkg_extensions", "gpkg_geometry_columns", "gpkg_contents"):
+            connection.exec_driver_sql(f"DELETE FROM {registry} WHERE table_name = ?", (layer,))
 
     def insert(
         self,
@@ -202,9 +222,7 @@ class GeoPackage:
         connection.exec_driver_sql(f'DELETE FROM "{table.name}" WHERE fid = ?', keys)
         connection.exec_driver_sql(f'DELETE FROM "{gpkg.rtree(table.name)}" WHERE id = ?', keys)
 
-    def within_bbox(
-        self, table: sa.Table, bbox: tuple[float, float, float, float]
-    ) -> sa.ColumnElement[bool]:
+    def within_bbox(self, table: sa.Table, bbox: Extent) -> sa.ColumnElement[bool]:
         """Give the condition for features whose box (rounded outward to float32) meets a box."""
         x0, y0, x1, y1 = bbox
         index = sa.table(
@@ -257,112 +275,6 @@ class GeoPackage:
                 answer = check.scalar_one()
                 found += [] if answer == "ok" else [f"{gpkg.rtree(layer)}: {answer}"]
         return found
-
-
-def create(path: Path, plane: str, metadata: sa.MetaData, settings: dict[str, str]) -> None:
-    """Write a new store file: whole under its name, or not there at all.
-
-    Raises
-    ------
-    ConflictError
-        ``store_exists``.
-    InputError
-        ``output_unwritable``.
-    """
-    if path.exists():
-        raise ConflictError("store_exists", store=str(path))
-    if not path.parent.is_dir():
-        reason = f"no folder {path.parent}"
-        raise InputError("output_unwritable", file=str(path), reason=reason, known=".gpkg")
-    unfinished = path.with_name(f".{path.name}.unfinished")
-    unfinished.unlink(missing_ok=True)
-    home = GeoPackage(unfinished, plane)
-    try:
-        _initialise(home, plane, metadata, settings)
-        home.close()
-        unfinished.rename(path)
-    finally:
-        home.engine.dispose()
-        unfinished.unlink(missing_ok=True)
-
-
-def check_file(path: Path) -> None:
-    """Refuse what is not a whole SQLite file before SQLite touches it.
-
-    Raises
-    ------
-    MissingError
-        ``store_missing``.
-    InputError
-        ``store_foreign`` or ``file_unreadable``.
-    """
-    if not path.is_file():
-        raise MissingError("store_missing", store=str(path))
-    size = path.stat().st_size
-    with path.open("rb") as file:
-        head = file.read(100)
-    if not head:
-        raise InputError("file_unreadable", file=str(path), reason="0 bytes")
-    if not head.startswith(_SQLITE_MAGIC[: len(head)]):
-        raise InputError("store_foreign", store=str(path))
-    log = path.with_name(path.name + "-wal")
-    if log.is_file() and log.stat().st_size:
-        return  # pages may still be in the log: SQLite replays it
-    page = int.from_bytes(head[16:18], "big") or 0
-    expected = (65536 if page == 1 else page) * int.from_bytes(head[28:32], "big")
-    if size < 100 or size < expected:
-        reason = f"{size} of {expected} bytes"
-        raise InputError("file_unreadable", file=str(path), reason=reason)
-
-
-def settings_of(path: Path) -> dict[str, str]:
-    """Read the settings of a store file.
-
-    Raises
-    ------
-    InputError
-        ``store_foreign`` where it has none, ``file_unreadable``.
-    """
-    try:
-        with closing(sqlite3.connect(path, timeout=BUSY_SECONDS)) as connection:
-            return dict(connection.execute("SELECT key, value FROM gs_settings"))
-    except sqlite3.OperationalError as error:
-        if "no such table" in str(error):
-            raise InputError("store_foreign", store=str(path)) from error
-        raise InputError("file_unreadable", file=str(path), reason=error) from error
-    except sqlite3.DatabaseError as error:
-        raise InputError("file_unreadable", file=str(path), reason=error) from error
-
-
-def _initialise(
-    home: GeoPackage, plane: str, metadata: sa.MetaData, settings: dict[str, str]
-) -> None:
-    with closing(home.engine.raw_connection()) as raw:
-        raw.execute(f"PRAGMA application_id = {gpkg.APPLICATION_ID}")
-        raw.execute(f"PRAGMA user_version = {gpkg.USER_VERSION}")
-        raw.execute("PRAGMA journal_mode = WAL")
-    with home.writing() as connection:
-        for statement in gpkg.CORE_TABLES:
-            connection.exec_driver_sql(statement)
-        connection.exec_driver_sql(
-            gpkg.INSERT_SRS, [*gpkg.REQUIRED_SYSTEMS, _system(plane, home.srid)]
-        )
-        metadata.create_all(connection)
-        connection.execute(
-            metadata.tables["gs_settings"].insert(),
-            [{"key": key, "value": value} for key, value in settings.items()],
-        )
-        # One registered attribute table keeps GDAL from listing the unregistered ones.
-        connection.exec_driver_sql(
-            gpkg.REGISTER_LAYER, ("gs_revisions", "attributes", "修订记录 revisions", None)
-        )
-
-
-def _system(plane: str, srid: int) -> tuple[str, int, str, int, str, str | None]:
-    system = crs.parse_crs(plane)
-    organization = "EPSG" if crs.epsg(plane) else "NONE"
-    definition = system.to_wkt(pyproj.enums.WktVersion.WKT1_GDAL)
-    return (system.name, srid, organization, srid, definition, None)
 
 
 def _engine(path: Path) -> sa.Engine:

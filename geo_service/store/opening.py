@@ -6,15 +6,18 @@ import os
 from pathlib import Path
 
 from geo_service import crs
-from geo_service.errors import InputError
-from geo_service.store import geopackage, times
-from geo_service.store.geopackage import GeoPackage
-from geo_service.store.schema import APPLICATION, SCHEMA_VERSION, schema
+from geo_service.errors import InputError, MissingError
+from geo_service.store import geopackage_file, times
+from geo_service.store.home import Fill, Home
+from geo_service.store.schema import APPLICATION, SCHEMA_VERSION
 from geo_service.store.store import Store
+
+Where = str | os.PathLike[str]
+"""A GeoPackage file, or a ``postgresql://`` URL."""
 
 
 def create_store(
-    path: str | os.PathLike[str],
+    where: Where,
     *,
     plane: str = "EPSG:4547",
     title: str = "",
@@ -25,8 +28,10 @@ def create_store(
 
     Parameters
     ----------
-    path : str or path-like
-        The GeoPackage file to make.
+    where : str or path-like
+        The GeoPackage file to make, or ``postgresql://user:password@host/database``; of a
+        database, ``?schema=name`` names the schema (default ``geo_service``), so that it may hold
+        several stores.
     plane : str
         The working plane: a projected system in metres, in which geometry is kept and checked.
     title : str
@@ -41,9 +46,9 @@ def create_store(
     ConflictError
         ``store_exists``.
     InputError
-        ``parameter_invalid`` for a plane that is not one, ``output_unwritable``.
+        ``parameter_invalid`` for a plane that is not one, ``output_unwritable``; of a database
+        ``store_unreachable``, ``store_forbidden``, ``postgis_missing`` and others.
     """
-    target = _file_path(path)
     system = crs.parse_crs(plane)
     if not system.is_projected or system.axis_info[0].unit_conversion_factor != 1.0:
         reason = "the working plane must be a projected system in metres, such as EPSG:4547"
@@ -57,39 +62,59 @@ def create_store(
         "timezone": times.zone(timezone).key,
         "created_at": times.now(),
     }
-    metadata = schema(geopackage.Blob("BLOB")).metadata
-    geopackage.create(target, settings["plane"], metadata, settings)
-    return open_store(target)
+    make_home(where, settings)
+    return open_store(where)
 
 
-def open_store(path_or_url: str | os.PathLike[str]) -> Store:
+def make_home(where: Where, settings: dict[str, str], *, fill: Fill | None = None) -> None:
+    """Make a store with the very settings given, and with what `fill` puts into it, at once."""
+    if is_url(where):
+        from geo_service.store import postgis_database
+
+        postgis_database.create(os.fspath(where), settings, fill=fill)
+    else:
+        geopackage_file.create(Path(where), settings, fill=fill)
+
+
+def open_store(where: Where) -> Store:
     """Open a store that exists.
 
     Parameters
     ----------
-    path_or_url : str or path-like
-        A GeoPackage made by `create_store`.
+    where : str or path-like
+        What `create_store` made: a GeoPackage, or a ``postgresql://`` URL.
 
     Raises
     ------
     MissingError
         ``store_missing``.
     InputError
-        ``store_foreign``, ``store_newer``, ``file_unreadable``.
+        ``store_foreign``, ``store_newer``, ``file_unreadable``; of a database
+        ``store_unreachable``, ``store_forbidden``.
     """
-    path = _file_path(path_or_url)
-    geopackage.check_file(path)
-    settings = geopackage.settings_of(path)
-    if settings.get("application") != APPLICATION:
-        raise InputError("store_foreign", store=str(path))
-    if int(settings["schema"]) > SCHEMA_VERSION:
-        raise InputError("store_newer", store=str(path), schema=settings["schema"])
-    return Store(GeoPackage(path, settings["plane"]), settings)
+    return Store(*open_home(where))
 
 
-def _file_path(path_or_url: str | os.PathLike[str]) -> Path:
-    text = os.fspath(path_or_url)
-    if "://" in text:
-        reason = "a store is a GeoPackage file, such as city.gpkg"
-        raise InputError("parameter_invalid", name="store", value=text, reason=reason)
-    return Path(text)
+def open_home(where: Where) -> tuple[Home, dict[str, str]]:
+    """Open the home of a store that exists, and read its settings."""
+    if is_url(where):
+        from geo_service.store import postgis_database  # files need no database driver
+
+        return postgis_database.open_home(os.fspath(where))
+    return geopackage_file.open_home(Path(where))
+
+
+def store_exists(where: Where) -> bool:
+    """Whether a store, or another file of its name, is there."""
+    if not is_url(where):
+        return Path(where).exists()
+    try:
+        open_store(where).close()
+    except MissingError:
+        return False
+    return True
+
+
+def is_url(where: Where) -> bool:
+    """Whether a store is named by a URL, not by a file."""
+    return "://" in os.fspath(where)

@@ -27,9 +27,8 @@ from geo_service.store import (
     tables,
     times,
 )
-from geo_service.store.geopackage import GeoPackage
+from geo_service.store.home import Home
 from geo_service.store.records import Check, CodeRecord, Diff, Draft, Info, Revision
-from geo_service.store.schema import schema
 
 Box = tuple[float, float, float, float]
 
@@ -42,16 +41,16 @@ class Reader:
 
     Parameters
     ----------
-    home : GeoPackage
+    home : Home
         Where it is kept.
     settings : dict
         As read from there.
     """
 
-    def __init__(self, home: GeoPackage, settings: dict[str, str]) -> None:
+    def __init__(self, home: Home, settings: dict[str, str]) -> None:
         self._home = home
         self._settings = settings
-        self._schema = schema(home.geometry_type("BLOB"))
+        self._schema = home.schema
 
     def __enter__(self) -> Self:
         return self
@@ -72,6 +71,11 @@ class Reader:
         self._home.close()
 
     @property
+    def name(self) -> str:
+        """What people call this store: its file, or its address without the password."""
+        return self._home.name
+
+    @property
     def plane(self) -> str:
         """The working plane, as ``EPSG:4547``."""
         return self._settings["plane"]
@@ -83,8 +87,12 @@ class Reader:
 
     @property
     def streets_path(self) -> Path:
-        """Where the walk network is kept, beside the store; there may be none yet."""
+        """Where the walk network can be read on this machine; there may be none yet."""
         return self._home.streets_path
+
+    def streets_stamp(self) -> str | None:
+        """Tell which state of the walk network is current; ``None`` where there is none."""
+        return self._home.streets_stamp()
 
     def info(self) -> Info:
         """Give the store at a glance."""
@@ -98,7 +106,7 @@ class Reader:
                 layers=log.glance(self._schema, connection, self._published(connection)),
                 tables=tables.sizes(self._schema, connection),
                 open_drafts=sum(d.state == "open" for d in drafts.listed(self._schema, connection)),
-                streets=self.streets_path.exists(),
+                streets=self.streets_stamp() is not None,
             )
 
     def layers(self) -> list[str]:

@@ -17,9 +17,9 @@ import sqlalchemy as sa
 
 from geo_service.layers import LAYERS
 from geo_service.store import log
-from geo_service.store.geopackage import GeoPackage
+from geo_service.store.home import Home
 from geo_service.store.rows import Column, Rows, canonical, content_hash, from_cell, to_cell
-from geo_service.store.schema import Schema, layer_table
+from geo_service.store.schema import Schema
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Shelf:
 
     Parameters
     ----------
-    home : GeoPackage
+    home : Home
         The store's home.
     schema : Schema
         Its tables.
@@ -42,7 +42,7 @@ class Shelf:
         Of the latest revision.
     """
 
-    home: GeoPackage
+    home: Home
     schema: Schema
     connection: sa.Connection
     layer: str
@@ -52,7 +52,7 @@ class Shelf:
     @property
     def table(self) -> sa.Table:
         """The table of the current revision."""
-        return layer_table(self.layer, self.columns, self.home.geometry_type())
+        return self.schema.layer_table(self.layer, self.columns)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,7 @@ ALIVE = 2**31 - 1
 """The ``valid_to`` of a current row."""
 
 
-def open_shelf(home: GeoPackage, schema: Schema, connection: sa.Connection, layer: str) -> Shelf:
+def open_shelf(home: Home, schema: Schema, connection: sa.Connection, layer: str) -> Shelf:
     """Find a layer's latest revision."""
     revisions = schema.revisions
     query = (
@@ -97,7 +97,7 @@ def current(shelf: Shelf, *, bbox: Box | None = None, code: str | None = None) -
         query = query.where(shelf.home.within_bbox(table, bbox))
     if code is not None:
         query = query.where(table.c.code == code)
-    fetched = shelf.connection.execute(query).all()
+    fetched = shelf.connection.execute(query.order_by(table.c.fid)).all()
     fids, blobs, codes, *attributes, valid_from = _by_column(fetched, len(table.columns))
     rows = Rows(codes, shelf.home.decode(blobs), _canonical(attributes, shelf.columns, len(codes)))
     return Lived(rows, valid_from, [ALIVE] * len(codes), fids)
@@ -161,28 +161,38 @@ def write(shelf: Shelf, rows: Rows, columns: tuple[Column, ...]) -> tuple[dict[s
     digests = rows.digests()
     stays, leaves, comes = match_equal(old.rows.digests(), digests)
     _to_history(shelf, some(old, leaves), number)
-    kind, extent = rows.geometry_kind, rows.extent
+    kind = rows.geometry_kind
     if (
         shelf.number
         and columns == shelf.columns
         and kind == shelf.home.declared_kind(shelf.connection, shelf.layer)
     ):
-        table = shelf.table
-        with shelf.home.unguarded(shelf.connection, shelf.layer, extent):
+        with shelf.home.editing(shelf.connection, shelf.layer, rows.extent):
+            table = shelf.table
             shelf.home.remove_rows(shelf.connection, table, [old.fids[i] for i in leaves])
             first = max(old.fids, default=0) + 1
             _add(shelf, table, columns, rows.take(comes), [number] * len(comes), first)
     else:
-        if shelf.number:
-            shelf.home.drop_layer(shelf.connection, shelf.table)
-        table = layer_table(shelf.layer, columns, shelf.home.geometry_type(kind))
-        shelf.home.create_layer(shelf.connection, table, kind, _identifier(shelf.layer))
         since = [number] * len(rows)
         for old_row, new_row in stays:
             since[new_row] = old.valid_from[old_row]
-        with shelf.home.unguarded(shelf.connection, shelf.layer, extent):
-            _add(shelf, table, columns, rows, since, 1)
+        fill(shelf, rows, columns, since, kind=kind)
     return _changes(old.rows, rows, leaves, comes), content_hash(digests)
+
+
+def fill(
+    shelf: Shelf, rows: Rows, columns: tuple[Column, ...], since: list[int], *, kind: str
+) -> None:
+    """Make rows, with the revisions they came in with, the whole of a new table of the layer."""
+    with shelf.home.replacing(
+        shelf.connection,
+        shelf.layer,
+        columns,
+        kind=kind,
+        identifier=_identifier(shelf.layer),
+        extent=rows.extent,
+    ) as table:
+        _add(shelf, table, columns, rows, since, 1)
 
 
 def match_equal(

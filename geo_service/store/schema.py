@@ -7,7 +7,7 @@ columns, holding its current revision: what QGIS shows. Rows that a later revisi
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,7 @@ import orjson
 import sqlalchemy as sa
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
+from geo_service.errors import InputError
 from geo_service.store.rows import Column
 
 APPLICATION = "geo-service"
@@ -45,8 +46,14 @@ class Json(TypeDecorator[Any]):
 
 @dataclass(frozen=True)
 class Schema:
-    """The tables of one store; `geometry` is the home's column type for exact geometries."""
+    """The tables of one store, in the types of its home.
 
+    `geometry` gives the home's column type for a kind of geometry (``POLYGON``, ``GEOMETRY`` ...);
+    `longest_name_bytes` is how long a column's name may be there, in UTF-8.
+    """
+
+    geometry: Callable[[str], TypeEngine[Any]]
+    longest_name_bytes: int | None
     metadata: sa.MetaData
     settings: sa.Table
     revisions: sa.Table
@@ -56,14 +63,49 @@ class Schema:
     codes: sa.Table
     tables: sa.Table
 
+    def layer_table(self, name: str, columns: Sequence[Column], kind: str = "GEOMETRY") -> sa.Table:
+        """Describe the table of a layer's current revision."""
+        return sa.Table(
+            name,
+            sa.MetaData(),
+            sa.Column("fid", sa.Integer, primary_key=True),
+            sa.Column("geom", self.geometry(kind), nullable=False),
+            sa.Column("code", sa.Text, nullable=False),
+            *_attributes(columns, self.longest_name_bytes),
+            sa.Column("valid_from", sa.Integer, nullable=False),
+            sa.Index(f"{name}_code", "code"),
+            sqlite_autoincrement=True,
+        )
 
-def schema(geometry: TypeEngine[Any]) -> Schema:
-    """Describe the store's own tables for a home.
+    def attribute_table(self, name: str, columns: Sequence[Column]) -> sa.Table:
+        """Describe a table of plain rows: addresses, facilities, candidates, demand."""
+        return sa.Table(
+            name,
+            sa.MetaData(),
+            sa.Column("fid", sa.Integer, primary_key=True),
+            *_attributes(columns, self.longest_name_bytes),
+            sqlite_autoincrement=True,
+        )
+
+
+def schema(
+    geometry: Callable[[str], TypeEngine[Any]],
+    *,
+    history: TypeEngine[Any],
+    draft: TypeEngine[Any],
+    longest_name_bytes: int | None = None,
+) -> Schema:
+    """Describe a store's own tables for a home.
 
     Parameters
     ----------
-    geometry : sqlalchemy type
-        The home's column type for geometries.
+    geometry : callable
+        Kind of geometry -> the column type of a layer's table.
+    history, draft : sqlalchemy type
+        The column types of geometries that are not current any more, or not yet: a draft may hold
+        what no published layer would.
+    longest_name_bytes : int, optional
+        How long a column's name may be; ``None``: any length.
     """
     json, key = Json(), _INTEGER
     metadata = sa.MetaData()
@@ -120,9 +162,9 @@ def schema(geometry: TypeEngine[Any]) -> Schema:
         sa.Column("position", key, primary_key=True),
         sa.Column("code", sa.Text, nullable=False),
         sa.Column("attributes", sa.Text, nullable=False),
-        sa.Column("geom", geometry, nullable=False),
+        sa.Column("geom", draft, nullable=False),
     )
-    history = sa.Table(
+    past = sa.Table(
         "gs_history",
         metadata,
         sa.Column("id", key, primary_key=True),
@@ -131,7 +173,7 @@ def schema(geometry: TypeEngine[Any]) -> Schema:
         sa.Column("valid_to", sa.Integer, nullable=False),
         sa.Column("code", sa.Text, nullable=False),
         sa.Column("attributes", sa.Text, nullable=False),
-        sa.Column("geom", geometry, nullable=False),
+        sa.Column("geom", history, nullable=False),
         sa.Index("gs_history_validity", "layer", "valid_to", "valid_from"),
         sa.Index("gs_history_code", "code"),
     )
@@ -153,44 +195,50 @@ def schema(geometry: TypeEngine[Any]) -> Schema:
         sa.Column("sha256", sa.Text, nullable=False),
         sa.Column("updated_at", sa.Text, nullable=False),
     )
-    return Schema(metadata, settings, revisions, drafts, draft_features, history, codes, tables)
-
-
-def layer_table(name: str, columns: Sequence[Column], geometry: TypeEngine[Any]) -> sa.Table:
-    """Describe the table of a layer's current revision."""
-    return sa.Table(
-        name,
-        sa.MetaData(),
-        sa.Column("fid", sa.Integer, primary_key=True),
-        sa.Column("geom", geometry, nullable=False),
-        sa.Column("code", sa.Text, nullable=False),
-        *_attributes(columns),
-        sa.Column("valid_from", sa.Integer, nullable=False),
-        sa.Index(f"{name}_code", "code"),
-        sqlite_autoincrement=True,
+    return Schema(
+        geometry=geometry,
+        longest_name_bytes=longest_name_bytes,
+        metadata=metadata,
+        settings=settings,
+        revisions=revisions,
+        drafts=drafts,
+        draft_features=draft_features,
+        history=past,
+        codes=codes,
+        tables=tables,
     )
 
 
-def attribute_table(name: str, columns: Sequence[Column]) -> sa.Table:
-    """Describe a table of plain rows: addresses, facilities, candidates, demand."""
-    return sa.Table(
-        name,
-        sa.MetaData(),
-        sa.Column("fid", sa.Integer, primary_key=True),
-        *_attributes(columns),
-        sqlite_autoincrement=True,
-    )
+def refuse_foreign(settings: Mapping[str, str], *, store: str) -> None:
+    """Refuse a store that is another program's, or a newer version's.
+
+    Raises
+    ------
+    InputError
+        ``store_foreign``, ``store_newer``.
+    """
+    if settings.get("application") != APPLICATION:
+        raise InputError("store_foreign", store=store)
+    if int(settings["schema"]) > SCHEMA_VERSION:
+        raise InputError("store_newer", store=store, schema=settings["schema"])
 
 
-def _attributes(columns: Sequence[Column]) -> list[sa.Column[Any]]:
+def _attributes(columns: Sequence[Column], longest_name_bytes: int | None) -> list[sa.Column[Any]]:
     """Real columns; a name that differs from another in case only gets a number behind it."""
     taken = {"fid", "geom", "code", "valid_from"}
     out = []
     for column in columns:
-        name, number = column.name, 1
+        name, number = _cut(column.name, longest_name_bytes), 1
         while name.casefold() in taken:
             number += 1
-            name = f"{column.name}_{number}"
+            end = f"_{number}"
+            room = None if longest_name_bytes is None else longest_name_bytes - len(end)
+            name = _cut(column.name, room) + end
         taken.add(name.casefold())
         out.append(sa.Column(name, _TYPES.get(column.type, sa.Text()), quote=True))
     return out
+
+
+def _cut(name: str, length_bytes: int | None) -> str:
+    """Shorten a name between two characters, not within one."""
+    return name.encode()[:length_bytes].decode(errors="ignore")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import geopandas as gpd
 import pandas as pd
@@ -29,6 +29,13 @@ from geo_service.store import (
 )
 from geo_service.store.reader import Reader
 from geo_service.store.records import Draft, Revision, Told
+
+
+class Savable(Protocol):
+    """What writes itself to one file."""
+
+    def save(self, path: str | Path) -> None:
+        """Write the file."""
 
 
 class Store(Reader):
@@ -228,8 +235,12 @@ class Store(Reader):
         with self._home.writing() as connection:
             tables.put(self._home, self._schema, connection, name, frame)
 
+    def keep_streets(self, network: Savable) -> None:
+        """Keep a walk network (`geo_service.WalkNetwork`) in place of the one there is."""
+        self._home.keep_streets(network.save)
+
     def backup(self, path: str | os.PathLike[str]) -> Path:
-        """Copy the store while others read and write; the streets beside it are not part of it.
+        """Copy the store into a GeoPackage, its streets beside it, while others read and write.
 
         Raises
         ------
@@ -238,9 +249,29 @@ class Store(Reader):
         InputError
             ``output_unwritable``.
         """
-        target = Path(path)
-        self._home.backup(target)
-        return target
+        self.copy_to(path)
+        return Path(path)
+
+    def copy_to(self, where: str | os.PathLike[str]) -> None:
+        """Copy the store, with its streets, into another home while others read and write.
+
+        Every revision, draft and code keeps its number and hash.
+
+        Parameters
+        ----------
+        where : str or path-like
+            The GeoPackage to make, or the ``postgresql://`` URL of a place without a store.
+
+        Raises
+        ------
+        ConflictError
+            ``store_exists``.
+        InputError
+            ``output_unwritable`` and what `geo_service.store.create_store` raises.
+        """
+        from geo_service.store import copying
+
+        copying.copy(self._home, self._settings, where)
 
     def verify(self) -> None:
         """Look for damage: of the file, its indexes, and of published content.

@@ -14,16 +14,16 @@ import sqlalchemy as sa
 from geo_service.errors import InputError, MissingError
 from geo_service.layers import LAYERS
 from geo_service.store import log, times
-from geo_service.store.geopackage import GeoPackage
+from geo_service.store.home import Home
 from geo_service.store.rows import attributes_of, columns_to_table, from_cell, to_cell
-from geo_service.store.schema import Schema, attribute_table
+from geo_service.store.schema import Schema
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,40}\Z")
 _OURS = ("gs_", "gpkg_", "rtree_", "sqlite_", "pg_")
 
 
 def put(
-    home: GeoPackage, schema: Schema, connection: sa.Connection, name: str, frame: pd.DataFrame
+    home: Home, schema: Schema, connection: sa.Connection, name: str, frame: pd.DataFrame
 ) -> None:
     """Write a table in place of the one of that name, if there is one."""
     if not _NAME.match(name) or name.startswith(_OURS) or name in LAYERS:
@@ -31,16 +31,12 @@ def put(
         raise InputError("parameter_invalid", name="table", value=name, reason=reason)
     plain = _with_lonlat(frame)
     columns, attributes = attributes_of(plain)
-    old = connection.execute(sa.select(schema.tables).where(schema.tables.c.name == name)).first()
-    if old is not None:
-        home.drop_table(connection, attribute_table(name, log.columns_from(old.columns)))
-        connection.execute(schema.tables.delete().where(schema.tables.c.name == name))
-    table = attribute_table(name, columns)
-    home.create_table(connection, table, name)
     rows = [orjson.loads(row) for row in attributes]
     cells = [[to_cell(row.get(c.name), c.type) for row in rows] for c in columns]
     values = list(zip(range(1, len(rows) + 1), *cells, strict=True))
-    home.insert(connection, table, [column.name for column in table.columns], values)
+    with home.replacing_table(connection, name, columns) as table:
+        home.insert(connection, table, [column.name for column in table.columns], values)
+    connection.execute(schema.tables.delete().where(schema.tables.c.name == name))
     connection.execute(
         schema.tables.insert().values(
             name=name,
@@ -67,7 +63,7 @@ def get(schema: Schema, connection: sa.Connection, name: str) -> pd.DataFrame:
         known = ", ".join(sizes(schema, connection)) or "-"
         raise MissingError("table_missing", table=name, known=known)
     columns = log.columns_from(found.columns)
-    table = attribute_table(name, columns)
+    table = schema.attribute_table(name, columns)
     fetched = connection.execute(sa.select(table).order_by(table.c.fid)).all()
     _, *cells = zip(*fetched, strict=True) if fetched else [()] * (len(columns) + 1)
     values: dict[str, list[Any]] = {
@@ -79,8 +75,8 @@ def get(schema: Schema, connection: sa.Connection, name: str) -> pd.DataFrame:
 
 def sizes(schema: Schema, connection: sa.Connection) -> dict[str, int]:
     """Give each table's number of rows."""
-    query = sa.select(schema.tables.c.name, schema.tables.c.rows).order_by(schema.tables.c.name)
-    return {row.name: row.rows for row in connection.execute(query)}
+    query = sa.select(schema.tables.c.name, schema.tables.c.rows)
+    return dict(sorted((row.name, row.rows) for row in connection.execute(query)))
 
 
 def _with_lonlat(frame: pd.DataFrame) -> pd.DataFrame:
