@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from geo_service import encodings
-from geo_service.errors import InputError, MissingError
+from geo_service.errors import InputError, MissingError, Phrase
 from geo_service.notes import Note
 
 _DELIMITERS = (",", "\t", ";", "|")
 _SNIFFED_LINES = 20
+_LONGEST_CELL = 64 * 1024 * 1024  # a border as WKT is longer than the 128 KB the csv module takes
 _OLD_EXCEL = b"\xd0\xcf\x11\xe0"
 
 
@@ -69,8 +70,18 @@ def read(path: str | os.PathLike[str], *, encoding: str | None, sheet: str | Non
     if data.startswith(b"PK"):
         return Book(tuple(_workbook(data, file.name, sheet)), (), file.name)
     text, note = _text(data, file.name, encoding)
-    rows = list(csv.reader(io.StringIO(text, newline=""), delimiter=_delimiter(text)))
+    rows = _rows(text, file.name)
     return Book((Sheet("", rows),), (note,), file.name)
+
+
+def _rows(text: str, source: str) -> list[list[str]]:
+    before = csv.field_size_limit(_LONGEST_CELL)
+    try:
+        return list(csv.reader(io.StringIO(text, newline=""), delimiter=_delimiter(text)))
+    except csv.Error as error:
+        raise InputError("file_unreadable", file=source, reason=error) from error
+    finally:
+        csv.field_size_limit(before)
 
 
 def _workbook(data: bytes, source: str, wanted: str | None) -> list[Sheet]:
@@ -102,13 +113,16 @@ def _sheet(sheet: Any) -> Sheet:
 
 def _text(data: bytes, source: str, encoding: str | None) -> tuple[str, Note]:
     found = (
-        encodings.Encoding(encoding, "as said") if encoding else encodings.detect(data, file=source)
+        encodings.Encoding(encoding, Phrase("按您的说明", "as said"))
+        if encoding
+        else encodings.detect(data, file=source)
     )
     try:
         text = data.decode(found.name, "strict" if encoding else "replace")
     except (UnicodeDecodeError, LookupError) as error:
         raise InputError("encoding_unreadable", file=source, tried=found.name) from error
-    zh, en = f"文字编码：{found.name}。", f"Text encoding: {found.name} ({found.why})."
+    zh = f"文字编码按 {found.name} 读取（{found.why.zh}）。"
+    en = f"Text read as {found.name} ({found.why.en})."
     return text, Note("encoding", zh, en)
 
 

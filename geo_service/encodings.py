@@ -12,7 +12,7 @@ import codecs
 from collections import Counter
 from typing import NamedTuple
 
-from geo_service.errors import InputError
+from geo_service.errors import InputError, Phrase
 
 # What stands in boundary files and registers of both scripts: numbers, places, roads, titles,
 # surnames. A reading that hits these is worth more than one that hits any first-level character.
@@ -33,6 +33,15 @@ _BIG5 = ("big5", "cp950", "big5hkscs")  # plain, Microsoft's, Hong Kong's (also 
 _LEAST_EVERYDAY = 0.35  # below this worth a text is not Chinese
 _BEYOND_CHANCE = 0.75  # a short GBK text may be valid UTF-8 by chance ("一" reads as "һ")
 _MOST_DAMAGE = 0.02  # a DBF cuts texts inside a character, so a few may be broken
+_SURELY_CHINESE = 0.7  # above this worth a text that had another reading is Chinese after all
+_WRONG_READINGS = (  # the encoding a text was once wrongly read in, and the one it really was in
+    ("latin1", "utf-8"),
+    ("cp1252", "utf-8"),
+    ("gb18030", "utf-8"),
+    ("latin1", "gb18030"),
+    ("cp1252", "gb18030"),
+)
+_LOST = ("\ufffd", "锟斤拷", "锟斤", "烫烫烫", "屯屯屯")  # what damaged bytes are shown as
 _UTF16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
@@ -40,7 +49,7 @@ class Encoding(NamedTuple):
     """An encoding, by Python's name of it, and the reason it was chosen."""
 
     name: str
-    why: str
+    why: Phrase
 
 
 def detect_encoding(data: bytes, *, file: str = "") -> str:
@@ -80,26 +89,131 @@ def detect(data: bytes, *, file: str = "") -> Encoding:
 
     Examples
     --------
-    >>> detect("Köln".encode("cp1252"))
-    Encoding(name='cp1252', why='not UTF-8, and no reading gives everyday Chinese')
+    >>> found = detect("Köln".encode("cp1252"))
+    >>> found.name, found.why.en
+    ('cp1252', 'not UTF-8, and no reading gives everyday Chinese')
     """
     if data.startswith(codecs.BOM_UTF8):
-        return Encoding("utf-8-sig", "byte order mark")
+        return Encoding("utf-8-sig", _MARKED)
     if data.startswith(_UTF16_MARKS):
-        return Encoding("utf-16", "byte order mark")
+        return Encoding("utf-16", _MARKED)
     if data.isascii():
-        return Encoding("utf-8", "plain ASCII")
+        return Encoding("utf-8", _ASCII)
     utf8, gb18030 = _reading(data, "utf-8"), _reading(data, "gb18030")
     by_chance = utf8.everyday == 0.0 and gb18030.everyday >= _BEYOND_CHANCE
     if utf8.damage <= _MOST_DAMAGE and not by_chance:
-        return Encoding("utf-8", "valid UTF-8")
+        return Encoding("utf-8", _VALID)
     chinese = (gb18030, _big5_reading(data))
     best = max(chinese, key=lambda reading: reading.everyday)  # a tie stays with GB18030
     if best.everyday >= _LEAST_EVERYDAY and best.damage <= _MOST_DAMAGE:
-        return Encoding(best.name, f"not UTF-8; {best.everyday:.0%} everyday characters this way")
+        return Encoding(best.name, _by_content(best.everyday))
     if b"\0" not in data and not _reading(data, "cp1252").damage:
-        return Encoding("cp1252", "not UTF-8, and no reading gives everyday Chinese")
+        return Encoding("cp1252", _WESTERN)
     raise InputError("encoding_unreadable", file=file, tried="UTF-8, GB18030, Big5, Windows-1252")
+
+
+def fits(data: bytes, name: str) -> bool:
+    """Tell whether a text may be in an encoding: it decodes, and no other reading is Chinese.
+
+    Parameters
+    ----------
+    data : bytes
+        The text; characters cut at the end of a value do no harm.
+    name : str
+        An encoding that Python knows.
+    """
+    if data.isascii():
+        return True
+    mine = _reading(data, name)
+    if mine.damage > _MOST_DAMAGE:
+        return False
+    utf8 = _reading(data, "utf-8")
+    if name in {"utf-8", "utf-8-sig"}:
+        return True
+    readings = [_reading(data, "gb18030"), _big5_reading(data)]
+    if not utf8.damage and utf8.everyday > 0.0:
+        readings.append(utf8)  # valid UTF-8 that is Chinese is no accident
+    best = max(readings, key=lambda reading: reading.everyday)
+    if best.name == name or (name in _BIG5 and best.name in _BIG5):
+        return True
+    return best.everyday < _SURELY_CHINESE or mine.everyday > best.everyday - _NEAR
+
+
+def decodes(data: bytes, name: str) -> bool:
+    """Tell whether a text decodes in an encoding, but for a character cut here and there."""
+    return _reading(data, name).damage <= _MOST_DAMAGE
+
+
+def family(name: str) -> tuple[str, ...]:
+    """An encoding and the larger ones that are called by its name, the plainest first.
+
+    Examples
+    --------
+    >>> family("big5"), family("utf-8")
+    (('big5', 'cp950', 'big5hkscs'), ('utf-8',))
+    """
+    return _BIG5 if name in _BIG5 else (name,)
+
+
+def is_lost(text: str) -> bool:
+    """Tell whether a text was damaged beyond repair before it came here.
+
+    Examples
+    --------
+    >>> is_lost("锟斤拷锟斤拷"), is_lost("????"), is_lost("第一网格"), is_lost("what?")
+    (True, True, False, False)
+    """
+    return any(mark in text for mark in _LOST) or (len(text) > 1 and not text.strip("? "))
+
+
+def undone(text: str) -> str | None:
+    r"""Read a text rightly that was once read in a wrong encoding; ``None`` where it was not.
+
+    The wrong reading is undone byte by byte, and believed only where every byte of it makes sense:
+    UTF-8 read as Latin-1, Windows-1252 or GBK, GBK read as Latin-1 or Windows-1252.
+
+    Examples
+    --------
+    >>> undone("ç¬¬ä¸\x80ç½\x91æ\xa0¼"), undone("缃戞牸缂栫爜"), undone("Íø¸ñ±àÂë")
+    ('第一网格', '网格编码', '网格编码')
+    >>> undone("第一网格"), undone("Köln")
+    (None, None)
+    """
+    if text.isascii():
+        return None
+    for wrong, right in _WRONG_READINGS:
+        try:
+            told = text.encode(wrong).decode(right)
+        except UnicodeError:
+            continue
+        if told != text and _makes_sense(told, wrong, right):
+            return told
+    return None
+
+
+def _makes_sense(told: str, wrong: str, right: str) -> bool:
+    reading = _weighed(told, right)
+    if right == "gb18030":  # which accepts nearly any two bytes
+        return reading.everyday >= _SURELY_CHINESE
+    if wrong == "gb18030":  # a common character may be valid UTF-8 by chance, three bytes never
+        return reading.everyday > 0.0
+    return True  # bytes that happen to be UTF-8 are UTF-8
+
+
+_NEAR = 0.2  # two readings whose worths are nearer than this can't be told apart
+_MARKED = Phrase("有字节序标记（BOM）", "byte order mark")
+_ASCII = Phrase("只有英文和数字", "plain ASCII")
+_VALID = Phrase("内容是合法的 UTF-8", "valid UTF-8")
+_WESTERN = Phrase(
+    "不是 UTF-8，按中文编码读也不成文", "not UTF-8, and no reading gives everyday Chinese"
+)
+
+
+def _by_content(everyday: float) -> Phrase:
+    return Phrase(
+        f"不是 UTF-8；这样读常用字最多（{everyday:.0%}）",
+        f"not UTF-8; {everyday:.0%} everyday characters this way",
+    )
 
 
 class _Reading(NamedTuple):
@@ -114,13 +228,16 @@ def _big5_reading(data: bytes) -> _Reading:
 
 
 def _reading(data: bytes, name: str) -> _Reading:
-    text = codecs.getincrementaldecoder(name)("replace").decode(data)
+    return _weighed(codecs.getincrementaldecoder(name)("replace").decode(data), name)
+
+
+def _weighed(text: str, name: str) -> _Reading:
     every = Counter(text)  # counted in C; what follows sees each distinct character once
     counts = Counter({c: n for c, n in every.items() if not c.isascii() and not _is_full_width(c)})
     total = counts.total()
     if not total:
         return _Reading(name, 0.0, 0.0)
-    charset = "gb18030" if name == "gb18030" else "big5"
+    charset = "big5" if name in _BIG5 else "gb18030"
     worth = sum(_worth(character, charset) * times for character, times in counts.items())
     return _Reading(name, counts["\ufffd"] / total, worth / total)
 

@@ -10,9 +10,16 @@ from __future__ import annotations
 import os
 import string
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 Language = Literal["zh", "en"]
+
+
+class Phrase(NamedTuple):
+    """A part of a sentence in both languages: a detail that is words, not a name or a number."""
+
+    zh: str
+    en: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +50,131 @@ CATALOGUE: dict[str, Refusal] = {
         422,
         "“{file}”无法读取：{reason}。文件可能不完整，请重新导出后再试。",
         "“{file}” can't be read: {reason}. It may be cut short; export it again.",
+    ),
+    "file_empty": Refusal(
+        422,
+        "“{file}”是空文件（0 字节）。请重新导出或重新上传。",
+        "“{file}” is empty (0 bytes). Export or upload it again.",
+    ),
+    "format_unknown": Refusal(
+        422,
+        "“{file}”不是可以识别的边界文件。可以读取：{known}。",
+        "“{file}” is no boundary file that can be recognised. Read are: {known}.",
+    ),
+    "format_refused": Refusal(
+        422,
+        "“{file}”是{found}，不能直接读取。{advice}",
+        "“{file}” is {found}, which is not read. {advice}",
+    ),
+    "format_differs": Refusal(
+        422,
+        "“{file}”的扩展名是 {ending}，内容却是 {found}。请改正扩展名或重新导出。",
+        "“{file}” ends in {ending} but holds {found}. Mend the ending or export it again.",
+    ),
+    "part_missing": Refusal(
+        422,
+        "“{file}”缺少 {part} 文件。请把 {parts} 一起打包成 zip 再交。",
+        "“{file}” lacks its {part} file. Zip the {parts} together.",
+    ),
+    "xml_declares_entities": Refusal(
+        422,
+        "“{file}”第 {line} 行声明了文档类型或实体（DOCTYPE / ENTITY），出于安全不读取。请重新导出 KML。",
+        "Line {line} of “{file}” declares a document type or entities, which is refused for safety. "
+        "Export the KML again.",
+    ),
+    "zip_too_large": Refusal(
+        413,
+        "压缩包“{file}”解压后超过上限：{reason}。请只打包边界文件本身，或分成几个压缩包。",
+        "The zip “{file}” unpacks to more than is taken: {reason}. "
+        "Zip the boundary files alone, or split them over several zips.",
+    ),
+    "zip_unsafe": Refusal(
+        422,
+        "压缩包“{file}”里的“{member}”{reason}，整个压缩包未读取。请重新打包。",
+        "“{member}” in the zip “{file}” {reason}; nothing of it was read. Zip the files again.",
+    ),
+    "zip_locked": Refusal(
+        422,
+        "压缩包“{file}”里的“{member}”设了密码或用了不支持的压缩方式。请用普通 zip（Deflate、不加密）重新打包。",
+        "“{member}” in the zip “{file}” has a password or an unusual compression. "
+        "Zip it again, plain deflate and without a password.",
+    ),
+    "zip_nested": Refusal(
+        422,
+        "压缩包“{file}”里还有压缩包：{found}。请解压后，把一个图层的文件直接打包。",
+        "The zip “{file}” holds further zips: {found}. Unpack them and zip the files of one layer.",
+    ),
+    "file_too_large": Refusal(
+        413,
+        "“{file}”展开后有 {size_mb} MB，超过上限 {limit_mb} MB。请分成几个文件。",
+        "“{file}” holds {size_mb} MB, more than the {limit_mb} MB that are taken. Split it into several files.",
+    ),
+    "features_too_many": Refusal(
+        413,
+        "“{file}”有 {count} 个要素，超过上限 {limit}。请按区县分成几个文件。",
+        "“{file}” holds {count} features, more than the {limit} that are taken. Split it by county.",
+    ),
+    "columns_too_many": Refusal(
+        413,
+        "“{file}”有 {count} 列，超过上限 {limit} 列。请只保留网格编码、名称等需要的列。",
+        "“{file}” has {count} columns, more than the {limit} that are taken. "
+        "Keep the code, the name and what else is needed.",
+    ),
+    "attributes_too_large": Refusal(
+        413,
+        "“{file}”的属性文字共 {size_mb} MB，超过上限 {limit_mb} MB（最大的列是“{column}”）。请删去不需要的列。",
+        "“{file}” holds {size_mb} MB of attribute text, more than the {limit_mb} MB that are taken "
+        "(largest column: “{column}”). Remove the columns that are not needed.",
+    ),
+    "column_unnamed": Refusal(
+        422,
+        "“{file}”第 {column} 列有内容却没有列名。请补上列名。",
+        "Column {column} of “{file}” holds values but has no name. Give it one.",
+    ),
+    "column_repeated": Refusal(
+        422,
+        "“{file}”有几列都叫“{column}”。请改成不同的列名。",
+        "Several columns of “{file}” are called “{column}”. Give them different names.",
+    ),
+    "text_garbled": Refusal(
+        422,
+        "“{file}”第 {row} 行“{column}”列是乱码：“{value}”。原文已在别处损坏，请用正确编码（UTF-8 或 GB18030）重新导出。",
+        "Row {row}, column “{column}” of “{file}” is garbled: “{value}”. The text was lost before it came "
+        "here; export it again in UTF-8 or GB18030.",
+    ),
+    "shapes_missing": Refusal(
+        422,
+        "“{file}”里没有图形列：需要 WKT 列，或经度、纬度两列。现有列：{found}。",
+        "“{file}” has no column of shapes: a WKT column is needed, or longitude and latitude. It has: {found}.",
+    ),
+    "lines_enclose_nothing": Refusal(
+        422,
+        "“{file}”的 {lines} 条线没有围成任何面。未闭合的端点在：{ends}。请在 CAD 中闭合界线后重新导出。",
+        "The {lines} lines of “{file}” enclose no area. Open ends at: {ends}. Close the borders and export again.",
+    ),
+    "zone_disagrees": Refusal(
+        422,
+        "“{file}”文件头写的是带号 {zone}，但东坐标（第 {row} 行 {easting}）的带号是 {found}。请核对后改正文件头，或用 --crs 指明。",
+        "The header of “{file}” says zone {zone}, but the easting in line {row} ({easting}) is of zone {found}. "
+        "Mend the header, or say which system it is with --crs.",
+    ),
+    "points_missing": Refusal(
+        422,
+        "“{file}”第 {row} 行的地块“{parcel}”应有 {expected} 个界址点，实有 {count} 个。文件可能被截断，请重新导出。",
+        "The parcel “{parcel}” (line {row} of “{file}”) should have {expected} boundary points but has {count}. "
+        "The file may be cut short; export it again.",
+    ),
+    "cell_too_long": Refusal(
+        422,
+        "“{file}”第 {row} 行“{field}”列超过 Excel 单元格上限 {limit} 个字符，会被截断，未写出。请改用 .csv 或 .gpkg。",
+        "Row {row}, column “{field}” of “{file}” is longer than the {limit} characters that a cell of Excel holds; "
+        "nothing was written. Use .csv or .gpkg.",
+    ),
+    "crs_not_zone": Refusal(
+        422,
+        "界址点文件“{file}”需要 CGCS2000 高斯投影分带坐标，图层却是 {crs}。请先转换，例如 EPSG:4547。",
+        "The boundary points of “{file}” need a CGCS2000 Gauss zone, but the layer is in {crs}. "
+        "Convert it first, to EPSG:4547 say.",
     ),
     "output_unwritable": Refusal(
         422,
@@ -464,10 +596,10 @@ class GeoServiceError(Exception):
     def message(self, lang: Language) -> str:
         """The sentence in Chinese (``"zh"``) or English (``"en"``)."""
         template = self._refusal.zh if lang == "zh" else self._refusal.en
-        details = self.details
-        if lang == "zh":  # zh_way, where it is given, stands for way
-            said = {k.removeprefix("zh_"): v for k, v in details.items() if k.startswith("zh_")}
-            details = {**details, **said}
+        details = {
+            name: getattr(detail, lang) if isinstance(detail, Phrase) else detail
+            for name, detail in self.details.items()
+        }
         return _Lenient().format(template, **details)
 
     def __reduce__(self) -> tuple[object, ...]:

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from geo_service import crs
-from geo_service.errors import InputError
+from geo_service.errors import InputError, Phrase
 from geo_service.notes import Note
 
 Box = tuple[float, float, float, float]
@@ -209,8 +209,13 @@ def require_same_datum(system: Any, plane: Any, *, source: str) -> None:
     if old is None or old == old_datum(plane):
         return
     zh, en, zh_metres, metres = _OLD_DATUMS[old]
-    raise InputError("old_datum", file=source, datum=en, zh_datum=zh, crs=crs.name(plane),
-                     metres=metres, zh_metres=zh_metres)  # fmt: skip
+    raise InputError(
+        "old_datum",
+        file=source,
+        datum=Phrase(zh, en),
+        crs=crs.name(plane),
+        metres=Phrase(zh_metres, metres),
+    )
 
 
 def whereabouts(lon: float, lat: float) -> tuple[str, str]:

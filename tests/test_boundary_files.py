@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 import zipfile
 from pathlib import Path
@@ -187,7 +188,8 @@ def test_files_that_are_none(grids: gpd.GeoDataFrame, tmp_path: Path) -> None:
     assert "readme.txt" in str(refused("zip_without_boundaries", tmp_path / "readme.zip"))
     grids.iloc[:0].to_file(tmp_path / "empty.gpkg")
     refused("layer_empty", tmp_path / "empty.gpkg")
-    sqlite3.connect(tmp_path / "other.gpkg").close()
+    with contextlib.closing(sqlite3.connect(tmp_path / "other.gpkg")) as database:
+        database.execute("CREATE TABLE grids (code TEXT)")
     refused("file_unreadable", tmp_path / "other.gpkg")
 
 

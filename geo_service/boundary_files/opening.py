@@ -1,108 +1,174 @@
-"""Get the features out of a file: unpack zips, choose the layer, leave the driver to pyogrio."""
+"""Get the features out of a file: out of its zip, by the reader of its kind."""
 
 from __future__ import annotations
 
 import tempfile
 import warnings
-import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path, PurePosixPath
+from dataclasses import dataclass
+from pathlib import Path
 
 import geopandas as gpd
-import pyogrio
+import pandas as pd
 
-from geo_service.boundary_files import shapefiles
-from geo_service.errors import InputError
+from geo_service.boundary_files import (
+    archives,
+    boundary_points,
+    columns,
+    dxf,
+    gdal_layers,
+    geojson,
+    kinds,
+    kml,
+    limits,
+    mapinfo,
+    shapefiles,
+    tables,
+)
+from geo_service.errors import GeoServiceError, InputError
 from geo_service.notes import Note
 
-ZIPPED = (".shp", ".gpkg", ".geojson", ".json", ".kml", ".fgb", ".parquet", ".tab", ".mif", ".gml")
-"""Endings of the boundary files looked for inside a zip, the first found kind wins."""
+_COMPANIONS = frozenset(
+    {".dbf", ".shx", ".prj", ".cpg", ".sbn", ".sbx", ".qpj", ".qix"}
+)  # people pick any file of a shapefile
+_TOLD_FILES = 5
+
+
+@dataclass(frozen=True)
+class Told:
+    """What the sender says about a file, where it does not speak for itself."""
+
+    layer: str | None = None
+    encoding: str | None = None
+    crs: bool = False
+    datum: str | None = None
 
 
 @contextmanager
-def unpacked(path: Path) -> Iterator[tuple[Path, str]]:
-    """Give the file itself, or the boundary file inside a zip, unpacked for the time of reading."""
-    if path.suffix.lower() != ".zip":
-        yield path, path.name
+def unpacked(path: Path, told: Told, notes: list[Note]) -> Iterator[tuple[Path, str, Told]]:
+    """Give the file itself, or the boundary file inside a zip, unpacked for the time of reading.
+
+    Raises
+    ------
+    InputError
+        What `archives.unpack` refuses.
+    """
+    if path.suffix.lower() in _COMPANIONS or _kind(path, path.name) != "zip":
+        yield path, path.name, told
         return
     with tempfile.TemporaryDirectory(prefix="geo-service-") as folder:
-        try:
-            with zipfile.ZipFile(path) as archive:
-                member = _member(archive, path.name)
-                inner = _extract(archive, member, Path(folder))
-        except (zipfile.BadZipFile, EOFError, OSError) as error:
-            raise InputError("file_unreadable", file=path.name, reason=error) from error
-        yield inner, f"{path.name}/{PurePosixPath(_told_name(member)).name}"
+        found = archives.unpack(path, Path(folder), path.name, layer=told.layer)
+        if found.others:
+            files = ", ".join(found.others[:_TOLD_FILES])
+            notes.append(
+                Note(
+                    "zip_others",
+                    f"压缩包里的其他图层未读取：{files}。",
+                    f"Other layers of the zip were not read: {files}.",
+                )
+            )
+        inside = Told(None if found.chosen else told.layer, told.encoding, told.crs, told.datum)
+        if _kind(found.path, f"{path.name}/{found.name}") == "zip":  # a KMZ in a zip
+            deeper = Path(folder) / "kmz"
+            deeper.mkdir()
+            found = archives.unpack(found.path, deeper, found.name, layer=None, inner=True)
+        yield found.path, f"{path.name}/{found.name}", inside
 
 
-def _member(archive: zipfile.ZipFile, file: str) -> zipfile.ZipInfo:
-    members = [m for m in archive.infolist() if not m.is_dir() and "__MACOSX" not in m.filename]
-    for ending in ZIPPED:
-        found = [m for m in members if m.filename.lower().endswith(ending)]
-        if len(found) > 1:
-            names = ", ".join(sorted(_told_name(m) for m in found))
-            raise InputError("layer_choice", file=file, layers=names)
-        if found:
-            return found[0]
-    names = ", ".join(sorted(_told_name(m) for m in members)) or "—"
-    raise InputError("zip_without_boundaries", file=file, found=names)
+def features(path: Path, source: str, told: Told, notes: list[Note]) -> gpd.GeoDataFrame:
+    """Give every feature of a file's one layer, or of the layer named.
 
+    Parameters
+    ----------
+    path : Path
+        A file that is no zip, but for a workbook.
+    source : str
+        Its name for people.
+    told : Told
+        What its sender says of it.
+    notes : list of Note
+        Gets what was found.
 
-def _extract(archive: zipfile.ZipFile, member: zipfile.ZipInfo, folder: Path) -> Path:
-    """Unpack a member and, for a shapefile, its companions under one plain name."""
-    stem, _, ending = member.filename.rpartition(".")
-    wanted = shapefiles.PARTS if ending.lower() == "shp" else (f".{ending.lower()}",)
-    for info in archive.infolist():
-        other_stem, _, other = info.filename.rpartition(".")
-        if other_stem == stem and f".{other.lower()}" in wanted:
-            target = folder / f"boundaries.{other.lower()}"
-            with archive.open(info) as content:
-                target.write_bytes(content.read())
-    return folder / f"boundaries.{ending.lower()}"
-
-
-def _told_name(member: zipfile.ZipInfo) -> str:
-    """The name of a zip member; Windows writes GBK where the UTF-8 flag is off."""
-    if member.flag_bits & 0x800:
-        return member.filename
-    raw = member.filename.encode("cp437", errors="replace")
-    try:
-        return raw.decode("gb18030")
-    except UnicodeDecodeError:
-        return member.filename
-
-
-def features(
-    path: Path, source: str, *, layer: str | None, encoding: str | None, notes: list[Note]
-) -> gpd.GeoDataFrame:
-    """Give every feature of a file's one layer, or of the layer named."""
-    kind = path.suffix.lower()
+    Raises
+    ------
+    InputError
+        What the reader of its kind refuses; ``file_unreadable`` for whatever GDAL, Arrow or SQLite
+        say of a damaged file.
+    """
     try:
         with warnings.catch_warnings():
-            # GDAL's chatter about rings and truncation comes back as faults with a position.
+            # GDAL's and GEOS's chatter about rings comes back as faults with a position.
             warnings.simplefilter("ignore", RuntimeWarning)
             warnings.simplefilter("ignore", UserWarning)
-            if kind == ".parquet":
-                return gpd.read_parquet(path)
-            if kind in shapefiles.PARTS:  # people pick any of the five
-                return shapefiles.read(path.with_suffix(".shp"), source, encoding, notes)
-            chosen = layer or _only_layer(path, source)
-            return pyogrio.read_dataframe(path, layer=chosen)
-    except (InputError, MemoryError):
+            frame = _read(path, source, told, notes)
+        return columns.checked(frame, source, notes) if isinstance(frame, pd.DataFrame) else frame
+    except (GeoServiceError, MemoryError):
         raise
     except Exception as error:  # GDAL, Arrow and SQLite each raise their own
-        told = str(error).replace(str(path), path.name).splitlines()[0]
-        reason = told.rpartition(" failed: ")[2].partition(";")[0][:200]  # no SQL, nothing twice
+        lines = str(error).replace(str(path), path.name).splitlines() or [type(error).__name__]
+        reason = (
+            lines[0].rpartition(" failed: ")[2].partition(";")[0][:200]
+        )  # no SQL, nothing twice
         raise InputError("file_unreadable", file=source, reason=reason) from error
 
 
-def _only_layer(path: Path, source: str) -> str:
-    found = pyogrio.list_layers(path)
-    drawn = [str(name) for name, shape in found if shape is not None]
-    names = drawn or [str(name) for name, _ in found]
-    if len(names) == 1:
-        return names[0]
-    if not names:
-        raise InputError("layer_empty", file=source)
-    raise InputError("layer_choice", file=source, layers=", ".join(names))
+def _read(path: Path, source: str, told: Told, notes: list[Note]) -> gpd.GeoDataFrame:
+    if path.suffix.lower() in _COMPANIONS:
+        return shapefiles.read(path, source, told.encoding, notes)
+    kind = _kind(path, source)
+    if kind == "shp":
+        return shapefiles.read(path, source, told.encoding, notes)
+    if kind in {"tab", "mif"}:
+        return mapinfo.read(path, source, encoding=told.encoding, notes=notes)
+    if kind == "json":
+        return geojson.read(path, source, layer=told.layer, encoding=told.encoding, notes=notes)
+    if kind == "kml":
+        return kml.read(path, source, encoding=told.encoding, notes=notes)
+    if kind == "dxf":
+        return dxf.read(path, source, layer=told.layer, encoding=told.encoding, notes=notes)
+    if kind == "parquet":
+        return _read_parquet(path, source)
+    if kind in {"gpkg", "fgb"}:
+        return gdal_layers.read(path, source, layer=told.layer)
+    return _read_table(path, source, told, notes)
+
+
+def _kind(path: Path, source: str) -> str:
+    kind = kinds.kind(path, source)
+    return "workbook" if kind == "zip" and archives.is_workbook(path) else kind
+
+
+def _read_parquet(path: Path, source: str) -> gpd.GeoDataFrame:
+    import pyarrow.parquet as pq
+
+    told = pq.read_metadata(path)
+    gdal_layers.require_columns(told.num_columns, source)
+    gdal_layers.require_features(told.num_rows, source)
+    size = sum(told.row_group(i).total_byte_size for i in range(told.num_row_groups))
+    if size > limits.MOST_UNPACKED_MB * limits.MB:
+        raise InputError(
+            "file_too_large",
+            file=source,
+            size_mb=size // limits.MB,
+            limit_mb=limits.MOST_UNPACKED_MB,
+        )
+    return gpd.read_parquet(path)
+
+
+def _read_table(path: Path, source: str, told: Told, notes: list[Note]) -> gpd.GeoDataFrame:
+    if path.suffix.lower() == ".txt":
+        heard: list[Note] = []
+        text = boundary_points.decoded(path, source, told.encoding, heard)
+        if boundary_points.is_one(text):
+            notes.extend(heard)
+            return boundary_points.read(text, source, crs_told=told.crs, notes=notes)
+    return tables.read(
+        path,
+        source,
+        layer=told.layer,
+        encoding=told.encoding,
+        crs_told=told.crs,
+        datum=told.datum,
+        notes=notes,
+    )

@@ -126,8 +126,9 @@ def read(
     if not given.exists():
         raise MissingError("file_missing", file=str(path))
     notes: list[Note] = []
-    with opening.unpacked(given) as (inner, source):
-        frame = opening.features(inner, source, layer=layer, encoding=encoding, notes=notes)
+    told = opening.Told(layer, encoding, crs is not None, datum)
+    with opening.unpacked(given, told, notes) as (inner, source, inside):
+        frame = opening.features(inner, source, inside, notes)
     _require_features(frame, source)
     _require_shapes(frame, source, shapes)
     frame = _with_crs(_exchanged(frame, notes) if swap_axes else frame, source, crs, near, notes)
