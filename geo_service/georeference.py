@@ -107,8 +107,10 @@ def told(found: tuple[Candidate, ...]) -> dict[str, object]:
     zh, en = "数值不像任何常用坐标系", "the digits fit no usual system"
     return {
         "candidates": list(dict.fromkeys(c.crs for c in shown)),
-        "proposal": "; ".join(f"{c.crs} ({c.en})" for c in shown) or en,
-        "zh_proposal": "；".join(f"{c.crs}（{c.zh}）" for c in shown) or zh,
+        "proposal": Phrase(
+            "；".join(f"{c.crs}（{c.zh}）" for c in shown) or zh,
+            "; ".join(f"{c.crs} ({c.en})" for c in shown) or en,
+        ),
     }
 
 

@@ -33,7 +33,7 @@ import pandas as pd
 import shapely
 
 from geo_service import crs, georeference
-from geo_service.errors import InputError
+from geo_service.errors import InputError, Phrase
 from geo_service.notes import Note
 
 FloatArray = npt.NDArray[np.float64]
@@ -225,8 +225,8 @@ def require_place(
     if not found.refused:
         note = found.note()
         return (note,) if note else ()
-    zh_way, way = georeference.compass(found.bearing)
-    facts = {"file": source, "distance": _m(found.move_m), "way": way, "zh_way": zh_way}
+    way = Phrase(*georeference.compass(found.bearing))
+    facts = {"file": source, "distance": _m(found.move_m), "way": way}
     other = _other_zone(layer, reference)
     if other is not None:
         raise InputError("zone_wrong", **facts, **other, crs=crs.name(layer.crs))
@@ -235,7 +235,7 @@ def require_place(
     raise InputError("place_elsewhere", **facts)
 
 
-def _other_zone(layer: gpd.GeoDataFrame, reference: gpd.GeoDataFrame) -> dict[str, str] | None:
+def _other_zone(layer: gpd.GeoDataFrame, reference: gpd.GeoDataFrame) -> dict[str, object] | None:
     """The system that puts the layer's numbers into the reference's box, and where it lies now."""
     x0, y0, x1, y1 = map(float, layer.total_bounds)
     r0, s0, r1, s1 = map(float, reference.total_bounds)
@@ -248,8 +248,8 @@ def _other_zone(layer: gpd.GeoDataFrame, reference: gpd.GeoDataFrame) -> dict[st
     if fitting is None:
         return None
     lon, lat = (here[0] + here[2]) / 2, (here[1] + here[3]) / 2
-    zh_there, there = georeference.whereabouts(lon, lat)
-    return {"proposal": fitting.crs, "there": there, "zh_there": zh_there}
+    there = Phrase(*georeference.whereabouts(lon, lat))
+    return {"proposal": fitting.crs, "there": there}
 
 
 def rim_points(
