@@ -327,7 +327,16 @@ def judge(asked: Asked, answer: Any) -> str:
     """``right``, ``wrong`` (confidently: a place where none or another is true), or ``missed``."""
     if answer.status != "found":
         return "right" if answer.status == asked.status else "missed"
-    east = (answer.lon - asked.lon) * 92_300.0
-    north = (answer.lat - asked.lat) * 110_900.0
-    near = asked.lon == asked.lon and (east**2 + north**2) ** 0.5 <= 50.0
-    return "right" if near else "wrong"
+    return "right" if _away_m(asked, answer) <= 50.0 else "wrong"
+
+
+def holds(asked: Asked, answer: Any) -> bool:
+    """Whether the stated radius holds the truth."""
+    return bool(_away_m(asked, answer) <= answer.radius_m)
+
+
+def _away_m(asked: Asked, answer: Any) -> float:
+    """Metres between an answer and the truth; NaN where nothing is true."""
+    return float(
+        np.hypot((answer.lon - asked.lon) * 92_300.0, (answer.lat - asked.lat) * 110_900.0)
+    )

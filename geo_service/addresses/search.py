@@ -9,6 +9,7 @@ from geo_service.addresses.answers import (
     SAME_SPOT_M,
     Address,
     ambiguous,
+    calibrated,
     settle,
     spread,
 )
@@ -183,23 +184,23 @@ class Search:
             return ambiguous(table, elsewhere, first=here)
         return self._at_number(here, (*on, "number"), 0.9 if not others.size else 0.8)
 
-    def _at_number(self, here: IntArray, on: tuple[str, ...], confidence: float) -> Address:
+    def _at_number(self, here: IntArray, on: tuple[str, ...], evidence: float) -> Address:
         table, parts = self._table, self._parts
         if parts.building:
             held = table.building_of.get(parts.building, NONE - 1)
             inside = here[table.ids["building"][here] == held]
             if inside.size:
-                return self._found(inside, (*on, "building"), confidence + 0.05)
-            confidence -= 0.2
+                return self._found(inside, (*on, "building"), evidence + 0.05)
+            evidence -= 0.2
         plain = here[(table.ids["building"][here] == NONE)]
         spread_m = spread(table, here)
         if parts.building and spread_m > SAME_SPOT_M:
             return ambiguous(table, here)
         if parts.strange_places:
-            confidence -= 0.2
+            evidence -= 0.2
         if plain.size:
-            return self._found(plain, on, confidence)
-        return self._found(here, on, confidence - 0.1, room_m=_BESIDE_M)
+            return self._found(plain, on, evidence)
+        return self._found(here, on, evidence - 0.1, room_m=_BESIDE_M)
 
     def _stretches_without(self, rows: IntArray, here: IntArray) -> IntArray:
         stretch = self._table.stretch["road"]
@@ -242,7 +243,7 @@ class Search:
             _mixed(table.lat, low, high, share),
             "",
             (*on, "number~"),
-            0.5,
+            calibrated(0.5),
             max(2 * DOOR_M, gap_m / 2 + DOOR_M) + self._asked.nearness_m,
         )
 
@@ -312,15 +313,15 @@ class Search:
         self,
         rows: IntArray,
         on: tuple[str, ...],
-        confidence: float,
+        evidence: float,
         *,
         room_m: float = SAME_SPOT_M,
         radius_m: float = DOOR_M,
     ) -> Address:
         if self._slips:
-            confidence -= 0.2
+            evidence -= 0.2
         return settle(
-            self._table, rows, self._asked, on, confidence, room_m=room_m, radius_m=radius_m
+            self._table, rows, self._asked, on, evidence, room_m=room_m, radius_m=radius_m
         )
 
 

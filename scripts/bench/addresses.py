@@ -47,12 +47,17 @@ def main() -> None:
     book = AddressBook(table)
     built_s = time.process_time() - began
     verdicts: dict[str, Counter[str]] = defaultdict(Counter)
+    told: dict[float, Counter[str]] = defaultdict(Counter)
     milliseconds = []
     for question in asked:
         began = time.perf_counter()
         answer = book.find(question.text)
         milliseconds.append((time.perf_counter() - began) * 1e3)
-        verdicts[question.style][styles.judge(question, answer)] += 1
+        verdict = styles.judge(question, answer)
+        verdicts[question.style][verdict] += 1
+        if answer.status == "found":
+            told[answer.confidence][verdict] += 1
+            told[answer.confidence]["held"] += styles.holds(question, answer)
 
     for style, counts in verdicts.items():
         right, wrong = _percent(counts, "right"), _percent(counts, "wrong")
@@ -61,6 +66,10 @@ def main() -> None:
     print(f"seed {given.seed}, {len(table):,} rows, {len(asked):,} questions")
     right, wrong = _percent(total, "right"), _percent(total, "wrong")
     print(f"right {right:.2f} %, wrong but confident {wrong:.2f} %")
+    for confidence, counts in sorted(told.items()):
+        count = counts["right"] + counts["wrong"]
+        right, held = counts["right"] / count, counts["held"] / count
+        print(f"confidence {confidence:.3f}: {right:.4f} right, {held:.4f} in the radius, of {count}")
     p50, p99 = np.percentile(milliseconds, (50, 99))
     print(f"p50 {p50:.2f} ms, p99 {p99:.2f} ms; build {built_s:.2f} s, {_megabytes(table):.0f} MiB")
 
