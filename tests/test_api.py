@@ -244,6 +244,24 @@ def test_locate_refuses_what_it_would_have_to_guess(
     assert name is None or name in told["detail_en"]
 
 
+def test_a_street_alone_gives_its_grids_by_their_doors(http: httpx.Client) -> None:
+    told = http.get("/locate", params={"address": "魏都区文峰路"}).json()
+    assert (told["found"], told["reason"]) == (False, "address_ambiguous")
+    assert len(told["grids"]) == COUNT  # one door in each
+    assert sum(grid["doors"] for grid in told["grids"]) == COUNT
+    assert sum(grid["share"] for grid in told["grids"]) == pytest.approx(1, abs=0.01)
+
+
+def test_addresses_are_completed(http: httpx.Client) -> None:
+    def asked(text: str) -> list[str]:
+        return http.get("/addresses", params={"q": text}).json()["suggestions"]
+
+    assert asked("文峰") == ["文峰路"]
+    assert asked("文峰路1") == [f"文峰路{n}号" for n in (1, 11, 13, 15, 17, 19, 101, 103)]
+    assert asked("和平") == []
+    problem(http.get("/addresses"), 422, "parameter_missing")
+
+
 def test_locate_many_equals_locate_one(
     http: httpx.Client, inside: dict[str, tuple[float, float]]
 ) -> None:

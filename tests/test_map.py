@@ -138,6 +138,22 @@ def _apart(a: dict[str, float], b: dict[str, float]) -> bool:
     )
 
 
+def test_an_address_is_completed_and_a_street_shows_its_grids(
+    open_map: Callable[..., Seen],
+) -> None:
+    seen = open_map()
+    seen.page.fill("#find-text", "文峰路1")
+    options = seen.page.locator("#find-completions option")
+    options.first.wait_for(state="attached")
+    assert options.first.get_attribute("value") == "文峰路1号"
+    seen.page.fill("#find-text", "文峰路")
+    seen.page.press("#find-text", "Enter")
+    seen.page.wait_for_selector("#find-answer h3")
+    assert "这条路经过的网格" in seen.text("#find-answer")
+    assert seen.page.locator("#find-answer .list .code").count() == 8
+    assert seen.errors == []
+
+
 def test_targets_are_large_enough_for_a_finger(open_map: Callable[..., Seen]) -> None:
     seen = open_map(width=390)
     for target in seen.page.locator("button:visible, summary:visible, select:visible").all():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -73,6 +73,8 @@ class Address:
         The place lies within this distance, metres.
     candidates : tuple of Candidate
         At most five, in the table's order.
+    along : tuple of (float, float)
+        Longitudes and latitudes of all doors of a street, where nothing but one street is named.
     """
 
     status: Status
@@ -83,6 +85,7 @@ class Address:
     confidence: float = 0.0
     radius_m: float = float("nan")
     candidates: tuple[Candidate, ...] = ()
+    along: tuple[tuple[float, float], ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """The answer as plain data, without the fields that say nothing."""
@@ -143,6 +146,12 @@ def ambiguous(table: Table, rows: IntArray, *, first: IntArray | None = None) ->
         if len(kept) == _MOST_CANDIDATES:
             break
     return Address("ambiguous", candidates=tuple(_candidate(table, row) for row in kept))
+
+
+def a_street(table: Table, rows: IntArray) -> Address:
+    """Answer with a whole street: many places, and which ones."""
+    along = tuple(zip(table.lon[rows].tolist(), table.lat[rows].tolist(), strict=True))
+    return replace(ambiguous(table, rows), along=along)
 
 
 def _candidate(table: Table, row: int) -> Candidate:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pandas as pd
 
 from geo_service.addresses import reading
@@ -10,6 +12,9 @@ from geo_service.addresses.names import PLACES
 from geo_service.addresses.parts import take_apart
 from geo_service.addresses.search import Search
 from geo_service.addresses.table import Table
+
+_NUMBER_BEGUN = re.compile(r"(?P<road>.*?[^\d\s-]\s?)(?P<number>\d+(?:-\d*)?[a-z]?)号?")
+_CHINESE = re.compile("[\u4e00-\u9fff]")
 
 
 class AddressBook:
@@ -76,3 +81,43 @@ class AddressBook:
         if parts.altered or not any(parts.of(kind) for kind in PLACES):
             parts = take_apart(asked.text, table.names, slips=True)
         return Search(table, asked, parts).run()
+
+    def suggest(self, text: str, *, limit: int = 8) -> list[str]:
+        """Complete what someone is typing, by names and house numbers of the table.
+
+        Parameters
+        ----------
+        text : str
+            The beginning of a road, compound, community or township; or a whole road and the
+            beginning of a house number.
+        limit : int
+            At most so many.
+
+        Returns
+        -------
+        list of str
+            Names that begin so, the most frequent first, then names that hold the text; with a
+            number begun, the road's numbers that go on so, in order.
+
+        Examples
+        --------
+        >>> table = pd.DataFrame({
+        ...     "address": ["建设路1号", "建设路12号", "建安大道3号"],
+        ...     "lon": [113.85, 113.86, 113.87], "lat": [34.03, 34.03, 34.03],
+        ... })
+        >>> AddressBook(table).suggest("建")
+        ['建设路', '建安大道']
+        >>> AddressBook(table).suggest("建设路1")
+        ['建设路1号', '建设路12号']
+        """
+        asked = reading.canonical(text)
+        if not asked or limit < 1 or reading.is_damaged(text):
+            return []
+        begun = _NUMBER_BEGUN.fullmatch(asked)
+        if begun:
+            numbered = self._table.numbers_on(begun["road"].strip(), begun["number"])
+            if numbered:
+                between = " " if begun["road"].endswith(" ") else ""
+                counter = "号" if _CHINESE.search(begun["road"]) else ""
+                return [f"{begun['road'].strip()}{between}{n}{counter}" for n in numbered[:limit]]
+        return self._table.names_with(asked)[:limit]

@@ -8,6 +8,7 @@ from geo_service.addresses.answers import (
     DOOR_M,
     SAME_SPOT_M,
     Address,
+    a_street,
     ambiguous,
     calibrated,
     settle,
@@ -168,9 +169,10 @@ class Search:
             return self._contradicted(rows)  # as likely another name that the table lacks
         on = (*self._on, _told("road", self._slips))
         if not parts.number:
-            stretches = np.unique(table.stretch["road"][rows]).size
-            if stretches > 1 or spread(table, rows) > _WHOLE_ROAD_M:
+            if np.unique(table.stretch["road"][rows]).size > 1:
                 return ambiguous(table, rows)
+            if spread(table, rows) > _WHOLE_ROAD_M:
+                return a_street(table, rows)
             return self._found(rows, on, 0.6, room_m=_WHOLE_ROAD_M)
         number = table.number_of.get(parts.number, NONE - 1)
         here = rows[table.ids["number"][rows] == number]

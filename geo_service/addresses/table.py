@@ -97,7 +97,6 @@ class Table:
         self.building_of = {text: k for k, text in enumerate(buildings)}
         self.unit_of = {text: k for k, text in enumerate(units)}
         self.by = {kind: Rows(self.ids[kind]) for kind in (*PLACES, "community", "number")}
-        self._numbered_road = Rows(self._road_key(self.ids["road"], self.ids["number"]))
         self.stretch = {
             kind: _stretches(self.ids[kind], self.ids["township"], self.x, self.y)
             for kind in PLACES
@@ -113,13 +112,23 @@ class Table:
         same = [reading.unspaced(str(self.addresses[row])) == wanted for row in rows]
         return rows[np.array(same, bool)]
 
-    def on_road(self, road: int, number: int) -> IntArray:
-        """Rows of a house number on a road."""
-        return self._numbered_road[int(self._road_key(np.array(road), np.array(number)))]
+    def numbers_on(self, road: str, begun: str) -> list[str]:
+        """House numbers on the roads of a name that begin with some text, in order."""
+        owners = [k for k, name in enumerate(self.names.all("road")) if name == road]
+        rows = np.concatenate([self.by["road"][k] for k in owners] or [np.empty(0, np.int64)])
+        held = {self.numbers[k] for k in self.ids["number"][rows] if k >= 0}
+        return sorted((n for n in held if n.startswith(begun)), key=lambda n: (_leading(n), n))
 
-    def _road_key(self, road: npt.NDArray[Any], number: npt.NDArray[Any]) -> IntArray:
-        key = road.astype(np.int64) * (len(self.numbers) + 1) + number
-        return np.where((road >= 0) & (number >= 0), key, NONE)
+    def names_with(self, text: str) -> list[str]:
+        """Names that begin with a text, most rows first; then those that hold it elsewhere."""
+        found = [
+            (not name.startswith(text), -int(self.by[kind][number].size), name)
+            for kind in self.by
+            if kind != "number"
+            for number, name in enumerate(self.names.all(kind))
+            if text in name
+        ]
+        return list(dict.fromkeys(name for *_, name in sorted(found)))
 
 
 def _check(frame: pd.DataFrame) -> None:

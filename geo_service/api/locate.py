@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import numpy as np
 import orjson
-from fastapi import APIRouter, Body, Depends, Request
+from fastapi import APIRouter, Body, Depends, Query, Request
 from pydantic import BaseModel, ConfigDict
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
@@ -112,15 +112,19 @@ def locate_many(points: Annotated[Points, Body()], state: StateOf) -> Response:
     )
 
 
+@router.get("/addresses", summary="Completions of an address being typed")
+def addresses(
+    state: StateOf,
+    q: Annotated[str, Query(description="What was typed so far", examples=["建设路1"])],
+    limit: Annotated[int, Query(ge=1, le=50)] = 8,
+) -> Response:
+    """Give names of roads, compounds and communities, or house numbers, that go on so."""
+    return _json({"suggestions": state.address_book().suggest(q, limit=limit)})
+
+
 def _by_address(state: State, text: str, accuracy_m: float | None) -> dict[str, Any]:
     found = state.address_book().find(text)
-    asked = found.to_dict()
-    if found.status != "found":
-        return {"found": False, "reason": f"address_{found.status}", "address": asked}
-    answer = state.gazetteer().answer(
-        found.lon, found.lat, datum="wgs84", accuracy_m=accuracy_m or found.radius_m
-    )
-    return {**answer, "address": asked}
+    return state.gazetteer().answer_address(found, accuracy_m=accuracy_m)
 
 
 def _required(text: str | None, name: str) -> float:

@@ -125,13 +125,7 @@ def _locate_address(
     opened: Store, text: str, layer: str, at: str | None, accuracy_m: float | None
 ) -> dict[str, Any]:
     found = _address_book(opened).find(text)
-    asked = found.to_dict()
-    if found.status != "found":
-        return {"found": False, "reason": f"address_{found.status}", "address": asked}
-    answer = _gazetteer(opened, layer, at).answer(
-        found.lon, found.lat, datum="wgs84", accuracy_m=accuracy_m or found.radius_m
-    )
-    return {**answer, "address": asked}
+    return _gazetteer(opened, layer, at).answer_address(found, accuracy_m=accuracy_m)
 
 
 def _locate_table(
@@ -198,5 +192,8 @@ def _show(answer: dict[str, Any]) -> None:
         console.print(why[say("zh", "en")] if isinstance(why, dict) else why, markup=False)
     for other in answer.get("alternatives", []):
         console.print(f"  {other['code']}  {other['distance_m']:.1f} m", markup=False)
+    for grid in answer.get("grids", []):
+        said = say(f"{grid['doors']} 个门牌", f"{grid['doors']} doors")
+        console.print(f"  {grid['code']}  {grid['name'] or ''}  {said}", markup=False)
     if asked := answer.get("address"):
         console.print(f"{asked['status']}: {asked.get('matched') or ''}", markup=False)

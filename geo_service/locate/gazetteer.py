@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import geopandas as gpd
 import numpy as np
@@ -16,6 +16,9 @@ from geo_service.errors import InputError
 from geo_service.layers import LAYERS
 from geo_service.locate.answer import Names, chain_of, describe
 from geo_service.locate.locator import Locator
+
+if TYPE_CHECKING:
+    from geo_service.addresses import Address
 
 MICRO_GRIDS = "micro_grids"
 _PARENT = "parent_code"
@@ -145,6 +148,44 @@ class Gazetteer:
         )
         micro = self._micro_grid(x, y) if answer["found"] else None
         return {**answer, "micro_grid": micro} if micro else answer
+
+    def answer_address(self, found: Address, *, accuracy_m: float | None = None) -> dict[str, Any]:
+        """Answer for what an address book found (`geo_service.addresses.AddressBook.find`).
+
+        Parameters
+        ----------
+        found : Address
+            In WGS84.
+        accuracy_m : float, optional
+            As for `answer`; by default the radius of the address.
+
+        Returns
+        -------
+        dict
+            As `answer`, with ``address``. Where no single place was found ``found`` is false and
+            ``reason`` ``address_ambiguous``, ``address_not_found`` or ``address_unreadable``; a
+            street alone has its ``grids``, each with the ``share`` of its doors.
+        """
+        asked = found.to_dict()
+        if found.status == "found":
+            answer = self.answer(
+                found.lon, found.lat, datum="wgs84", accuracy_m=accuracy_m or found.radius_m
+            )
+            return {**answer, "address": asked}
+        refused = {"found": False, "reason": f"address_{found.status}", "address": asked}
+        return {**refused, "grids": self._shares(found.along)} if found.along else refused
+
+    def _shares(self, places: Sequence[tuple[float, float]]) -> list[dict[str, Any]]:
+        """The grids of some places, by falling share."""
+        lon, lat = np.array(places).T
+        rows = self.locator.locate(lon, lat, datum="wgs84", distances=False).rows
+        held, counts = np.unique(rows[rows >= 0], return_counts=True)
+        told = [
+            {"code": str(self.attributes[row]["code"]), "name": self.attributes[row].get("name"),
+             "share": round(count / len(places), 4), "doors": count}
+            for row, count in zip(held.tolist(), counts.tolist(), strict=True)
+        ]  # fmt: skip
+        return sorted(told, key=lambda grid: (-grid["doors"], grid["code"]))
 
     def table(
         self, lon: npt.ArrayLike, lat: npt.ArrayLike, *, datum: str

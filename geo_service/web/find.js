@@ -6,10 +6,13 @@ import { count, day, metres, say } from "./words.js";
 
 const COORDINATES = /^\s*(-?\d+(?:\.\d+)?)\s*[,，\s]\s*(-?\d+(?:\.\d+)?)\s*$/;
 const NEAR_BORDER_M = 20; // what a phone in the open may be off by
+const STREET_GRIDS = 8;
+const COMPLETE_AFTER_MS = 150; // of not typing
 
 export function start(map, page, city) {
   const answer = byId("find-answer"), text = byId("find-text"), datum = byId("find-datum");
-  const turn = latest();
+  const turn = latest(), completing = latest();
+  let pause;
   let draw = () => fill(answer, overview(city));
 
   async function look(values, { fly }) {
@@ -80,9 +83,12 @@ export function start(map, page, city) {
   }
 
   /** An address that is several places, or none, or can't be read. */
-  function unsettled({ reason, address: { candidates } }) {
+  function unsettled({ reason, grids = [], address: { candidates } }) {
     return el("article", { className: "card" },
       el("p", { className: "mind" }, say(reason)),
+      grids.length > 0 && el("h3", {}, say("street_grids")),
+      grids.length > 0 && el("ul", { className: "list" }, grids.slice(0, STREET_GRIDS).map(({ code, share }) =>
+        el("li", {}, el("span", { className: "code" }, code), el("span", {}, `${Math.round(share * 100)} %`)))),
       el("ul", { className: "list pick" }, candidates.map(({ address, lon, lat }) => el("li", {},
         el("button", { type: "button", className: "quiet", onclick: () => at(lon, lat, { fly: true }) }, address)))));
   }
@@ -101,8 +107,20 @@ export function start(map, page, city) {
   }
 
   text.addEventListener("input", () => {
-    byId("find-datum-row").hidden = !COORDINATES.test(text.value);
+    const typed = text.value.trim();
+    byId("find-datum-row").hidden = !COORDINATES.test(typed);
+    clearTimeout(pause);
+    pause = setTimeout(() => complete(typed), COMPLETE_AFTER_MS);
   });
+
+  /** Offers what the address table knows that goes on like this; without a table, nothing. */
+  async function complete(typed) {
+    const current = completing();
+    const wanted = typed && !/^[-\d.,，\s]*$/.test(typed);
+    const { suggestions } = wanted ? await ask(`/addresses?${query({ q: typed })}`).catch(() => ({ suggestions: [] })) : { suggestions: [] };
+    if (current()) fill(byId("find-completions"), suggestions.map((value) => el("option", { value })));
+  }
+
   byId("find-form").addEventListener("submit", submit);
 
   draw();

@@ -47,6 +47,7 @@ const WORDS = {
   copy: ["复制编码", "Copy the code"],
   copied: ["已复制", "Copied"],
   address_ambiguous: ["有几个地方都对得上，请写得更完整一些，或从下面选一个。", "Several places match. Say more of the address, or choose one below."],
+  street_grids: ["这条路经过的网格，按门牌数", "Grids along this street, by its doors"],
   address_not_found: ["地址表里没有这个地址。请检查写法，或直接点地图。", "The address table has no such address. Check it, or click the map."],
   address_unreadable: ["这段文字读不出来，可能是乱码。请重新输入。", "This text can't be read; it looks damaged. Type it again."],
   matched: ["按地址“{address}”找到", "Found as “{address}”"],

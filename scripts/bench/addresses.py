@@ -69,7 +69,9 @@ def main() -> None:
     for confidence, counts in sorted(told.items()):
         count = counts["right"] + counts["wrong"]
         right, held = counts["right"] / count, counts["held"] / count
-        print(f"confidence {confidence:.3f}: {right:.4f} right, {held:.4f} in the radius, of {count}")
+        print(
+            f"confidence {confidence:.3f}: {right:.4f} right, {held:.4f} in the radius, of {count}"
+        )
     p50, p99 = np.percentile(milliseconds, (50, 99))
     print(f"p50 {p50:.2f} ms, p99 {p99:.2f} ms; build {built_s:.2f} s, {_megabytes(table):.0f} MiB")
 
