@@ -20,6 +20,14 @@ _PREFIX, _SUFFIX = "profile_", ".toml"
 
 
 @dataclass(frozen=True)
+class Tolerance:
+    """What is too small to be told: below the area (m2), or below the width (m)."""
+
+    area_m2: float
+    width_m: float
+
+
+@dataclass(frozen=True)
 class Profile:
     """The rules one verdict is given by.
 
@@ -31,6 +39,11 @@ class Profile:
         A gap, overlap or overrun below this area is counted and summed, not listed.
     min_width_m : float
         The same below this width (2 x area / perimeter).
+    tolerances : Mapping
+        Fault kind -> `Tolerance` of its own, in place of the two above.
+    outline_slack_m : float
+        Where grids and outline run apart by less than this they are one line written down twice:
+        told once with the figure, as a warning.
     snap_m : float
         How far repair may move a vertex to close a gap.
     max_gap_m : float
@@ -59,6 +72,8 @@ class Profile:
     version: str = "1"
     min_area_m2: float = 1e-6
     min_width_m: float = 0.0
+    tolerances: Mapping[str, Tolerance] = field(default_factory=dict)
+    outline_slack_m: float = 0.005
     snap_m: float = 0.1
     max_gap_m: float = 2.0
     gap_width_m: float = 1.0
@@ -81,6 +96,10 @@ class Profile:
     def severity(self, kind: str) -> Severity:
         """The severity of a fault kind; an unlisted kind is an error."""
         return self.severities.get(kind, "error")
+
+    def tolerance(self, kind: str) -> Tolerance:
+        """What is too small to be told of a fault kind."""
+        return self.tolerances.get(kind, Tolerance(self.min_area_m2, self.min_width_m))
 
 
 def load(name_or_path: str | Path = "default") -> Profile:
@@ -137,4 +156,23 @@ def _read(content: bytes, base: Profile, *, source: str) -> Profile:
             rules[key] = tuple(rules[key])
     if "severities" in rules:
         rules["severities"] = {**base.severities, **rules["severities"]}
+    if "tolerances" in rules:
+        rules["tolerances"] = _tolerances(rules, base, source=source)
     return replace(base, **rules)
+
+
+def _tolerances(rules: Mapping[str, Any], base: Profile, *, source: str) -> dict[str, Tolerance]:
+    """Tolerances by kind; what a kind's table leaves out is the general one."""
+    general = {
+        "area_m2": rules.get("min_area_m2", base.min_area_m2),
+        "width_m": rules.get("min_width_m", base.min_width_m),
+    }
+    found = dict(base.tolerances)
+    for kind, given in rules["tolerances"].items():
+        if not isinstance(given, dict) or not set(given) <= set(general):
+            reason = "a table of area_m2 and width_m"
+            raise InputError(
+                "parameter_invalid", name=source, value=f"tolerances.{kind}", reason=reason
+            )
+        found[kind] = Tolerance(**{**general, **given})
+    return found

@@ -39,6 +39,7 @@ KINDS_ZH: Mapping[str, str] = {
     "rim_gap": "边缘未覆盖",
     "overrun": "越界",
     "outline_mismatch": "与外界线不一致",
+    "reprojected": "坐标转换裂缝",
     "edge_mismatch": "共边结点不一致",
     "parent_mismatch": "与上级界不一致",
     "detached": "孤立图形",
@@ -59,6 +60,7 @@ SEVERITIES_ZH: Mapping[str, str] = {"error": "错误", "warning": "警告", "not
 _HEADER = PatternFill("solid", fgColor="DDE7F0")
 _WIDEST_COLUMN = 60
 _SAMPLED_ROWS = 200
+_GROUPS_ON_PAGE = 50
 
 
 def write_check(report: CoverageReport, path: str | Path, *, source: str) -> Path:
@@ -81,9 +83,11 @@ def write_check(report: CoverageReport, path: str | Path, *, source: str) -> Pat
     """
     target = Path(path)
     if target.suffix.lower() == ".xlsx":
-        return write_tables(
-            {"检查结果": _summary(report, source), "问题清单": _fault_list(report)}, target
-        )
+        sheets = {"检查结果": _summary(report, source), "分组汇总": _group_list(report)}
+        sheets["问题清单"] = _fault_list(report)
+        if len(report.reference):
+            sheets["外部范围自身问题"] = report.reference[["message_zh", "message_en"]]
+        return write_tables(sheets, target)
     if target.suffix.lower() == ".html":
         return _write_text(target, _page(report, source))
     return boundary_files.write(report.faults, target, layer="faults")
@@ -198,6 +202,25 @@ def _note_texts(report: CoverageReport) -> list[str]:
     return [str(getattr(note, "zh", note)) for note in report.notes]
 
 
+def _group_list(report: CoverageReport) -> pd.DataFrame:
+    """A line for each pair of neighbours or stretch, the worst first: the list to work from."""
+    groups = report.groups
+    return pd.DataFrame(
+        {
+            "序号": range(1, len(groups) + 1),
+            "问题": [KINDS_ZH.get(kind, kind) for kind in groups["kind"]],
+            "级别": [SEVERITIES_ZH[severity] for severity in groups["severity"]],
+            "相邻各方": groups["between"].map("、".join),
+            "处数": groups["places"],
+            "合计面积（平方米）": groups["area_m2"],
+            "最宽（米）": groups["width_m"],
+            "说明": groups["message_zh"],
+            "kind": groups["kind"],
+            "message": groups["message_en"],
+        }
+    )
+
+
 def _fault_list(report: CoverageReport) -> pd.DataFrame:
     faults = report.faults
     at = [fault["at"] or (None, None) for fault in report.to_dict()["faults"]]
@@ -228,6 +251,7 @@ def _page(report: CoverageReport, source: str) -> str:
         source=source,
         report=report,
         notes=_note_texts(report),
+        groups=list(report.groups["message_zh"].head(_GROUPS_ON_PAGE)),
         kinds=[(KINDS_ZH.get(kind, kind), kind, n) for kind, n in report.counts.items()],
         columns=list(faults.columns[:9]),
         rows=faults.iloc[:, :9].itertuples(index=False),

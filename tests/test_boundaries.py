@@ -45,7 +45,7 @@ def _verdict(said: str) -> str:
     """The line that says how it went, or the code of the refusal."""
     if refused := re.search(r"\[\w+\]", said):
         return refused[0]
-    (line,) = (line for line in said.splitlines() if re.match(r"\S+: (clean|faults found),", line))
+    (line,) = re.findall(r"^\S+: (?:clean|faults found)[, ].*$", said, re.MULTILINE)
     return line.strip()
 
 

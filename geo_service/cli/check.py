@@ -38,6 +38,7 @@ LayerInFile = Annotated[
 
 _FAULTS_SHOWN = 40
 _SHOWN_OF_ONE_KIND = 2
+_GROUPS_SHOWN = 15
 
 
 def register(app: terminal.App) -> None:
@@ -239,9 +240,9 @@ def _show(report: CoverageReport, notes: Sequence[Note], source: str, output: Pa
     for line in report.notes:
         console.print(f"· {say(line.zh, line.en)}", markup=False)
     if report.counts:
-        counts = [(say(KINDS_ZH.get(k, k), k), n) for k, n in report.counts.items()]
-        columns = (say("问题", "fault"), say("数量", "count"))
-        console.print(terminal.table("", columns, counts))
+        _show_counts(report)
+    if len(report.groups) > 1 and int(report.groups["places"].sum()) > _FAULTS_SHOWN:
+        _show_groups(report)
     faults = report.faults
     shown = faults.groupby("kind", sort=False).head(_SHOWN_OF_ONE_KIND).head(_FAULTS_SHOWN)
     rows: list[tuple[Any, ...]] = [
@@ -261,10 +262,55 @@ def _show(report: CoverageReport, notes: Sequence[Note], source: str, output: Pa
         console.print(say(f"已写入 {output}", f"Written to {output}"), markup=False)
 
 
+def _show_counts(report: CoverageReport) -> None:
+    """What there is of each kind: how many faults, and how many places at how large a width."""
+    from geo_service.coverage import metres, square_metres
+    from geo_service.reports import KINDS_ZH
+
+    say, kinds = terminal.say, report.groups.groupby("kind", sort=False)
+    places, area_m2, width_m = kinds["places"].sum(), kinds["area_m2"].sum(), kinds["width_m"].max()
+    rows = [
+        (
+            say(KINDS_ZH.get(kind, kind), kind),
+            count,
+            f"{places[kind]:,}",
+            square_metres(area_m2[kind]) if area_m2[kind] else "",
+            metres(width_m[kind]) if width_m[kind] else "",
+        )
+        for kind, count in report.counts.items()
+    ]
+    columns = (
+        say("问题", "fault"),
+        say("数量", "count"),
+        say("处", "places"),
+        say("合计面积", "area in all"),
+        say("最宽", "widest"),
+    )
+    terminal.out().print(terminal.table("", columns, rows))
+
+
+def _show_groups(report: CoverageReport) -> None:
+    """The worst groups, a line each."""
+    from geo_service.reports import SEVERITIES_ZH
+
+    say, groups = terminal.say, report.groups
+    shown = groups[["severity", "message_zh", "message_en"]].head(_GROUPS_SHOWN).to_numpy()
+    rows = [(say(SEVERITIES_ZH[severity], severity), say(zh, en)) for severity, zh, en in shown]
+    columns = (say("级别", "severity"), say("分组（最严重的在前）", "group, the worst first"))
+    terminal.out().print(terminal.table("", columns, rows))
+    if (more := len(groups) - len(rows)) > 0:
+        terminal.out().print(say(f"……另有 {more} 组。", f"… {more} more groups."))
+
+
 def _headline(report: CoverageReport, source: str) -> str:
     clean = report.verdict == "clean"
-    zh = f"{source}：{'通过' if clean else '有问题'}，{report.features} 个图形"
-    en = f"{source}: {'clean' if clean else 'faults found'}, {report.features} features"
+    warnings = int((report.faults["severity"] == "warning").sum())
+    zh_warned, warned = "", ""
+    if clean and warnings:
+        zh_warned = f"（{warnings} 条警告）"
+        warned = f" ({warnings} warning{'s' if warnings > 1 else ''})"
+    zh = f"{source}：{'通过' if clean else '有问题'}{zh_warned}，{report.features} 个图形"
+    en = f"{source}: {'clean' if clean else 'faults found'}{warned}, {report.features} features"
     if report.expected:
         zh, en = f"{zh}（应有 {report.expected}）", f"{en} (expected {report.expected})"
     if report.coverage_percent is not None:

@@ -3,6 +3,15 @@
 from geo_service.coverage._certificate import Certificate, certificate
 from geo_service.coverage._check import check
 from geo_service.coverage._faults import KINDS
+from geo_service.coverage._messages import metres, square_metres
 from geo_service.coverage._report import CoverageReport
 
-__all__ = ["KINDS", "Certificate", "CoverageReport", "certificate", "check"]
+__all__ = [
+    "KINDS",
+    "Certificate",
+    "CoverageReport",
+    "certificate",
+    "check",
+    "metres",
+    "square_metres",
+]

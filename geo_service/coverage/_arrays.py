@@ -19,7 +19,7 @@ HashArray = npt.NDArray[np.uint64]
 GeometryArray = npt.NDArray[np.object_]
 
 
-def array_of(*shapes: Geometry) -> GeometryArray:
+def array_of(*shapes: Geometry | None) -> GeometryArray:
     """Give shapes as an array."""
     out = np.empty(len(shapes), object)
     out[:] = shapes

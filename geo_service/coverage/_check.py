@@ -11,9 +11,11 @@ from geo_service import crs as crs_
 from geo_service import profiles
 from geo_service.coverage import (
     _attributes,
+    _groups,
     _layer,
     _messages,
     _parents,
+    _reference,
     _report,
     _residual,
     _segments,
@@ -21,7 +23,7 @@ from geo_service.coverage import (
     _tiling,
 )
 from geo_service.coverage._arrays import FloatArray
-from geo_service.coverage._faults import Fault, remark
+from geo_service.coverage._faults import Fault, Slip, remark
 from geo_service.coverage._layer import Layer, Outline
 from geo_service.coverage._report import CoverageReport
 from geo_service.notes import Note
@@ -158,26 +160,36 @@ def report_of(
     layer, outline, shapes = examined.layer, examined.outline, examined.shapes
     notes = list(notes)
     faults = _shapes.faults(layer, examined.scan, shapes, rules)
-    hidden: _tiling.Hidden = {}
+    reference = _reference.NONE
+    if outline is not None:
+        reference = _reference.reference_of(outline, layer, rules)
+        notes += _reference.remarks(reference, layer, rules)
+    slips: list[Slip] = []
     uncovered_m2 = 0.0
     if examined.graph is not None:
         tiling = _tiling.tiling_of(layer, outline, examined.graph, shapes, rules)
-        faults += tiling.faults
-        hidden, uncovered_m2 = tiling.hidden, tiling.uncovered_m2
+        faults += _reference.excused(tiling.faults, reference, layer)
+        slips, uncovered_m2 = tiling.slips, tiling.uncovered_m2
         if outline is None:
             faults += _tiling.detached(layer, examined.graph)
     if outline is not None:
-        crossing, remarks = _parents.faults(layer, examined.scan, outline, shapes, rules)
+        crossing, tolerated, remarks = _parents.faults(layer, examined.scan, outline, shapes, rules)
         faults += crossing
+        slips += tolerated
         notes += remarks
     told, remarks, absent = _attributes.faults(
         layer, shapes, rules, register=register, expect=expect
     )
     faults = _with_absent(_once(faults + told), absent, layer)
-    notes += remarks + _hidden_notes(hidden)
+    names = [layer.label(row) for row in range(layer.rings.features)] if faults or slips else []
+    verdict = _report.verdict_of(faults, rules)
+    faults, at, unlisted = _report.listed(faults, names)
+    slips += unlisted
+    groups, explained = _groups.groups_of(faults, at, slips, layer, names, rules)
+    crs = layer.frame.crs
     return CoverageReport(
-        verdict=_report.verdict_of(faults, rules),
-        faults=_report.faults_frame(faults, layer, rules),
+        verdict=verdict,
+        faults=_report.faults_frame(faults, at, names, rules, crs),
         counts=_report.counts_of(faults),
         coverage_percent=_covered(layer, outline, shapes.area_m2, uncovered_m2),
         on_map_percent=_on_map(layer, expect, register, absent),
@@ -185,8 +197,10 @@ def report_of(
         expected=_expected(expect, register),
         crs=None if layer.ground.crs is None else crs_.name(layer.ground.crs),
         profile=rules.label,
-        notes=tuple(notes),
-        hidden=_report.hidden_of(hidden),
+        notes=(*notes, *remarks, *explained, *_hidden_notes(slips)),
+        hidden=_report.hidden_of(slips),
+        groups=groups,
+        reference=reference.frame(rules, crs),
     )
 
 
@@ -242,13 +256,12 @@ def _with_absent(faults: list[Fault], absent: list[str], layer: Layer) -> list[F
     return told
 
 
-def _hidden_notes(hidden: _tiling.Hidden) -> list[Note]:
+def _hidden_notes(slips: list[Slip]) -> list[Note]:
+    """Say what is not listed: apart what the profile tolerates, and what is only too many."""
+    tolerated = [slip for slip in slips if slip.tolerated]
+    too_many = [slip for slip in slips if not slip.tolerated]
     return [
-        remark(
-            "hidden",
-            kind=kind,
-            count=int(sums["count"]),
-            area=_messages.square_metres(sums["area_m2"]),
-        )
-        for kind, sums in _report.hidden_of(hidden).items()
+        _messages.hidden(code, kind, sums)
+        for code, part in (("tolerated", tolerated), ("unlisted", too_many))
+        for kind, sums in _report.hidden_of(part).items()
     ]

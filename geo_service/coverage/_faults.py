@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -24,6 +25,7 @@ KINDS = (
     "rim_gap",
     "overrun",
     "outline_mismatch",
+    "reprojected",
     "edge_mismatch",
     "detached",
     "parent_mismatch",
@@ -58,6 +60,13 @@ class Fault:
         Codes it concerns that no row of the layer has.
     facts : Mapping
         What fills the kind's sentence.
+    mild : bool
+        Where the kind is an error, this one is a warning: a hole that may be meant, two lines that
+        are one to within the profile's slack.
+    places : int
+        How many places were gathered into it.
+    widest_m : float
+        The width of the widest of them; NaN where that is `width_m`.
     """
 
     kind: str
@@ -67,6 +76,37 @@ class Fault:
     width_m: float = float("nan")
     others: tuple[str, ...] = ()
     facts: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+    mild: bool = False
+    places: int = 1
+    widest_m: float = float("nan")
+
+    @property
+    def at_most_m(self) -> float:
+        """The width of its widest place."""
+        return self.width_m if math.isnan(self.widest_m) else self.widest_m
+
+
+@dataclass(frozen=True, slots=True)
+class Slip:
+    """A place that is not told one by one: too small, or one of too many.
+
+    Parameters
+    ----------
+    kind, rows, area_m2, width_m, places
+        As of a `Fault`; the width is that of the widest of the places.
+    at : tuple of float
+        A place at it, in the layer's own coordinates; NaN where it has none.
+    tolerated : bool
+        Whether it lies below the profile's tolerance. The others are only too many.
+    """
+
+    kind: str
+    rows: tuple[int, ...]
+    area_m2: float
+    width_m: float
+    at: tuple[float, float]
+    tolerated: bool
+    places: int = 1
 
 
 _REMARKS = {
@@ -94,26 +134,42 @@ _REMARKS = {
         "the ellipsoid at each place.",
     ),
     "outline_absent": (
-        "没有给出外部范围：无法检查边缘缺口和越界；内部未覆盖处按空洞列出，"
-        "若本应如此（湖面、飞地），请用 --within 给出范围。",
-        "No outline was given, so the rim can't be judged; uncovered places inside are listed as "
-        "holes. Where such a hole is meant (a lake, an enclave), give the outline with --within.",
+        "没有给出外部范围：无法检查边缘缺口和越界；内部较大的未覆盖处只列为警告，"
+        "因为可能本应空着（湖面、飞地）。请用 --within 给出范围。",
+        "No outline was given: the rim can't be judged, and larger holes inside are warnings only, "
+        "for they may be meant (a lake, an enclave). Give the outline with --within.",
     ),
     "outline_invalid": (
         "外部范围有 {count} 个图形无效（自相交等），已先修正再比较。",
         "{count} geometries of the outline were invalid and were made valid before comparing.",
     ),
     "outline_faulty": (
-        "外部范围自身有问题：{zh_found}。请核对参照数据。",
-        "The outline itself has faults: {found}. Check the reference.",
+        "外部范围自身有问题，请先核对：{zh_found}{zh_more}",
+        "The outline itself has faults, to be put right first: {found}{more}",
+    ),
+    "outline_holes": (
+        "外部范围留出了 {count} 处封闭的空地（共 {area}），按本应空着处理。",
+        "The outline leaves out {places} ({area} in all), which count as meant.",
+    ),
+    "drawn_apart": (
+        "{places} 处压盖和缝隙都在 {parts} 个部分{zh_by}之间，{zh_inside}在一个部分之内："
+        "各部分是分开画的（例如 {example}）。"
+        "请让相邻两方商定一条共同的界线，两边都采用；分组按相邻两方列出。",
+        "{places} overlaps and gaps lie between {parts} parts of the layer{by}, {inside} inside "
+        "one: the parts were drawn separately (for example {example}). Let each two neighbours "
+        "agree on one line and use it on both sides; the groups list them by pair.",
+    ),
+    "rounded_apart": (
+        "几乎处处的公共边都错开一丝：{count} 处缝隙和压盖，最宽 {width}，共 {area}。"
+        "这是逐个网格取舍小数造成的，不是画错："
+        "请从原库按更多小数位重新导出，或用 repair --snap-m {snap} 并拢。",
+        "Borders everywhere are a hair apart: {count} gaps and overlaps, {width} wide at most, "
+        "{area} in all. Coordinates were rounded grid by grid; nothing was drawn wrong: export "
+        "again with more decimals, or bring the lines together with repair --snap-m {snap}.",
     ),
     "more_than_expected": (
         "应有 {expected} 个，文件中有 {features} 个，多出 {more} 个。",
         "{expected} are expected and the file holds {features}: {more} too many.",
-    ),
-    "hidden": (
-        "另有 {count} 处 {kind} 过小或过窄，未逐条列出，合计 {area}。",
-        "{count} more places of kind {kind} are too small or too narrow to list; {area} in all.",
     ),
     "parents_by_place": (
         "网格没有可用的上级编码：按所在位置判断上级。",

@@ -32,7 +32,8 @@ def faults(
     """Tell every hole with the grids that border it, relative to the faces' origin.
 
     `area_m2` is that of every grid, `bounded` whether there is an outline. A hole is measured by
-    the grids around it: what is a street's width in the hills is a grid in the town.
+    the grids around it: what is a street's width in the hills is a grid in the town. Without an
+    outline nobody can say whether a wide one is meant (a lake, an enclave), so it is a warning.
     """
     usual_m2 = float(np.median(area_m2))
     found = []
@@ -42,15 +43,17 @@ def faults(
         rows = tuple(beside[beside >= 0].tolist())
         kind = "rim_gap" if is_open(beside, length) else "gap"
         wide = holes.width_m[place] > profile.gap_width_m
-        facts: dict[str, object] = {"meant": wide and not bounded}
+        meant = bool(wide) and not bounded
+        facts: dict[str, object] = {"meant": meant}
         grid_m2 = statistics.median([float(area_m2[row]) for row in rows] or [usual_m2])
         if holes.area_m2[place] >= profile.missing_grid_share * grid_m2 and (
             wide or _widest_m(holes, place, faces, layer, profile) > profile.gap_width_m
         ):
-            kind = "missing_grid"
+            kind, meant = "missing_grid", not bounded
             facts = {"meant": not bounded, "sides": _sides(borders, place, holes.polygons[place])}
         size = float(holes.area_m2[place]), float(holes.width_m[place])
-        found.append(Fault(kind, rows, holes.polygons[place], *size, facts=facts))
+        shape = holes.polygons[place]
+        found.append(Fault(kind, rows, shape, *size, facts=facts, mild=meant))
     return found
 
 

@@ -86,6 +86,8 @@ class Outline:
 
     Parameters
     ----------
+    given : ndarray of (Multi)Polygon
+        As it was given.
     geometries : ndarray of (Multi)Polygon
         Made valid where they were not.
     rings : Rings
@@ -96,6 +98,7 @@ class Outline:
     area_m2 : float
     """
 
+    given: GeometryArray
     geometries: GeometryArray
     rings: Rings
     scan: _segments.Scan
@@ -181,7 +184,7 @@ def outline_of(within: Any, layer: Layer) -> tuple[Outline, list[Note]]:
     codes = _parent_codes(within, len(geometries))
     area_m2 = float(np.sum(ring_areas_m2(rings, scan, layer.ground)))
     tree = shapely.STRtree(geometries)
-    return Outline(geometries, rings, scan, tree, codes, area_m2), notes
+    return Outline(given, geometries, rings, scan, tree, codes, area_m2), notes
 
 
 def _parent_codes(within: Any, count: int) -> list[str]:

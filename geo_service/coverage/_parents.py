@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from geo_service import codes as codes_
-from geo_service.coverage import _arrays, _faces, _messages, _residual, _tiling
+from geo_service.coverage import _arrays, _bundles, _faces, _residual, _tiling
 from geo_service.coverage._arrays import IntArray
-from geo_service.coverage._faults import Fault, remark
+from geo_service.coverage._faults import Fault, Slip, remark
 from geo_service.coverage._layer import Layer, Outline
 from geo_service.coverage._places import places_of
 from geo_service.coverage._residual import Residual
@@ -21,27 +21,30 @@ _ELSEWHERE = 0.5  # a grid with more than this share outside its parent lies els
 
 def faults(
     layer: Layer, scan: Scan, outline: Outline, shapes: Shapes, profile: Profile
-) -> tuple[list[Fault], list[Note]]:
+) -> tuple[list[Fault], list[Slip], list[Note]]:
     """Give the grids that lie in part, or wholly, outside the parent their code names.
 
-    A parent whose grids' chains cancel its own is tiled exactly; only the others are looked into.
+    And the parts too small to tell. A parent whose grids' chains cancel its own is tiled exactly;
+    only the others are looked into.
     """
     if len(outline.geometries) < 2:
-        return [], []
-    notes = _reference(layer, outline)
+        return [], [], []
+    notes = []
     parent, by_place = _parent_of(layer, outline)
     if by_place:
         notes.append(remark("parents_by_place"))
     found = _strangers(layer, outline, parent)
     open_ = _not_tiled(layer, scan, outline, parent)
     if len(open_) == 0:
-        return found, notes
+        return found, [], notes
     part = np.append(np.isin(np.arange(len(outline.geometries)), open_), False)  # the last: none
     parts = [np.where(part[of], of, -1) for of in (parent[layer.rings.row], outline.rings.row)]
     both = [(layer.rings, scan), (outline.rings, outline.scan)]
     left = _residual.residual_by_part(both, parts)
-    crossing = [] if left.empty else _crossing(layer, outline, parent, left, profile)
-    return found + _elsewhere(layer, crossing, shapes), notes
+    if left.empty:
+        return found, [], notes
+    crossing, slips = _crossing(layer, outline, parent, left, profile)
+    return found + _elsewhere(layer, crossing, shapes), slips, notes
 
 
 def _parent_of(layer: Layer, outline: Outline) -> tuple[IntArray, bool]:
@@ -107,7 +110,7 @@ def _not_tiled(layer: Layer, scan: Scan, outline: Outline, parent: IntArray) -> 
 
 def _crossing(
     layer: Layer, outline: Outline, parent: IntArray, left: Residual, profile: Profile
-) -> list[Fault]:
+) -> tuple[list[Fault], list[Slip]]:
     """Faces that a grid covers and its parent does not, though another parent does."""
     faces = _faces.faces_of(left)
     grids, parents = (one.rows() for one in _faces.covers(faces, layer, outline))
@@ -119,7 +122,7 @@ def _crossing(
             label[face] = number.setdefault((astray[0], inside[0]), len(number))
     places = places_of(faces, label, layer.ground)
     key = list(number)
-    found = []
+    found, slips = [], []
     for k in np.flatnonzero(places.real).tolist():
         row, other = key[places.label[k]]
         facts = {
@@ -127,10 +130,12 @@ def _crossing(
             "other": outline.codes[other] or f"row {other + 1}",
         }
         size = float(places.area_m2[k]), float(places.width_m[k])
-        fault = Fault("parent_mismatch", (row,), places.polygons[k], *size, facts=facts)
-        if not _tiling.small(fault, profile):
-            found.append(fault)
-    return _tiling.placed(found, faces.origin)
+        if _bundles.small("parent_mismatch", *size, profile):
+            at = faces.points[places.first[k]] + faces.origin
+            slips.append(_bundles.slip("parent_mismatch", (row,), *size, at, profile))
+            continue
+        found.append(Fault("parent_mismatch", (row,), places.polygons[k], *size, facts=facts))
+    return _tiling.placed(found, faces.origin), slips
 
 
 def _elsewhere(layer: Layer, crossing: list[Fault], shapes: Shapes) -> list[Fault]:
@@ -151,24 +156,3 @@ def _elsewhere(layer: Layer, crossing: list[Fault], shapes: Shapes) -> list[Faul
         if f.rows[0] in astray
     }
     return kept + list(told.values())
-
-
-def _reference(layer: Layer, outline: Outline) -> list[Note]:
-    """Tell where the parents themselves do not tile: the reference is checked too."""
-    left = _residual.residual([(outline.rings, outline.scan)])
-    faces = _faces.faces_of(left)
-    (cover,) = _faces.covers(faces, outline)
-    found, zh_found = [], []
-    for zh, en, chosen in (
-        ("空洞", "holes", cover.number == 0),
-        ("重叠", "overlaps", cover.number > 1),
-    ):
-        places = places_of(faces, np.where(chosen, 0, -1), layer.ground)
-        count, area_m2 = int(places.real.sum()), float(places.area_m2[places.real].sum())
-        if count:
-            size = _messages.square_metres(area_m2)
-            zh_found.append(f"{count} 处{zh}，共 {size}")
-            found.append(f"{count} {en}, {size} in all")
-    if not found:
-        return []
-    return [remark("outline_faulty", zh_found="；".join(zh_found), found="; ".join(found))]

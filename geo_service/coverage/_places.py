@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import shapely
@@ -50,6 +50,12 @@ class Places:
     def count(self) -> int:
         """Number of places."""
         return len(self.polygons)
+
+    def without(self, places: IntArray) -> Places:
+        """Give the places with some of them told elsewhere, as if they were not real."""
+        real = self.real.copy()
+        real[places] = False
+        return replace(self, real=real)
 
     def told(self) -> tuple[IntArray, IntArray]:
         """The places to be told one by one, and those to be told as a sum.

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import geopandas as gpd
 import numpy as np
+import pandas as pd
 import shapely
 
 from geo_service import crs as crs_
 from geo_service.coverage import _messages
-from geo_service.coverage._faults import KINDS, Fault
-from geo_service.coverage._layer import Layer
+from geo_service.coverage._arrays import FloatArray
+from geo_service.coverage._faults import KINDS, Fault, Slip
+from geo_service.coverage._groups import RANK, severity_of
 from geo_service.notes import Note
 from geo_service.profiles import Profile
 
@@ -22,7 +24,9 @@ _COLUMNS = (
     "kind", "severity", "codes", "area_m2", "width_m", "x", "y",
     "message_zh", "message_en", "geometry",
 )  # fmt: skip
-_RANK = {"error": 0, "warning": 1, "note": 2}
+LISTED = 1000
+"""Faults of a kind that are listed one by one, the largest first; `groups` tells of all."""
+
 _ORDER = {kind: place for place, kind in enumerate(KINDS)}
 
 
@@ -35,9 +39,15 @@ class CoverageReport:
     verdict : {"clean", "faults"}
         ``faults`` where any fault is an error. Warnings and notes are listed, but refuse nothing.
     faults : GeoDataFrame
-        In the grids' own system, errors first: kind, severity, codes (list of text), area_m2,
-        width_m (2 x area / perimeter), x and y (a place at the fault, own coordinates), message_zh,
-        message_en, geometry. Empty where there is nothing to tell.
+        In the grids' own system, errors first, by kind, the largest first: kind, severity, codes
+        (list of text), area_m2, width_m (2 x area / perimeter), x and y (a place at the fault, own
+        coordinates), message_zh, message_en, geometry. Of each kind at most `LISTED`. Empty where
+        there is nothing to tell.
+    groups : DataFrame
+        The same and all that is not listed but for what the profile tolerates, one line for each
+        pair of neighbours (grids, or parts of the layer where there are too many), the worst first:
+        kind, severity, between (list of text), places, area_m2, width_m (of the widest place), x
+        and y (at the largest), message_zh, message_en.
     counts : dict of int
         Fault kind -> number of listed faults.
     coverage_percent : str
@@ -54,9 +64,11 @@ class CoverageReport:
     notes : tuple of Note
         What was found, assumed and left out.
     hidden : dict
-        Fault kind -> ``{"count", "area_m2"}`` of what is told as a sum only: places below the
-        profile's tolerance, and the rest of thousands of places narrower than 5 mm, of which the
-        largest 100 are listed.
+        Fault kind -> ``{"count", "area_m2", "width_m", "tolerated"}`` of the places that are not
+        listed, with the width of the widest: how many of them lie below the profile's tolerance,
+        the others being only too many. Of thousands narrower than 5 mm the largest 100 are listed.
+    reference : GeoDataFrame
+        What the outline itself has wrong, in the form of `faults`; empty without an outline.
     """
 
     verdict: Literal["clean", "faults"]
@@ -70,6 +82,8 @@ class CoverageReport:
     profile: str
     notes: tuple[Note, ...]
     hidden: dict[str, dict[str, float]]
+    groups: pd.DataFrame
+    reference: gpd.GeoDataFrame
 
     def to_dict(self) -> dict[str, Any]:
         """Give the report as plain data, the form that ``check --json`` prints.
@@ -87,16 +101,36 @@ class CoverageReport:
             "on_map_percent": self.on_map_percent,
             "counts": self.counts,
             "faults": _plain(self.faults),
+            "groups": _plain_groups(self.groups, self.faults.crs),
             "hidden": self.hidden,
+            "reference": _plain(self.reference),
             "notes": [{"code": n.code, "zh": n.zh, "en": n.en} for n in self.notes],
         }
 
 
-def _plain(faults: gpd.GeoDataFrame) -> list[dict[str, Any]]:
-    x, y = faults["x"].to_numpy(float, copy=True), faults["y"].to_numpy(float, copy=True)
+def _at(table: pd.DataFrame, crs: Any | None) -> list[list[float] | None]:
+    """Longitude and latitude of each line's place, or own coordinates in an unknown system."""
+    x, y = table["x"].to_numpy(float, copy=True), table["y"].to_numpy(float, copy=True)
     placed = np.isfinite(x)
-    if faults.crs is not None and placed.any():
-        x[placed], y[placed] = crs_.Plane.of(faults.crs).inverse(x[placed], y[placed])
+    if crs is not None and placed.any():
+        x[placed], y[placed] = crs_.Plane.of(crs).inverse(x[placed], y[placed])
+    return [
+        [round(float(x[k]), 8), round(float(y[k]), 8)] if placed[k] else None for k in range(len(x))
+    ]
+
+
+def _plain_groups(groups: pd.DataFrame, crs: Any | None) -> list[dict[str, Any]]:
+    columns = ("kind", "severity", "between", "places", "area_m2", "width_m")
+    told = zip(groups["message_zh"], groups["message_en"], _at(groups, crs), strict=True)
+    return [
+        {**dict(zip(columns, row, strict=True)), "at": at, "message": {"zh": zh, "en": en}}
+        for row, (zh, en, at) in zip(
+            groups[list(columns)].itertuples(index=False, name=None), told, strict=True
+        )
+    ]
+
+
+def _plain(faults: gpd.GeoDataFrame) -> list[dict[str, Any]]:
     return [
         {
             "kind": row.kind,
@@ -104,11 +138,11 @@ def _plain(faults: gpd.GeoDataFrame) -> list[dict[str, Any]]:
             "codes": list(row.codes),
             "area_m2": _finite(row.area_m2),
             "width_m": _finite(row.width_m),
-            "at": [round(float(x[k]), 8), round(float(y[k]), 8)] if placed[k] else None,
+            "at": at,
             "geometry": None if row.geometry is None else shapely.geometry.mapping(row.geometry),
             "message": {"zh": row.message_zh, "en": row.message_en},
         }
-        for k, row in enumerate(faults.itertuples(index=False))
+        for row, at in zip(faults.itertuples(index=False), _at(faults, faults.crs), strict=True)
     ]
 
 
@@ -131,32 +165,68 @@ def truncated_percent(part: float, whole: float, *, full: bool) -> str:
     return f"{ten_thousandths // 10_000}.{ten_thousandths % 10_000:04d}"
 
 
-def faults_frame(faults: Sequence[Fault], layer: Layer, profile: Profile) -> gpd.GeoDataFrame:
-    """Tell faults as a table, in an order that does not depend on the order of features."""
-    names = [layer.label(row) for row in range(layer.rings.features)] if faults else []
-    place = _places(faults)
-    told = []
-    for fault, (x, y) in zip(faults, place, strict=True):
+def listed(
+    faults: Sequence[Fault], names: Sequence[str]
+) -> tuple[list[Fault], FloatArray, list[Slip]]:
+    """Keep the largest `LISTED` faults of each kind, with their places; the rest become slips."""
+    at = _places(faults)
+
+    def rank(k: int) -> tuple[Any, ...]:
+        fault = faults[k]
         codes = sorted(names[row] for row in fault.rows) + sorted(fault.others)
-        sorted_ = Fault(
-            fault.kind, tuple(sorted(fault.rows, key=names.__getitem__)), fault.geometry,
-            fault.area_m2, fault.width_m, fault.others, fault.facts,
-        )  # fmt: skip
-        message = _messages.message(sorted_, names)
-        severity = profile.severity(fault.kind)
+        return -_steady(fault.area_m2), codes, *at[k]
+
+    by_kind: dict[str, list[int]] = defaultdict(list)
+    for k, fault in enumerate(faults):
+        by_kind[fault.kind].append(k)
+    kept: list[int] = []
+    slips = []
+    for which in by_kind.values():
+        order = sorted(which, key=rank) if len(which) > LISTED else which
+        kept += order[:LISTED]
+        for k in order[LISTED:]:
+            f, (x, y) = faults[k], at[k]
+            slips.append(
+                Slip(f.kind, f.rows, f.area_m2, f.at_most_m, (float(x), float(y)), False, f.places)
+            )
+    kept.sort()
+    return [faults[k] for k in kept], at[kept], slips
+
+
+def faults_frame(
+    faults: Sequence[Fault],
+    place: FloatArray,
+    names: Sequence[str],
+    profile: Profile,
+    crs: Any | None,
+) -> gpd.GeoDataFrame:
+    """Tell faults as a table, in an order that does not depend on the order of features."""
+    told = []
+    figures = _messages.places(_at(pd.DataFrame(place, columns=["x", "y"]), crs), crs)
+    for fault, (x, y), figure in zip(faults, place, figures, strict=True):
+        codes = sorted(names[row] for row in fault.rows) + sorted(fault.others)
+        ordered = replace(fault, rows=tuple(sorted(fault.rows, key=names.__getitem__)))
+        message = _messages.message(ordered, names, figure)
+        severity = severity_of(fault, profile)
         values = (
             fault.kind, severity, codes, fault.area_m2, fault.width_m, float(x), float(y),
             message.zh, message.en, fault.geometry,
         )  # fmt: skip
-        told.append(((_RANK[severity], _ORDER[fault.kind], codes, x, y), values))
+        key = RANK[severity], _ORDER[fault.kind], -_steady(fault.area_m2), codes, x, y
+        told.append((key, values))
     told.sort(key=lambda pair: pair[0])
     columns = list(zip(*(values for _, values in told), strict=True)) or [()] * len(_COLUMNS)
     data: dict[str, Any] = dict(zip(_COLUMNS, map(list, columns), strict=True))
     data |= {name: np.array(data[name], float) for name in ("area_m2", "width_m", "x", "y")}
-    return gpd.GeoDataFrame(data, geometry="geometry", crs=layer.frame.crs)
+    return gpd.GeoDataFrame(data, geometry="geometry", crs=crs)
 
 
-def _places(faults: Sequence[Fault]) -> np.ndarray:
+def _steady(area_m2: float) -> float:
+    """An area to sort by that the order of features does not change in its last digits."""
+    return float(f"{area_m2:.6g}") if np.isfinite(area_m2) else 0.0
+
+
+def _places(faults: Sequence[Fault]) -> FloatArray:
     """A place on every fault's geometry; NaN where it has none."""
     geometries = np.array([f.geometry for f in faults], dtype=object)
     points = shapely.point_on_surface(geometries)
@@ -169,14 +239,24 @@ def counts_of(faults: Sequence[Fault]) -> dict[str, int]:
     return {kind: count[kind] for kind in KINDS if count[kind]}
 
 
-def hidden_of(sums: Mapping[str, tuple[int, float]]) -> dict[str, dict[str, float]]:
-    """Give sums by kind as plain data, in the order of kinds."""
-    return {
-        kind: {"count": sums[kind][0], "area_m2": sums[kind][1]} for kind in KINDS if kind in sums
-    }
+def hidden_of(slips: Sequence[Slip]) -> dict[str, dict[str, float]]:
+    """Sum what is not listed by kind, in the order of kinds."""
+    sums = {}
+    for kind in KINDS:
+        mine = [slip for slip in slips if slip.kind == kind]
+        if mine:
+            sums[kind] = {
+                "count": sum(slip.places for slip in mine),
+                "area_m2": float(np.nansum([slip.area_m2 for slip in mine])),
+                "width_m": float(
+                    max((slip.width_m for slip in mine if slip.width_m > 0), default=0)
+                ),
+                "tolerated": sum(slip.places for slip in mine if slip.tolerated),
+            }
+    return sums
 
 
 def verdict_of(faults: Sequence[Fault], profile: Profile) -> Literal["clean", "faults"]:
     """``faults`` where any fault is an error."""
-    found: Mapping[str, int] = counts_of(faults)
-    return "faults" if any(profile.severity(kind) == "error" for kind in found) else "clean"
+    wrong = any(severity_of(fault, profile) == "error" for fault in faults)
+    return "faults" if wrong else "clean"

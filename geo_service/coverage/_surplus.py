@@ -15,6 +15,9 @@ from geo_service.coverage._faults import Fault
 from geo_service.coverage._layer import Layer, Outline
 from geo_service.coverage._places import DUST_M, MANY_DUST, Places, places_of
 
+LINE_M = 0.1
+"""A place of many grids no wider than this is borders drawn twice, told pair by pair."""
+
 _ALL = 1.0 - 1e-6  # share of a face that counts as all of it
 
 

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from dataclasses import dataclass, replace
 
 import numpy as np
 import shapely
 
-from geo_service.coverage import _arrays, _faces, _harmless, _holes, _surplus
+from geo_service.coverage import (
+    _arrays,
+    _bundles,
+    _faces,
+    _harmless,
+    _holes,
+    _reprojected,
+    _surplus,
+)
 from geo_service.coverage._arrays import FloatArray
+from geo_service.coverage._bundles import Bundle
 from geo_service.coverage._faces import Cover, Faces
-from geo_service.coverage._faults import Fault
+from geo_service.coverage._faults import Fault, Slip
 from geo_service.coverage._layer import Layer, Outline
 from geo_service.coverage._places import Borders, Lines, Places, borders_of, joined, places_of
 from geo_service.coverage._residual import Residual
@@ -20,12 +28,7 @@ from geo_service.coverage._surplus import Surplus
 from geo_service.profiles import Profile
 
 _SAME_SHARE = 0.999  # two grids that share this much of both are one grid drawn twice
-_STRETCH = 10  # places in a row along the outline that are one outline drawn apart
-_MANY_GAPS = 1000  # gaps beyond which those along one border are told as one
-
-
-Hidden = dict[str, tuple[int, float]]
-"""Fault kind -> number and area (m2) of what is told as a sum."""
+_NEAR_M = 0.1  # a part of the layer that lies nearer to another is not detached
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,11 @@ class Graph:
     surplus: Surplus
     lines: Lines
 
+    def beside(self, hole: int) -> tuple[int, ...]:
+        """The grids that border a hole."""
+        rows = self.borders.row[self.borders.of(hole)]
+        return tuple(rows[rows >= 0].tolist())
+
 
 def graph_of(layer: Layer, outline: Outline | None, left: Residual) -> Graph:
     """Walk the residual's planar graph and tell what each face is.
@@ -76,14 +84,14 @@ class Tiling:
     Parameters
     ----------
     faults : list of Fault
-    hidden : dict
-        Fault kind -> number and area (m2) of what is told as a sum.
+    slips : list of Slip
+        What is told as a sum.
     uncovered_m2 : float
         Everything inside that no grid covers, listed or not.
     """
 
     faults: list[Fault]
-    hidden: Hidden
+    slips: list[Slip]
     uncovered_m2: float
 
 
@@ -91,52 +99,83 @@ def tiling_of(
     layer: Layer, outline: Outline | None, graph: Graph, shapes: Shapes, profile: Profile
 ) -> Tiling:
     """Tell every gap, overlap, overrun, copy and harmless vertex."""
+    origin, bounded = graph.faces.origin, outline is not None
+    bent, graph_left = _bent(graph, layer)
     holes = _holes.faults(
-        graph.holes,
+        graph_left.holes,
         graph.borders,
         graph.faces,
         layer,
         profile,
         area_m2=shapes.area_m2,
-        bounded=outline is not None,
+        bounded=bounded,
     )
-    surplus = _surplus.faults(graph.surplus, graph.faces, layer, outline, narrow_m=profile.snap_m)
+    surplus = _surplus.faults(
+        graph_left.surplus, graph.faces, layer, outline, narrow_m=_surplus.LINE_M
+    )
     copies, surplus = _copies(layer, surplus, shapes)
-    origin = graph.faces.origin
     places = _folded([*holes, *surplus], origin, shapes, 4.0 * layer.ground.noise)
-    places = _stretches(places) if outline is not None else places
-    places = _ribbons(places, profile.snap_m)
-    hidden = _hidden(graph, [f for f in places if small(f, profile)])
-    listed = placed([f for f in places if not small(f, profile)], origin)
+    bundles = _bundles.bundled(places, bounded=bounded, profile=profile)
+    if bent is not None:
+        bundles.append(bent)
+    told, slips = _bundles.told(bundles, origin, profile)
+    slips += _dust(graph_left, profile)
     harmless = _harmless.faults(graph.lines, graph.faces, [graph.holes, graph.surplus.places])
     uncovered_m2 = float(graph.holes.area_m2[graph.holes.real].sum())
-    return Tiling([*listed, *copies, *harmless], hidden, uncovered_m2)
+    return Tiling([*placed(told, origin), *copies, *harmless], slips, uncovered_m2)
 
 
-def _hidden(graph: Graph, small_ones: list[Fault]) -> Hidden:
-    """Sum what is below tolerance, and the dust that is not told one by one."""
-    sums: Hidden = {}
+def _bent(graph: Graph, layer: Layer) -> tuple[Bundle | None, Graph]:
+    """Take the slivers that a change of coordinate system has opened out of a graph."""
+    holes, surplus = graph.holes, graph.surplus
+    narrow = [
+        np.flatnonzero(p.real & (p.width_m <= _reprojected.WIDEST_M))
+        for p in (holes, surplus.places)
+    ]
+    shapes = np.concatenate([holes.polygons[narrow[0]], surplus.places.polygons[narrow[1]]])
+    found = _reprojected.recognised(shapes, layer.ground, graph.faces.origin)
+    if found is None:
+        return None, graph
+    system, gone = found
+    cut = len(narrow[0])
+    open_, twice = narrow[0][gone[:cut]], narrow[1][gone[cut:]]
+    members = [
+        Fault("gap", graph.beside(k), holes.polygons[k], holes.area_m2[k], holes.width_m[k])
+        for k in open_.tolist()
+    ] + [
+        Fault(
+            "overlap" if surplus.inside[k] else "overrun", surplus.rows[k],
+            surplus.places.polygons[k], surplus.places.area_m2[k], surplus.places.width_m[k],
+        )
+        for k in twice.tolist()
+    ]  # fmt: skip
+    left = replace(
+        graph,
+        holes=holes.without(open_),
+        surplus=replace(surplus, places=surplus.places.without(twice)),
+    )
+    return Bundle("reprojected", members, {"system": system}), left
 
-    def add(kind: str, count: int, area_m2: float) -> None:
-        if count:
-            before = sums.get(kind, (0, 0.0))
-            sums[kind] = before[0] + count, before[1] + area_m2
 
-    for fault in small_ones:
-        add(fault.kind, 1, fault.area_m2)
-    _, dust = graph.holes.told()
-    add("gap", len(dust), float(graph.holes.area_m2[dust].sum()))
-    _, dust = graph.surplus.places.told()
-    beyond = graph.surplus.inside[dust] == 0.0
-    area_m2 = graph.surplus.places.area_m2[dust]
-    add("overlap", int((~beyond).sum()), float(area_m2[~beyond].sum()))
-    add("overrun", int(beyond.sum()), float(area_m2[beyond].sum()))
-    return sums
-
-
-def small(fault: Fault, profile: Profile) -> bool:
-    """Whether a place lies below the profile's tolerance."""
-    return fault.area_m2 < profile.min_area_m2 or fault.width_m < profile.min_width_m
+def _dust(graph: Graph, profile: Profile) -> list[Slip]:
+    """The places too many and too narrow to be made faults of."""
+    faces, holes, surplus = graph.faces, graph.holes, graph.surplus
+    found = []
+    for k in holes.told()[1].tolist():
+        at = graph.borders.of(k)
+        beside, length = graph.borders.row[at], graph.borders.length[at]
+        kind = "rim_gap" if _holes.is_open(beside, length) else "gap"
+        found.append((kind, graph.beside(k), holes, k))
+    for k in surplus.places.told()[1].tolist():
+        kind = "overlap" if surplus.inside[k] else "overrun"
+        found.append((kind, surplus.rows[k], surplus.places, k))
+    return [
+        _bundles.slip(
+            kind, rows, float(p.area_m2[k]), float(p.width_m[k]),
+            faces.points[p.first[k]] + faces.origin, profile,
+        )
+        for kind, rows, p, k in found
+    ]  # fmt: skip
 
 
 def placed(faults: list[Fault], origin: FloatArray) -> list[Fault]:
@@ -186,61 +225,10 @@ def _folded(faults: list[Fault], origin: FloatArray, shapes: Shapes, near: float
     return [fault for fault in faults if not explained(fault)]
 
 
-def _stretches(faults: list[Fault]) -> list[Fault]:
-    """Gather rim gaps and overruns that follow one another along an outline drawn apart."""
-    rim = [k for k, f in enumerate(faults) if f.kind in {"rim_gap", "overrun"}]
-    if len(rim) < _STRETCH:
-        return faults
-    xy, of = shapely.get_coordinates([faults[k].geometry for k in rim], return_index=True)
-    _, node = _arrays.numbered(xy)
-    everyone = np.ones(len(rim) + int(node.max()) + 1, np.bool_)
-    group = _faces.components(len(everyone), of, node + len(rim), everyone)[: len(rim)]
-    gathered: list[Fault] = []
-    gone: set[int] = set()
-    for which in np.flatnonzero(np.bincount(group) >= _STRETCH):
-        members = [rim[k] for k in np.flatnonzero(group == which)]
-        gone.update(members)
-        gathered.append(_gathered([faults[k] for k in members], "outline_mismatch"))
-    return [*(f for k, f in enumerate(faults) if k not in gone), *gathered]
-
-
-def _ribbons(faults: list[Fault], narrow_m: float) -> list[Fault]:
-    """Gather narrow places of one kind along the border of the same grids: a line drawn twice.
-
-    Overlaps of the same grids are one finding always; gaps stay apart until there are too many to
-    read.
-    """
-    kinds = {"overlap"}
-    for kind in ("gap", "rim_gap", "overrun"):
-        if sum(f.kind == kind for f in faults) > _MANY_GAPS:
-            kinds.add(kind)
-    ribbons: dict[tuple[str, tuple[int, ...]], list[Fault]] = defaultdict(list)
-    found = []
-    for fault in faults:
-        if fault.width_m <= narrow_m and fault.kind in kinds:
-            ribbons[fault.kind, fault.rows].append(fault)
-        else:
-            found.append(fault)
-    return found + [_gathered(places, kind) for (kind, _), places in ribbons.items()]
-
-
-def _gathered(faults: list[Fault], kind: str) -> Fault:
-    """One fault of several places: areas add up, the width is the mean over all of them."""
-    if len(faults) == 1 and faults[0].kind == kind:
-        return faults[0]
-    area_m2 = sum(f.area_m2 for f in faults)
-    perimeter_m = sum(2.0 * f.area_m2 / f.width_m for f in faults)
-    shape = _arrays.multipolygon(np.array([f.geometry for f in faults], dtype=object))
-    rows = tuple(sorted({row for f in faults for row in f.rows}))
-    by_kind = {k: sum(f.area_m2 for f in faults if f.kind == k) for k in ("rim_gap", "overrun")}
-    facts = {**faults[0].facts, "places": len(faults), **by_kind}
-    return Fault(kind, rows, shape, area_m2, 2.0 * area_m2 / perimeter_m, facts=facts)
-
-
 def detached(layer: Layer, graph: Graph) -> list[Fault]:
     """Parts of the layer that share not even a corner with its largest part.
 
-    Asked only where no outline tells which parts there should be.
+    Asked only where no outline tells which parts there should be. A hairline does not detach.
     """
     faces = graph.faces
     covered = np.flatnonzero(graph.cover.number > 0)
@@ -248,8 +236,15 @@ def detached(layer: Layer, graph: Graph) -> list[Fault]:
         return []
     mine = np.isin(faces.edge_face, covered)
     everyone = np.ones(faces.count + len(faces.nodes), np.bool_)
+    near = _NEAR_M / layer.ground.north_m
+    a, b = shapely.STRtree(faces.polygons[covered]).query(
+        faces.polygons[covered], predicate="dwithin", distance=near
+    )
     part = _faces.components(
-        len(everyone), faces.edge_face[mine], faces.edge_ends[mine, 0] + faces.count, everyone
+        len(everyone),
+        np.concatenate([faces.edge_face[mine], covered[a]]),
+        np.concatenate([faces.edge_ends[mine, 0] + faces.count, covered[b]]),
+        everyone,
     )[covered]
     main = int(np.argmax(np.bincount(part, shapely.area(faces.polygons[covered]))))
     inner = _arrays.points_at(_arrays.inner_points(layer.geometries) - faces.origin)

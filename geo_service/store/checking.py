@@ -85,7 +85,7 @@ def check(
     return report, Check(
         verdict=report.verdict,
         counts=dict(report.counts),
-        errors=errors_of(report, rules),
+        errors=errors_of(report),
         coverage_percent=report.coverage_percent,
         profile=rules.label,
         against=against,
@@ -249,10 +249,7 @@ def _pattern(level: str) -> str:
     return rf"^\d{{{length}}}$" if length else _PLACE_PATTERN
 
 
-def errors_of(report: Any, rules: profiles.Profile) -> dict[str, int]:
+def errors_of(report: Any) -> dict[str, int]:
     """Count the faults of a report that are errors, by kind."""
-    return {
-        kind: int(count)
-        for kind, count in report.counts.items()
-        if count and rules.severity(kind) == "error"
-    }
+    kinds = report.faults["kind"][report.faults["severity"] == "error"]
+    return {str(kind): int(count) for kind, count in kinds.value_counts(sort=False).items()}

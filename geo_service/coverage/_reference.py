@@ -1,0 +1,154 @@
+"""The outline is checked too, before anything is judged by it: its own faults, told apart."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import geopandas as gpd
+import numpy as np
+import shapely
+
+from geo_service.coverage import (
+    _arrays,
+    _layer,
+    _messages,
+    _report,
+    _residual,
+    _segments,
+    _shapes,
+    _tiling,
+)
+from geo_service.coverage._arrays import GeometryArray
+from geo_service.coverage._faults import Fault, remark
+from geo_service.coverage._layer import Layer, Outline
+from geo_service.notes import Note
+from geo_service.profiles import Profile, Severity
+
+_SAME = 1e-6  # share of its area by which a hole may reach beyond the ring around it
+_IN_HOLE = 0.5  # share of an overrun in a hole of the outline that makes it the outline's fault
+_NAMED = 3  # faults told in words
+
+# Parts, islands and thin ends are what outlines have.
+_ASKED = {
+    "invalid_geometry", "self_intersection", "duplicate_geometry", "overlap", "gap", "missing_grid",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Reference:
+    """What the outline itself has wrong.
+
+    Parameters
+    ----------
+    faults : list of Fault
+        By rows of the outline; holes between its parts are gaps.
+    declared : ndarray of Polygon
+        Holes drawn as such in one polygon: ground that is meant to stay out.
+    names : list of str
+        What its rows are called.
+    """
+
+    faults: list[Fault]
+    declared: GeometryArray
+    names: list[str]
+
+    def frame(self, profile: Profile, crs: Any | None) -> gpd.GeoDataFrame:
+        """Give the faults as a table; they are warnings, for no grid is at fault."""
+        softer: dict[str, Severity] = dict.fromkeys(_ASKED, "warning")
+        rules = replace(profile, severities={**profile.severities, **softer})
+        faults, at, _ = _report.listed(self.faults, self.names)
+        return _report.faults_frame(faults, at, self.names, rules, crs)
+
+
+NONE = Reference([], np.empty(0, object), [])
+
+
+def reference_of(outline: Outline, layer: Layer, profile: Profile) -> Reference:
+    """Check the outline as a layer by itself."""
+    frame = gpd.GeoDataFrame(geometry=list(outline.given), crs=layer.frame.crs)
+    own, _ = _layer.layer_of(frame)
+    scan = _segments.scan(own.rings, squeeze=own.ground.squeeze)
+    shapes = _shapes.shapes_of(own, scan)
+    own = own.with_valid(shapes.invalid)
+    faults = _shapes.faults(own, scan, shapes, profile)
+    left = _residual.residual([(own.rings, scan)])
+    if not left.empty:
+        graph = _tiling.graph_of(own, None, left)
+        faults += _tiling.tiling_of(own, None, graph, shapes, profile).faults
+    rings = _interiors(own.geometries)
+    found, declared = [], []
+    for fault in faults:
+        if fault.kind not in {"gap", "missing_grid"}:
+            found.append(fault)
+        elif _drawn_as_hole(fault, rings):
+            declared.append(fault.geometry)
+        else:
+            found.append(replace(fault, kind="gap", facts={"meant": False}))
+    names = [code or f"row {k + 1}" for k, code in enumerate(outline.codes)]
+    asked = [fault for fault in found if fault.kind in _ASKED]
+    return Reference(asked, _arrays.array_of(*declared), names)
+
+
+def _interiors(geometries: GeometryArray) -> shapely.STRtree:
+    parts = shapely.get_parts(geometries)
+    rings, part = shapely.get_rings(parts, return_index=True)
+    first = np.append(True, part[1:] != part[:-1])
+    return shapely.STRtree(shapely.polygons(rings[~first]))
+
+
+def _drawn_as_hole(fault: Fault, rings: shapely.STRtree) -> bool:
+    """Whether a hole lies within a ring that one polygon draws, islands left aside."""
+    around = rings.geometries[rings.query(fault.geometry)]
+    whole = np.repeat(_arrays.array_of(fault.geometry), len(around))
+    common = shapely.area(_arrays.common(whole, around, noise=0.0))
+    return bool((common >= (1.0 - _SAME) * shapely.area(fault.geometry)).any())
+
+
+def remarks(reference: Reference, layer: Layer, profile: Profile) -> list[Note]:
+    """Say in words what the outline leaves out, and what it has wrong."""
+    notes = []
+    if len(reference.declared):
+        area_m2, _ = layer.ground.measure(reference.declared)
+        count = len(reference.declared)
+        notes.append(
+            remark(
+                "outline_holes",
+                count=count,
+                places="1 enclosed place" if count == 1 else f"{count} enclosed places",
+                area=_messages.square_metres(float(area_m2.sum())),
+            )
+        )
+    if reference.faults:
+        told = reference.frame(profile, layer.frame.crs)
+        more = len(told) - _NAMED
+        notes.append(
+            remark(
+                "outline_faulty",
+                zh_found="".join(told["message_zh"].head(_NAMED)),
+                found=" ".join(told["message_en"].head(_NAMED)),
+                zh_more=f"另有 {more} 条。" if more > 0 else "",
+                more=f" {more} more." if more > 0 else "",
+            )
+        )
+    return notes
+
+
+def excused(faults: list[Fault], reference: Reference, layer: Layer) -> list[Fault]:
+    """Say of grids in a hole between the outline's parts that the outline is open there."""
+    holes = _arrays.array_of(*(f.geometry for f in reference.faults if f.kind == "gap"))
+    if not len(holes):
+        return faults
+    tree = shapely.STRtree(holes)
+
+    def told(fault: Fault) -> Fault:
+        if fault.kind != "overrun":
+            return fault
+        near = tree.geometries[tree.query(fault.geometry)]
+        mine = np.repeat(_arrays.array_of(fault.geometry), len(near))
+        common = shapely.area(_arrays.common(mine, near, noise=layer.ground.noise)).sum()
+        if common <= _IN_HOLE * shapely.area(fault.geometry):
+            return fault
+        return replace(fault, facts={**fault.facts, "in_hole": True}, mild=True)
+
+    return [told(fault) for fault in faults]
