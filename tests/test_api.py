@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client as http_client
+import io
 import shutil
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from typing import Any
 import geopandas as gpd
 import httpx
 import numpy as np
+import pandas as pd
 import pyproj
 import pytest
 import shapely
@@ -276,6 +278,64 @@ def test_locate_many_equals_locate_one(
     problem(http.post("/locate", content=b"{"), 422, "parameter_invalid")
 
 
+def test_tables_come_back_with_their_grids(
+    http: httpx.Client, inside: dict[str, tuple[float, float]]
+) -> None:
+    places = pd.DataFrame([*inside.values()], columns=["经度", "纬度"]).assign(工单="0012")
+    places.loc[1, "经度"] = np.nan
+    table = places.to_csv(index=False).encode("gb18030")
+    told = http.post("/locate?datum=wgs84", content=table, headers={"content-type": "text/csv"})
+    answered = pd.read_csv(io.BytesIO(told.content), dtype=str, keep_default_na=False)
+    assert told.headers["geo-service-revision"] == "1"
+    assert answered["工单"].tolist() == ["0012"] * COUNT
+    expected = [code if k != 1 else "" for k, code in enumerate(inside)]
+    assert answered["grid_code"].tolist() == expected
+    assert answered["reason"][1] == "no_position"
+
+    def post(frame: pd.DataFrame, query: str = "") -> httpx.Response:
+        held = io.BytesIO()
+        frame.to_parquet(held)
+        kind = {"content-type": "application/vnd.apache.parquet"}
+        return http.post(f"/locate{query}", content=held.getvalue(), headers=kind)
+
+    numbers = pd.DataFrame([*inside.values()], columns=["lon", "lat"])
+    points = gpd.GeoDataFrame(geometry=gpd.points_from_xy(numbers.lon, numbers.lat), crs=4326)
+    for answer in (post(numbers, "?datum=wgs84"), post(points), post(points.to_crs(4547))):
+        assert pd.read_parquet(io.BytesIO(answer.content))["grid_code"].tolist() == [*inside]
+    problem(post(numbers), 422, "datum_missing")
+    problem(
+        post(points.to_crs(4547).set_geometry(points.to_crs(4547).buffer(9))), 422, "field_missing"
+    )
+    many = pd.DataFrame({"lon": np.zeros(locate.MAX_POINTS + 1), "lat": 0.0})
+    problem(post(many, "?datum=wgs84"), 413, "too_many")
+    kind = {"content-type": "application/vnd.apache.parquet"}
+    problem(http.post("/locate", content=b"PAR1", headers=kind), 422, "file_unreadable")
+
+
+def test_locate_answers_as_of_a_revision_and_says_what_has_not_changed(
+    own: tuple[httpx.Client, Path], grids: gpd.GeoDataFrame, served: ModuleType
+) -> None:
+    http, path = own
+    point = grids.to_crs(4326).geometry.representative_point().iloc[0]
+    query = {"lon": point.x, "lat": point.y, "datum": "wgs84"}
+    first = http.get("/locate", params=query)
+    tag = {"if-none-match": first.headers["etag"]}
+    assert http.get("/locate", params=query, headers=tag).status_code == 304
+    with open_store(path) as store:
+        served.publish(store, "grids", grids.assign(name="新名"))
+    deadline = time.monotonic() + 10
+    while http.get("/locate", params=query, headers=tag).status_code == 304:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    assert http.get("/locate", params=query).json()["grid"]["name"] == "新名"
+    before = http.get("/locate", params={**query, "at": 1}).json()
+    assert (before["revision"], before["grid"]["name"]) == (1, first.json()["grid"]["name"])
+    points = {"datum": "wgs84", "points": [[point.x, point.y]]}
+    assert http.post("/locate?at=1", json=points).json()["revision"] == 1
+    problem(http.get("/locate", params={**query, "at": 9}), 404, "revision_unknown")
+    problem(http.get("/locate", params={**query, "at": "1999-01-01"}), 404, "revision_unknown")
+
+
 def test_gcj02_is_undone(http: httpx.Client, inside: dict[str, tuple[float, float]]) -> None:
     from geo_service import crs
 
@@ -290,7 +350,8 @@ def test_gcj02_is_undone(http: httpx.Client, inside: dict[str, tuple[float, floa
 def test_openapi_describes_what_is_read_by_hand(http: httpx.Client) -> None:
     document = http.get("/openapi.json").json()
     described = document["paths"]["/locate"]["get"]["parameters"]
-    assert {p["name"] for p in described} == {"lon", "lat", "datum", "address", "accuracy_m"}
+    names = {"lon", "lat", "datum", "address", "at", "accuracy_m"}
+    assert {p["name"] for p in described} == names
     query = {p["name"]: p["example"] for p in described if "example" in p}
     assert http.get("/locate", params=query).status_code == 200
     assert "multipart/form-data" in document["paths"]["/drafts"]["post"]["requestBody"]["content"]

@@ -147,7 +147,12 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     state: State = app.state.geo_service
     # Requests are answered meanwhile; /readyz tells when everything is loaded.
     threading.Thread(target=_warm, args=(state,), name="warm", daemon=True).start()
+    closing = threading.Event()
+    following = threading.Thread(target=state.follow, args=(closing,), name="follow", daemon=True)
+    following.start()
     yield
+    closing.set()
+    following.join()
     state.close()
 
 

@@ -143,6 +143,8 @@ def publish(number: int, state: StateOf, publication: Publication | None = None)
         number, message=asked.message, author=asked.author, accept=asked.accept
     )
     state.look_again()
+    if "grids" in state.revisions():
+        state.gazetteer()  # whoever hears that it is published may look it up
     where = {"Location": f"/collections/{revision.layer}"}
     return _json(revision.to_dict(), 201, where)
 

@@ -11,18 +11,22 @@ from typing import Annotated, Any
 
 import numpy as np
 import orjson
-from fastapi import APIRouter, Body, Depends, Query, Request
-from pydantic import BaseModel, ConfigDict
+from fastapi import APIRouter, Depends, Query, Request
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 from starlette.routing import Route
 
 from geo_service import crs
+from geo_service.addresses import Address
+from geo_service.api import point_tables
 from geo_service.api import state as states
+from geo_service.api.point_tables import CSV, MAX_POINTS, PARQUET
 from geo_service.api.state import State
 from geo_service.errors import InputError
 
-MAX_POINTS = 10_000
+JSON = "application/json"
 _DATUMS = ", ".join((*crs.DATUMS, "EPSG:…"))
 
 
@@ -36,6 +40,9 @@ PARAMETERS = [
     _parameter("lat", "number", "Latitude in `datum`, degrees", 34.0281),
     _parameter("datum", "string", f"Required with lon and lat, never guessed: {_DATUMS}", "wgs84"),
     _parameter("address", "string", "An address of the city instead of coordinates", None),
+    _parameter(
+        "at", "string", "The grids as of a revision or a date; without it, as they are", None
+    ),
     _parameter("accuracy_m", "number", "Name every grid within this many metres too", 15),
 ]
 for _described in PARAMETERS:
@@ -72,30 +79,65 @@ async def locate(request: Request) -> Response:
     state = states.of(request)
     given = request.query_params
     accuracy_m = _number(given.get("accuracy_m"), "accuracy_m", least=0.0)
+    at = given.get("at")
+    gazetteer = state.gazetteer_at_hand() if at is None else None
+    if gazetteer is None:
+        gazetteer = await run_in_threadpool(state.gazetteer, at=at)
     if "address" in given:
-        answer = await run_in_threadpool(_by_address, state, given["address"], accuracy_m)
-        return _json(answer)
+        found = await run_in_threadpool(_find, state, given["address"])
+        return _json(gazetteer.answer_address(found, accuracy_m=accuracy_m))
     lon, lat = _required(given.get("lon"), "lon"), _required(given.get("lat"), "lat")
     datum = given.get("datum")
     if not datum:
         raise InputError("datum_missing", known=_DATUMS)
-    gazetteer = state.gazetteer_if_current()
-    if gazetteer is None:
-        gazetteer = await run_in_threadpool(state.gazetteer)
-    return _json(gazetteer.answer(lon, lat, datum=datum, accuracy_m=accuracy_m))
+    headers = {"ETag": f'"{gazetteer.tag}"', "Cache-Control": "no-cache"}
+    if request.headers.get("if-none-match") == headers["ETag"]:
+        return Response(status_code=304, headers=headers)
+    return _json(gazetteer.answer(lon, lat, datum=datum, accuracy_m=accuracy_m), headers)
 
 
 DIRECT = Route("/locate", locate, methods=["GET"])
 """The way past FastAPI's handling of parameters; the router above only describes the question."""
 
 
-@router.post("/locate", summary="The grids of up to 10,000 points")
-def locate_many(points: Annotated[Points, Body()], state: StateOf) -> Response:
-    """Give one answer per point, in the order asked."""
+@router.post(
+    "/locate",
+    summary="The grids of up to 10,000 points",
+    response_class=Response,
+    openapi_extra={
+        "parameters": [PARAMETERS[2], *(p for p in PARAMETERS if p["name"] == "at")],
+        "requestBody": {
+            "required": True,
+            "content": {JSON: {"schema": Points.model_json_schema()}, CSV: {}, PARQUET: {}},
+        },
+    },
+    responses={200: {"content": {JSON: {}, CSV: {}, PARQUET: {}}}},
+)
+async def locate_many(request: Request) -> Response:
+    """Give one answer per point, in the order asked.
+
+    JSON, or a table (CSV, Parquet with ``lon`` and ``lat``, GeoParquet with points), whose rows
+    come back with their grid and the reason where there is none.
+    """
+    kind = request.headers.get("content-type", JSON).partition(";")[0].strip().lower()
+    body, state = await request.body(), states.of(request)
+    at, datum = request.query_params.get("at"), request.query_params.get("datum")
+    answer = point_tables.answer if kind in point_tables.KINDS else _answer_json
+    return await run_in_threadpool(answer, state, body, kind, at, datum)
+
+
+def _answer_json(
+    state: State, body: bytes, _kind: str, at: str | None, _datum: str | None
+) -> Response:
+    try:
+        points = Points.model_validate_json(body or b"null")
+    except ValidationError as error:
+        found = [{**one, "loc": ("body", *one["loc"])} for one in error.errors()]
+        raise RequestValidationError(found) from None
     if len(points.points) > MAX_POINTS:
         raise InputError("too_many", limit=MAX_POINTS, count=len(points.points))
     xy = np.array(points.points, dtype=float).reshape(-1, 2)
-    gazetteer = state.gazetteer()
+    gazetteer = state.gazetteer(at=at)
     columns = gazetteer.table(xy[:, 0], xy[:, 1], datum=crs.parse_datum(points.datum))
     names = list(columns)
     values = [np.asarray(columns[name]).tolist() for name in names]
@@ -122,9 +164,8 @@ def addresses(
     return _json({"suggestions": state.address_book().suggest(q, limit=limit)})
 
 
-def _by_address(state: State, text: str, accuracy_m: float | None) -> dict[str, Any]:
-    found = state.address_book().find(text)
-    return state.gazetteer().answer_address(found, accuracy_m=accuracy_m)
+def _find(state: State, text: str) -> Address:
+    return state.address_book().find(text)
 
 
 def _required(text: str | None, name: str) -> float:
@@ -149,6 +190,6 @@ def _number(text: str | None, name: str, *, least: float | None = None) -> float
     return value
 
 
-def _json(answer: dict[str, Any]) -> Response:
+def _json(answer: dict[str, Any], headers: dict[str, str] | None = None) -> Response:
     data = orjson.dumps(answer, option=orjson.OPT_SERIALIZE_NUMPY)
-    return Response(data, media_type="application/json")
+    return Response(data, media_type=JSON, headers=headers)

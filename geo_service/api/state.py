@@ -1,11 +1,12 @@
 """What the routes answer from: the open store, and what was derived from its current revisions.
 
 Everything derived is kept per revision and never changes, so threads share it. A newly published
-revision is noticed by comparing revision numbers, at most once a second.
+revision is noticed by comparing revision numbers, twice a second.
 """
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections import OrderedDict, defaultdict
@@ -34,7 +35,11 @@ if TYPE_CHECKING:
     from geo_service.addresses import AddressBook
     from geo_service.store import Store
 
-LOOK_EVERY_SECONDS = 1.0
+log = logging.getLogger("geo_service.api")
+
+LOOK_EVERY_SECONDS = 0.5
+KEPT_PAST = 4
+"""Lookups over past revisions that are kept."""
 KEPT_VIEWS = 16
 GEOMETRY = "geometry"
 SHOWN_FIRST = ("city", "counties", "townships", "communities", "grids")
@@ -145,12 +150,13 @@ class State:
         self._streets_stamp: str | None = None
         self._views: OrderedDict[tuple[str, int], View] = OrderedDict()
         self._kept: dict[str, tuple[object, Any]] = {}
+        self._past: OrderedDict[int, Gazetteer] = OrderedDict()
         self._revisions: dict[str, int] = {}
         self._looked_at = -LOOK_EVERY_SECONDS
         self._locks: dict[str, threading.Lock] = defaultdict(threading.Lock)
 
     def revisions(self) -> dict[str, int]:
-        """Give the current revision of each published layer, at most a second old."""
+        """Give the current revision of each published layer, at most half a second old."""
         if time.monotonic() - self._looked_at >= LOOK_EVERY_SECONDS:
             found = self.store.current_revisions()
             self._revisions = {name: found[name] for name in layers.LAYERS if name in found}
@@ -190,14 +196,40 @@ class State:
             self._views.move_to_end(key)
             return self._views[key]
 
-    def gazetteer(self) -> Gazetteer:
-        """Give the lookup over the current grids."""
-        return self._current("gazetteer", self._make_gazetteer)
+    def gazetteer(self, *, at: int | str | None = None) -> Gazetteer:
+        """Give the lookup over the grids, as they are or as they were; it is made if need be.
 
-    def gazetteer_if_current(self) -> Gazetteer | None:
-        """Give the lookup if it is ready and of the current revisions: this never waits long."""
-        version, made = self._kept.get("gazetteer", (None, None))
-        return made if made is not None and version == self.revisions() else None
+        Raises
+        ------
+        MissingError
+            ``layer_unknown``, ``revision_unknown``.
+        """
+        if at is None:
+            return self._current("gazetteer", self._make_gazetteer)
+        number = self.store.revision("grids", at=at).number
+        if number == self.revisions().get("grids"):
+            return self.gazetteer()
+        with self._locks["past"]:
+            if number not in self._past:
+                self._past[number] = self._make_gazetteer(number)
+                while len(self._past) > KEPT_PAST:
+                    self._past.popitem(last=False)
+            self._past.move_to_end(number)
+            return self._past[number]
+
+    def gazetteer_at_hand(self) -> Gazetteer | None:
+        """Give the lookup there is: while that of a new revision is made, the last one answers."""
+        made: Gazetteer | None = self._kept.get("gazetteer", (None, None))[1]
+        return made
+
+    def follow(self, until: threading.Event) -> None:
+        """Make the lookup of each newly published revision, whoever published it, until told."""
+        while not until.wait(LOOK_EVERY_SECONDS):
+            try:
+                if "grids" in self.revisions():
+                    self.gazetteer()
+            except Exception:  # a database that went away comes back
+                log.exception("looking for new revisions failed; trying again")
 
     def address_book(self) -> AddressBook:
         """Give the city's address book.
@@ -228,7 +260,7 @@ class State:
         return made.with_profile(profile) if profile else made
 
     def streets_stamp(self) -> str | None:
-        """Tell which state of the streets is served, at most a second old; ``None``: none."""
+        """Tell which state of the streets is served, at most half a second old; ``None``: none."""
         self.revisions()
         return self._streets_stamp
 
@@ -284,8 +316,8 @@ class State:
             executor=self.executor,
         )
 
-    def _make_gazetteer(self) -> Gazetteer:
-        made = Gazetteer.of(self.store)
+    def _make_gazetteer(self, at: int | None = None) -> Gazetteer:
+        made = Gazetteer.of(self.store, at=at)
         shown = masking.records(masking.masked(pd.DataFrame(made.attributes)))
         return replace(made, attributes=shown)
 

@@ -57,6 +57,8 @@ class Gazetteer:
         The layer's revision that answers.
     valid_from : str
         When it was published (UTC, ISO 8601).
+    tag : str
+        Names the revisions of all layers the answers come from: the same tag, the same answers.
     """
 
     locator: Locator
@@ -66,6 +68,7 @@ class Gazetteer:
     micro: Locator | None
     revision: int
     valid_from: str
+    tag: str = ""
 
     @classmethod
     def of(cls, store: Published, *, layer: str = "grids", at: Any = None) -> Gazetteer:
@@ -87,6 +90,7 @@ class Gazetteer:
         """
         frame = store.frame(layer, at=at)
         revision = store.revision(layer, at=at)
+        numbers = {layer: revision.number}
         names: dict[str, dict[str, str]] = {}
         parents: dict[str, str] = {}
         published = set(store.layers())
@@ -94,6 +98,8 @@ class Gazetteer:
             if other.level not in codes.LEVELS or other.name not in published | {layer}:
                 continue
             known = frame if other.name == layer else store.frame(other.name)
+            if other.name != layer:
+                numbers[other.name] = store.revision(other.name).number
             names.setdefault(other.level, {}).update(_column(known, "name"))
             parents.update({code: up for code, up in _column(known, _PARENT).items() if up})
         has_micro = layer == "grids" and MICRO_GRIDS in published
@@ -105,6 +111,7 @@ class Gazetteer:
             micro=Locator(store.frame(MICRO_GRIDS)) if has_micro else None,
             revision=revision.number,
             valid_from=str(revision.published_at),
+            tag="-".join(f"{name}.{number}" for name, number in sorted(numbers.items())),
         )
 
     def answer(
