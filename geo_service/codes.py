@@ -123,7 +123,17 @@ def damaged(value: object) -> bool:
     if isinstance(value, int):
         return value >= 10**15
     text = str(value).strip()
-    return bool(_FLOAT_TAIL.match(text) or _SCIENTIFIC.match(text))
+    return is_decimal(text) or is_scientific(text)
+
+
+def is_decimal(text: str) -> bool:
+    """Tell whether a code was written as a number with a fraction of zeros (``411002.0``)."""
+    return bool(_FLOAT_TAIL.match(text))
+
+
+def is_scientific(text: str) -> bool:
+    """Tell whether a code was written in scientific notation (``4.11002E+14``)."""
+    return bool(_SCIENTIFIC.match(text))
 
 
 def order_west_east(

@@ -302,6 +302,13 @@ CATALOGUE: dict[str, Refusal] = {
         "Row {row} of “{file}”: the code “{value}” was turned into a number by Excel and can't be restored. "
         "Make the code column text and export again.",
     ),
+    "code_damaged": Refusal(
+        422,
+        "“{file}”第 {rows} 行的编码（如“{value}”）已损坏：{reason}，无法还原。"
+        "请把编码列设为文本后重新导出。",
+        "The codes in rows {rows} of “{file}” (“{value}”) are damaged: {reason}. They can't be "
+        "restored; make the code column text and export again.",
+    ),
     "crs_differs": Refusal(
         422,
         "“{file}”的坐标系是 {crs}，与要检查的图层（{other_crs}）不同。请统一后再检查。",

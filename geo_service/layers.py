@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import re
+import tomllib
+import unicodedata
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
+from importlib import resources
 from typing import Literal
 
 from geo_service.errors import MissingError
@@ -63,27 +69,21 @@ class Field:
     aliases: tuple[str, ...]
 
 
-FIELDS: tuple[Field, ...] = (
-    Field(
-        "code",
-        "网格编码",
-        ("网格编码", "网格代码", "编码", "代码", "行政区划代码", "区划代码", "社区编码", "社区代码",
-         "wgbm", "wgdm", "gridcode", "grid_code", "gridid", "grid_id", "code", "adcode", "bm", "geoid"),
-    ),
-    Field("name", "网格名称", ("网格名称", "名称", "wgmc", "gridname", "grid_name", "name", "mc")),
-    Field("kind", "网格类型", ("网格类型", "类型", "wglx", "kind", "gridtype")),
-    Field("parent_code", "上级编码", ("上级编码", "所属社区编码", "parent_code", "parentcode", "sjbm")),
-    Field("head", "网格长", ("网格长", "grid_head", "head", "wgz")),
-    Field("phone", "联系电话", ("联系电话", "网格员电话", "电话", "phone", "lxdh")),
-    Field("households", "户数", ("户数", "households", "hs")),
-    Field("population", "人口", ("人口", "常住人口", "population", "rk")),
-    Field("population_60", "60岁以上人口", ("60岁以上人口", "老年人口", "population_60")),
-    Field("area", "面积", ("面积", "mj", "area", "shape_area")),
-    Field("address", "地址", ("地址", "详细地址", "标准地址", "address", "dz")),
-    Field("lon", "经度", ("经度", "lon", "longitude", "lng", "x")),
-    Field("lat", "纬度", ("纬度", "lat", "latitude", "y")),
-)  # fmt: skip
-"""Fields of grids and of the lists beside them, with Chinese, pinyin-initial and English aliases."""
+def _fields() -> tuple[Field, ...]:
+    text = (resources.files("geo_service") / "defaults" / "fields.toml").read_text("utf-8")
+    return tuple(
+        Field(name, entry["zh"], tuple(entry["aliases"]))
+        for name, entry in tomllib.loads(text).items()
+    )
+
+
+FIELDS = _fields()
+"""Fields of grids and of the lists beside them, with their aliases (``defaults/fields.toml``)."""
+
+_CUT_BYTES = 10  # of a column name in a DBF
+_WORDS = {"网格员"}  # a cut form that is a column of its own
+_BRACKETS = re.compile(r"[(（\[【].*?[)）\]】]")
+_IGNORED = re.compile(r"[\s_\-·.]+")
 
 
 def layer(name: str) -> Layer:
@@ -102,8 +102,8 @@ def layer(name: str) -> Layer:
 def match_fields(columns: Iterable[str]) -> dict[str, str]:
     """Match a file's columns with our fields.
 
-    A name cut by a format (10 bytes in a DBF) matches the alias it is the beginning of, from two
-    Chinese or four Latin characters on.
+    Case, spaces, underscores and units in brackets are left aside. A name that a DBF cut at 10
+    bytes, of GBK or of UTF-8, matches the alias it was cut from; a whole alias wins over a cut one.
 
     Parameters
     ----------
@@ -117,25 +117,70 @@ def match_fields(columns: Iterable[str]) -> dict[str, str]:
 
     Examples
     --------
-    >>> match_fields(["FID", "网格编", "WGMC", "geometry"])
-    {'code': '网格编', 'name': 'WGMC'}
+    >>> match_fields(["FID", "网格编", "WGMC", "面积(亩)", "geometry"])
+    {'code': '网格编', 'name': 'WGMC', 'area': '面积(亩)'}
     """
-    present = [str(column) for column in columns]
+    present: dict[str, str] = {}
+    for column in map(str, columns):
+        present.setdefault(plain_name(column), column)
     found: dict[str, str] = {}
-    for exact in (True, False):
+    for names in (_whole_names(), _cut_names()):
         for field in FIELDS:
-            if field.name in found:
-                continue
-            free = (c for c in present if c not in found.values())
-            column = next((c for c in free if _matches(c, field, exact=exact)), None)
-            if column is not None:
-                found[field.name] = column
+            taken = set(found.values())
+            if field.name not in found:
+                free = (present[name] for name in names[field.name] if name in present)
+                column = next((c for c in free if c not in taken), None)
+                if column is not None:
+                    found[field.name] = column
     return {field.name: found[field.name] for field in FIELDS if field.name in found}
 
 
-def _matches(column: str, field: Field, *, exact: bool) -> bool:
-    plain = column.strip().lower().replace(" ", "")
-    if exact:
-        return any(plain == alias for alias in field.aliases)
-    shortest = 4 if plain.isascii() else 2
-    return len(plain) >= shortest and any(alias.startswith(plain) for alias in field.aliases)
+def plain_name(column: str) -> str:
+    """A column's name as it is compared: no case, spaces, underscores or units.
+
+    Examples
+    --------
+    >>> plain_name(" Grid_Code "), plain_name("面积（平方米）")
+    ('gridcode', '面积')
+    """
+    plain = unicodedata.normalize("NFKC", column).casefold()
+    return _IGNORED.sub("", _BRACKETS.sub("", plain)) or plain
+
+
+def cut_names(alias: str) -> tuple[str, ...]:
+    """What a DBF makes of a column name that is longer than 10 bytes.
+
+    Examples
+    --------
+    >>> cut_names("网格编码"), cut_names("网格员联系电话"), cut_names("households")
+    (('网格编',), ('网格员联系', '网格员'), ())
+    """
+    cut = []
+    for encoding in ("gb18030", "utf-8"):
+        raw = alias.encode(encoding)
+        if len(raw) > _CUT_BYTES:
+            cut.append(raw[:_CUT_BYTES].decode(encoding, "ignore"))
+    return tuple(dict.fromkeys(cut))
+
+
+@lru_cache(maxsize=1)
+def _whole_names() -> dict[str, tuple[str, ...]]:
+    return {f.name: tuple(dict.fromkeys(map(plain_name, (f.name, *f.aliases)))) for f in FIELDS}
+
+
+@lru_cache(maxsize=1)
+def _cut_names() -> dict[str, tuple[str, ...]]:
+    """Cut forms by field; one that several fields share tells nothing and is left out."""
+    names = {
+        f.name: {plain_name(cut) for alias in f.aliases for cut in cut_names(alias)} for f in FIELDS
+    }
+    count = Counter(name for cut in names.values() for name in cut)
+    return {
+        field.name: tuple(
+            name
+            for alias in field.aliases
+            for cut in cut_names(alias)
+            if count[name := plain_name(cut)] == 1 and name not in _WORDS
+        )
+        for field in FIELDS
+    }

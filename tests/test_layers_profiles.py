@@ -53,3 +53,28 @@ def test_bad_profiles_are_refused(tmp_path: Path) -> None:
     broken.write_text("max_gap = 3")
     with pytest.raises(InputError, match="max_gap_m"):
         profiles.load(broken)
+
+
+@pytest.mark.parametrize(
+    ("column", "field"),
+    [("网格编码", "code"), ("WGBM", "code"), ("grid_code", "code"), ("gridCode", "code"),
+     ("wanggebianma", "code"), ("网格编", "code"), ("网格名", "name"), ("WGMC", "name"),
+     ("Grid Name", "name"), ("所属社区", "community"), ("SSSQ", "community"),
+     ("所属街道", "township"), ("所属街", "township"), ("网格员联系", None),
+     ("户数（户）", "households"), ("HUSHU", "households"), ("常住人口数(人)", "population"),
+     ("常住人口数", "population"), ("面积(平方米)", "area"), ("Shape_Area", "area"),
+     ("SHAPE_Area", "area"), ("启用日期", "start_date"), ("网格长", "head"), ("网格员", None),
+     ("网格", None), ("OBJECTID", None), ("上级网格编", "parent_code")],
+)  # fmt: skip
+def test_aliases(column: str, field: str | None) -> None:
+    assert layers.match_fields([column]) == ({field: column} if field else {})
+
+
+def test_every_alias_that_a_dbf_cuts_is_found_again_or_tells_nothing() -> None:
+    for field in layers.FIELDS:
+        for alias in field.aliases:
+            assert layers.match_fields([alias]) == {field.name: alias}
+            for cut in layers.cut_names(alias):
+                assert set(layers.match_fields([cut])) <= {field.name} | {
+                    f.name for f in layers.FIELDS if cut in f.aliases
+                }

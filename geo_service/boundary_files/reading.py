@@ -10,11 +10,10 @@ from typing import Any, Literal
 
 import geopandas as gpd
 import numpy as np
-import pandas as pd
 import shapely
 
-from geo_service import codes, crs, georeference, layers
-from geo_service.boundary_files import opening
+from geo_service import crs, georeference, layers
+from geo_service.boundary_files import code_columns, opening
 from geo_service.errors import InputError, MissingError
 from geo_service.notes import Note
 
@@ -25,7 +24,6 @@ _SHAPES: Mapping[str, frozenset[int]] = {
     "point": frozenset({0, 4}),
     "line": frozenset({1, 2, 5}),
 }
-_MOST_EXACT_INTEGER = 2**53
 
 
 @dataclass(frozen=True)
@@ -120,7 +118,7 @@ def read(
         ``crs_missing``, ``crs_unknown``, ``crs_digits_disagree``, ``datum_unknown``,
         ``lonlat_swapped``, ``axes_swapped``, ``geometry_missing``,
         ``coordinate_not_finite``, ``not_polygons``, ``encoding_unreadable``,
-        ``field_missing``, ``code_is_a_float``.
+        ``field_missing``, ``code_is_a_float``, ``code_damaged``.
     """
     given = Path(path)
     if not given.exists():
@@ -134,7 +132,7 @@ def read(
     frame = _with_crs(_exchanged(frame, notes) if swap_axes else frame, source, crs, near, notes)
     frame = _without_shift(frame, datum, notes)
     matched = _matched(frame, source, fields)
-    frame = _codes_as_text(frame, matched, source, notes)
+    frame = code_columns.as_text(frame, matched, source, notes)
     return BoundaryFile(frame, matched, tuple(notes), source, _sha256(given))
 
 
@@ -273,40 +271,6 @@ def _matched(
             raise InputError("field_missing", file=source, field=theirs, found=", ".join(columns))
     taken = set((given or {}).values())
     return {**layers.match_fields(c for c in columns if c not in taken), **(given or {})}
-
-
-def _codes_as_text(
-    frame: gpd.GeoDataFrame, fields: Mapping[str, str], source: str, notes: list[Note]
-) -> gpd.GeoDataFrame:
-    for ours in ("code", "parent_code", "phone"):
-        column = fields.get(ours)
-        if column is None or not _is_number(frame[column]):
-            continue
-        frame = frame.assign(**{column: _text_codes(frame[column], source)})
-        notes.append(
-            Note(
-                "code_was_number",
-                f"“{column}”列存的是数字，已按文本处理；开头的 0 可能已经丢失。",
-                f"Column “{column}” holds numbers; taken as text. Leading zeros may be lost.",
-            )
-        )
-    return frame
-
-
-def _text_codes(column: pd.Series[Any], source: str) -> list[str]:
-    values = column.to_numpy()
-    if values.dtype.kind == "f":
-        lost = np.abs(values) > _MOST_EXACT_INTEGER
-        lost |= np.isfinite(values) & (values != np.floor(values))
-        if lost.any():
-            row = _first(lost)
-            raise InputError("code_is_a_float", file=source, row=row, value=values[row - 1])
-        return ["" if not np.isfinite(v) else str(int(v)) for v in values]
-    return codes.texts(column)
-
-
-def _is_number(column: pd.Series[Any]) -> bool:
-    return bool(pd.api.types.is_numeric_dtype(column))
 
 
 def _sha256(path: Path) -> str:
