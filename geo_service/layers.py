@@ -126,12 +126,12 @@ def match_fields(columns: Iterable[str]) -> dict[str, str]:
     found: dict[str, str] = {}
     for names in (_whole_names(), _cut_names()):
         for field in FIELDS:
-            taken = set(found.values())
-            if field.name not in found:
-                free = (present[name] for name in names[field.name] if name in present)
-                column = next((c for c in free if c not in taken), None)
-                if column is not None:
-                    found[field.name] = column
+            if field.name in found:
+                continue
+            there = [present[name] for name in names[field.name] if name in present]
+            free = [c for c in there if c not in found.values()]
+            if free:
+                found[field.name] = free[0]
     return {field.name: found[field.name] for field in FIELDS if field.name in found}
 
 

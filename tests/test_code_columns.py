@@ -55,7 +55,7 @@ def test_a_float_that_lost_digits_is_refused(values: list[Any]) -> None:
 @pytest.mark.parametrize(
     ("values", "expected"),
     [
-        ([GRID, None], [GRID, None]),
+        ([GRID, ""], [GRID, ""]),
         ([float(GRID), float("nan")], [GRID, ""]),  # one blank made the column a float
         ([int(GRID)], [GRID]),
         (["041100"], ["041100"]),  # a leading zero is part of the code

@@ -29,7 +29,8 @@ _TEXT_FIELDS = {
     "swap_axes": "1 where x and y stand in the wrong order",
     "encoding": "Text encoding, where it can't be told: GB18030",
     "file_layer": "Which layer of the file, where it holds several",
-    "author": "Who brings it",
+    "author": "Who brings it; what they say in fields is remembered",
+    "fields": "field=column, comma between: code=XYZ,name=ABC, where names are unusual",
 }
 _READER_OPTIONS = {
     "crs": "crs", "datum": "datum", "swap_axes": "swap_axes", "encoding": "encoding",
@@ -173,19 +174,33 @@ def _take_in(state: State, file: UploadFile, given: dict[str, str]) -> Draft:
     options: dict[str, Any] = {
         ours: given[name] for name, ours in _READER_OPTIONS.items() if name in given
     }
+    author = given.get("author", "")
+    known, named = state.store.fields_of(author), _fields(given.get("fields", ""))
+    options |= {"fields": named, "remembered": known}
     if "swap_axes" in options:
         options["swap_axes"] = options["swap_axes"].lower() in {"1", "true", "yes"}
     with tempfile.TemporaryDirectory(prefix="geo-service-") as folder:
         read = _read(state, uploads.keep(file, Path(folder)), options)
+    if named and author:
+        state.store.remember_fields(author, {**known, **named})
     return state.store.create_draft(
         given["layer"],
         read.layer_frame(),
         source=read.source,
         sha256=read.sha256,
         notes=read.notes,
-        author=given.get("author", ""),
+        author=author,
         replace_within=given.get("replace_within"),
     )
+
+
+def _fields(text: str) -> dict[str, str]:
+    pairs = [pair.partition("=") for pair in text.split(",") if pair.strip()]
+    wrong = next((pair for pair in pairs if not all(pair)), None)
+    if wrong is not None:
+        reason = "write it as field=column, e.g. code=XYZ"
+        raise InputError("parameter_invalid", name="fields", value="".join(wrong), reason=reason)
+    return {field.strip(): column.strip() for field, _, column in pairs}
 
 
 def _read(state: State, path: Path, options: dict[str, Any]) -> BoundaryFile:

@@ -78,6 +78,7 @@ def read(
     near: georeference.Box | None = None,
     encoding: str | None = None,
     fields: Mapping[str, str] | None = None,
+    remembered: Mapping[str, str] | None = None,
     shapes: Shapes = "polygon",
 ) -> BoundaryFile:
     """Read a boundary file.
@@ -102,6 +103,8 @@ def read(
         The text encoding of a shapefile, where it can't be told.
     fields : Mapping, optional
         Our field name -> the file's column, where the names are unusual.
+    remembered : Mapping, optional
+        The same from an earlier file of this sender; a column that is absent now is passed over.
     shapes : {"polygon", "point", "line", "any"}
         What the features must be.
 
@@ -131,7 +134,7 @@ def read(
     _require_shapes(frame, source, shapes)
     frame = _with_crs(_exchanged(frame, notes) if swap_axes else frame, source, crs, near, notes)
     frame = _without_shift(frame, datum, notes)
-    matched = _matched(frame, source, fields)
+    matched = _matched(frame, source, fields, remembered or {}, notes)
     frame = code_columns.as_text(frame, matched, source, notes)
     return BoundaryFile(frame, matched, tuple(notes), source, _sha256(given))
 
@@ -263,14 +266,30 @@ def _without_shift(
 
 
 def _matched(
-    frame: gpd.GeoDataFrame, source: str, given: Mapping[str, str] | None
+    frame: gpd.GeoDataFrame,
+    source: str,
+    given: Mapping[str, str] | None,
+    remembered: Mapping[str, str],
+    notes: list[Note],
 ) -> dict[str, str]:
     columns = [str(c) for c in frame.columns if c != frame.geometry.name]
     for theirs in (given or {}).values():
         if theirs not in columns:
             raise InputError("field_missing", file=source, field=theirs, found=", ".join(columns))
-    taken = set((given or {}).values())
-    return {**layers.match_fields(c for c in columns if c not in taken), **(given or {})}
+    known = {
+        f: c for f, c in remembered.items() if c in columns and c not in (given or {}).values()
+    }
+    said = {**known, **(given or {})}
+    taken = set(said.values())
+    found = layers.match_fields(c for c in columns if c not in taken)
+    matched = {**{f: c for f, c in found.items() if f not in said}, **said}
+    unlike = {f: c for f, c in matched.items() if f != c}
+    if unlike:
+        told = ", ".join(f"{field} ← {column}" for field, column in unlike.items())
+        how_zh = "，沿用上次的对应" if known else ""
+        how = ", some as the last time" if known else ""
+        notes.append(Note("fields", f"字段对应{how_zh}：{told}。", f"Fields{how}: {told}."))
+    return matched
 
 
 def _sha256(path: Path) -> str:

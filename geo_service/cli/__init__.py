@@ -16,6 +16,7 @@ def build() -> App:
     """Give the app with every command on it."""
     from geo_service.cli import (
         check,
+        columns,
         crosswalk,
         demo,
         drawing,
@@ -31,6 +32,7 @@ def build() -> App:
     for room in (
         demo,
         check,
+        columns,
         revisions,
         statements,
         locate,

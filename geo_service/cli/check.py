@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from geo_service.cli import _terminal as terminal
+from geo_service.cli.columns import Map, Sender, mapping, remembered
 from geo_service.errors import InputError
 
 if TYPE_CHECKING:
@@ -60,6 +61,8 @@ def check(
         Path | None, typer.Option("--register", help="登记表 · Register to reconcile with")
     ] = None,
     code_field: CodeField = None,
+    map_: Map = None,
+    author: Sender = "",
     crs: Crs = None,
     datum: Datum = None,
     swap_axes: SwapAxes = False,
@@ -82,7 +85,8 @@ def check(
 
             grids, area, notes, source = _read(
                 file, within, crs=crs, datum=datum, swap_axes=swap_axes, encoding=encoding,
-                layer=file_layer, code_field=code_field,
+                layer=file_layer, code_field=code_field, fields=mapping(map_),
+                known=remembered(terminal.store_path(store), author),
             )  # fmt: skip
             report = coverage.check(
                 grids,
@@ -163,13 +167,15 @@ def _read(
     swap_axes: bool,
     encoding: str | None,
     layer: str | None,
+    fields: Mapping[str, str] | None = None,
+    known: Mapping[str, str] | None = None,
 ) -> tuple[gpd.GeoDataFrame, gpd.GeoDataFrame | None, Sequence[Note], str]:
     from geo_service import boundary_files, placement
 
-    fields = {"code": code_field} if code_field else None
+    given = {**(fields or {}), **({"code": code_field} if code_field else {})}
     read = read_near(
         file, lambda: _box_of(within), crs=crs, datum=datum, swap_axes=swap_axes,
-        encoding=encoding, layer=layer, fields=fields,
+        encoding=encoding, layer=layer, fields=given, remembered=known,
     )  # fmt: skip
     grids = read.layer_frame() if "code" in read.fields else read.frame
     if within is None:

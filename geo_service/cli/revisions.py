@@ -9,7 +9,7 @@ import typer
 
 from geo_service.cli import _terminal as terminal
 from geo_service.cli.check import Crs, Datum, Encoding, LayerInFile, SwapAxes, read_near
-from geo_service.errors import InputError
+from geo_service.cli.columns import Map, Sender, mapping, remembered
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -61,10 +61,8 @@ def import_(
     replace_within: Annotated[
         str | None, typer.Option(help="只替换该区划内的部分 · Replace only inside this code")
     ] = None,
-    map_: Annotated[
-        list[str] | None, typer.Option("--map", help="字段=列 · field=column, repeatable")
-    ] = None,
-    author: Author = "",
+    map_: Map = None,
+    author: Sender = "",
     crs: Crs = None,
     datum: Datum = None,
     swap_axes: SwapAxes = False,
@@ -77,9 +75,11 @@ def import_(
     from geo_service import layers
 
     layers.layer(layer)  # refused before the file is read
+    given = mapping(map_)
     read = read_near(
         file, lambda: _city_box(terminal.store_path(store)), crs=crs, datum=datum,
-        swap_axes=swap_axes, encoding=encoding, layer=file_layer, fields=_mapping(map_),
+        swap_axes=swap_axes, encoding=encoding, layer=file_layer, fields=given,
+        remembered=remembered(terminal.store_path(store), author),
     )  # fmt: skip
     frame = read.layer_frame()
     with _opened_or_made(terminal.store_path(store), read) as opened:
@@ -92,6 +92,8 @@ def import_(
             author=author,
             replace_within=replace_within,
         )
+        if given and author:
+            opened.remember_fields(author, {**opened.fields_of(author), **given})
     if as_json:
         terminal.print_json(draft.to_dict())
         return
@@ -257,17 +259,6 @@ def export(
         zh = f"{layer} 修订 {number}，{len(frame)} 个图形，已写入 {output}"
         en = f"{layer} r{number}, {len(frame)} features, written to {output}"
         terminal.out().print(terminal.say(zh, en), markup=False)
-
-
-def _mapping(pairs: list[str] | None) -> dict[str, str]:
-    given: dict[str, str] = {}
-    for pair in pairs or ():
-        field, sign, column = pair.partition("=")
-        if not sign or not field or not column:
-            reason = "write it as field=column, e.g. code=XYZ"
-            raise InputError("parameter_invalid", name="--map", value=pair, reason=reason)
-        given[field.strip()] = column.strip()
-    return given
 
 
 def _city_box(path: str) -> Box | None:

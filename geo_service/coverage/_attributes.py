@@ -32,7 +32,9 @@ def faults(
     """Give the faults of columns, remarks, and the register's codes that are not on the map."""
     found, notes = _form_of_codes(layer, profile, shapes.area_m2) if layer.coded else ([], [])
     found += _empty(layer, profile)
-    found += _areas(layer, shapes, profile)
+    wrong, told = _areas(layer, shapes, profile)
+    found += wrong
+    notes += told
     for field, bounds in (("households", profile.households), ("population", profile.population)):
         if bounds is not None:
             found += _sizes(layer, field, bounds)
@@ -181,26 +183,27 @@ def _empty(layer: Layer, profile: Profile) -> list[Fault]:
     return found
 
 
-def _areas(layer: Layer, shapes: Shapes, profile: Profile) -> list[Fault]:
+def _areas(layer: Layer, shapes: Shapes, profile: Profile) -> tuple[list[Fault], list[Note]]:
     """Recorded areas that differ from the drawn ones; the column's unit is told by the ratio."""
     column = layer.column("area")
     if column is None:
-        return []
+        return [], []
     recorded = pd.to_numeric(column, errors="coerce").to_numpy(float)
     known = np.flatnonzero(np.isfinite(recorded) & (recorded > 0.0))
     if len(known) == 0:
-        return []
+        return [], []
     ratio = float(np.median(shapes.area_m2[known] / recorded[known]))
     own = float(np.median(layer.ground.unit_area_m2()))
     units = np.array([1.0, 1e6, 1e4, _M2_OF_MU, own])
     unit_m2 = units[np.argmin(np.abs(np.log(ratio / units)))]
+    notes = _unit_told(str(column.name), float(unit_m2), ratio)
     recorded_m2 = recorded[known] * unit_m2
     off_m2 = np.abs(recorded_m2 - shapes.area_m2[known])
     percent = 100.0 * off_m2 / np.maximum(shapes.area_m2[known], 1e-9)
     rounded_m2 = _half_last_decimal(recorded[known]) * unit_m2
     wrong = np.flatnonzero((percent > profile.area_mismatch_percent) & (off_m2 > rounded_m2))
     if len(wrong) > max(_MANY, len(known) // 2):
-        return []  # another quantity, or another age of the layer: no row's own fault
+        return [], notes  # another quantity, or another age of the layer: no row's own fault
     return [
         _at(
             layer,
@@ -211,7 +214,16 @@ def _areas(layer: Layer, shapes: Shapes, profile: Profile) -> list[Fault]:
             percent=f"{percent[k]:.1f}",
         )
         for k in wrong.tolist()
-    ]
+    ], notes
+
+
+def _unit_told(column: str, unit_m2: float, ratio: float) -> list[Note]:
+    """Tell the unit an area column seems to be in, where it is not square metres."""
+    units = {1e6: ("平方公里", "km²"), 1e4: ("公顷", "hectares"), _M2_OF_MU: ("亩", "mu (亩)")}
+    if unit_m2 not in units:
+        return []
+    zh_unit, unit = units[unit_m2]
+    return [remark("area_unit", column=column, zh_unit=zh_unit, unit=unit, ratio=f"{ratio:,.4g}")]
 
 
 def _half_last_decimal(values: FloatArray) -> float:

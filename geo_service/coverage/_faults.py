@@ -167,6 +167,10 @@ _REMARKS = {
         "{area} in all. Coordinates were rounded grid by grid; nothing was drawn wrong: export "
         "again with more decimals, or bring the lines together with repair --snap-m {snap}.",
     ),
+    "area_unit": (
+        "“{column}”列的面积按{zh_unit}理解：图形面积（平方米）约为登记数值的 {ratio} 倍。",
+        "Column “{column}” is taken as {unit}: drawn square metres are {ratio} times its figures.",
+    ),
     "more_than_expected": (
         "应有 {expected} 个，文件中有 {features} 个，多出 {more} 个。",
         "{expected} are expected and the file holds {features}: {more} too many.",

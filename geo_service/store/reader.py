@@ -24,6 +24,7 @@ from geo_service.store import (
     register,
     revisions,
     rows,
+    senders,
     tables,
     times,
 )
@@ -126,6 +127,15 @@ class Reader:
             return None
         x0, y0, x1, y1 = map(float, self.frame(names[0]).total_bounds)
         return georeference.lonlat_box((x0, y0, x1, y1), self.plane)
+
+    def fields_of(self, sender: str) -> dict[str, str]:
+        """Give the columns a sender is known to use: our field -> the file's column."""
+        return self.senders().get(sender, {})
+
+    def senders(self) -> dict[str, dict[str, str]]:
+        """Give what is remembered of every sender's columns."""
+        with self._home.reading() as connection:
+            return senders.listed(self._schema, connection)
 
     def drafts(self, *, state: str | None = None) -> list[Draft]:
         """Give the drafts, oldest first; of one state (``open``) if one is named."""

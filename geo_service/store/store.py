@@ -7,7 +7,7 @@ Nothing above this room knows whether a file or a server keeps it.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -24,6 +24,7 @@ from geo_service.store import (
     log,
     publishing,
     revisions,
+    senders,
     tables,
     times,
 )
@@ -238,6 +239,19 @@ class Store(Reader):
     def keep_streets(self, network: Savable) -> None:
         """Keep a walk network (`geo_service.WalkNetwork`) in place of the one there is."""
         self._home.keep_streets(network.save)
+
+    def remember_fields(self, sender: str, fields: Mapping[str, str]) -> None:
+        """Remember how a sender names the columns; with none, forget the sender.
+
+        Parameters
+        ----------
+        sender : str
+            A person or department, as given at import.
+        fields : Mapping
+            Our field name -> the file's column. It replaces what was remembered.
+        """
+        with self._home.writing() as connection:
+            senders.put(self._schema, connection, sender, fields)
 
     def backup(self, path: str | os.PathLike[str]) -> Path:
         """Copy the store into a GeoPackage, its streets beside it, while others read and write.
