@@ -15,7 +15,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from geo_service import codes
-from geo_service.errors import InputError
+from geo_service.errors import InputError, Phrase
 from geo_service.notes import Note
 
 FIELDS = ("code", "parent_code", "phone")
@@ -123,7 +123,6 @@ def _without_zero(texts: Sequence[str]) -> npt.NDArray[np.intp]:
 def _refusal(
     reason: str, rows: Sequence[int] | npt.NDArray[np.intp], texts: Sequence[str], source: str
 ) -> InputError:
-    zh, en = _REASONS[reason]
     first = [int(row) + 1 for row in rows[:_ROWS_TOLD]]
     more = len(rows) - len(first)
     told = ", ".join(map(str, first))
@@ -131,8 +130,9 @@ def _refusal(
         "code_damaged",
         file=source,
         value=texts[first[0] - 1],
-        rows=told + (f" and {more} more" if more else ""),
-        zh_rows=told + (f" 等 {len(rows)} 行" if more else ""),
-        reason=en,
-        zh_reason=zh,
+        rows=Phrase(
+            told + (f" 等 {len(rows)} 行" if more else ""),
+            told + (f" and {more} more" if more else ""),
+        ),
+        reason=Phrase(*_REASONS[reason]),
     )
