@@ -7,6 +7,8 @@ from typing import Any, cast
 import numpy as np
 import numpy.typing as npt
 import shapely
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 from shapely.errors import GEOSException
 from shapely.geometry.base import BaseGeometry as Geometry
 
@@ -67,13 +69,34 @@ def areas(geometry: Geometry) -> Geometry:
 
 
 def numbered(xy: FloatArray) -> tuple[FloatArray, IntArray]:
-    """Number places: give the distinct ones in order, and each one's number."""
-    order = np.lexsort((xy[:, 1], xy[:, 0]))
+    """Number places: give the distinct ones in order, and each one's number.
+
+    Ordered by x alone, then by y where places of one x differ in it: five times as fast as by both.
+    """
+    order = np.argsort(np.ascontiguousarray(xy[:, 0]))
+    x, y = xy[order].T
+    step = x[1:] != x[:-1]
+    mixed = ~step & (y[1:] != y[:-1])
+    if mixed.any():
+        run = np.append(0, np.cumsum(step))
+        unsure = np.zeros(run[-1] + 1, np.bool_)
+        unsure[run[1:][mixed]] = True
+        at = np.flatnonzero(unsure[run])
+        order[at] = order[at][np.lexsort((y[at], x[at]))]
+        y = xy[order, 1]
     new = np.ones(len(xy), np.bool_)
-    new[1:] = (xy[order[1:]] != xy[order[:-1]]).any(axis=1)
+    new[1:] = step | (y[1:] != y[:-1])
     number = np.empty(len(xy), np.int64)
     number[order] = np.cumsum(new) - 1
     return xy[order[new]], number
+
+
+def distinct(keys: IntArray) -> IntArray:
+    """Give the distinct keys in order, where `numpy.unique` builds a table of them first."""
+    keys = np.sort(keys)
+    new = np.ones(len(keys), np.bool_)
+    new[1:] = keys[1:] != keys[:-1]
+    return keys[new]
 
 
 def among(xy: FloatArray, places: FloatArray) -> BoolArray:
@@ -114,3 +137,15 @@ def _common(mine: Geometry, other: Geometry, noise: float) -> Geometry:
     except GEOSException:
         mended = shapely.make_valid(mine), shapely.make_valid(other)
         return shapely.intersection(mended[0], mended[1], grid_size=noise)
+
+
+def components(count: int, a: IntArray, b: IntArray, chosen: BoolArray) -> IntArray:
+    """Number the connected parts of a graph among the chosen nodes, by their first node."""
+    graph = coo_array((np.ones(len(a), np.int8), (a, b)), shape=(count, count))
+    _, part = connected_components(graph, directed=False)
+    group = np.full(count, -1, np.int64)
+    _, first, number = np.unique(part[chosen], return_index=True, return_inverse=True)
+    rank = np.empty(len(first), np.int64)
+    rank[np.argsort(first)] = np.arange(len(first))
+    group[chosen] = rank[number]
+    return group

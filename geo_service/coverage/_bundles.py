@@ -83,7 +83,7 @@ def _runs(rim: list[Fault]) -> list[list[Fault]]:
     xy, of = shapely.get_coordinates([place.geometry for place in rim], return_index=True)
     _, node = _arrays.numbered(xy)
     everyone = np.ones(len(rim) + int(node.max()) + 1, np.bool_)
-    group = _faces.components(len(everyone), of, node + len(rim), everyone)[: len(rim)]
+    group = _arrays.components(len(everyone), of, node + len(rim), everyone)[: len(rim)]
     runs: dict[int, list[Fault]] = defaultdict(list)
     for which, place in zip(group.tolist(), rim, strict=True):
         runs[which].append(place)

@@ -2,31 +2,23 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 import shapely
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
-from shapely.errors import GEOSException
 
-from geo_service.coverage import _walk
+from geo_service.coverage import _noding, _walk
 from geo_service.coverage._arrays import (
     BoolArray,
     FloatArray,
-    Geometry,
     GeometryArray,
     IntArray,
-    lines_between,
-    numbered,
+    components,
     points_at,
 )
 from geo_service.coverage._residual import Residual
-from geo_service.coverage._segments import threads
 
-_BATCH = 5_000  # segments noded at a time
 _INNER_SHARE = 1e-3  # of a face's width: nearer to its border a place says nothing
 _TRIES = 6  # places tried for a face before it is taken as it is
 _WEIGHTS = np.array([0.5126, 0.3041, 0.1833])  # of a triangle's corners; nothing regular
@@ -100,15 +92,10 @@ def faces_of(left: Residual) -> Faces:
     """Node a residual and walk its planar graph.
 
     Coordinates are taken from a local origin, which is exact (whole units are subtracted) and lends
-    the intersections all digits. Where plain noding fails on nearly coincident lines, GEOS's
-    snapping overlay does it.
+    the intersections all digits.
     """
     origin = np.floor(left.segments[:, :2].min(axis=0)) if not left.empty else np.zeros(2)
-    lines = (left.segments - np.tile(origin, 2)).reshape(-1, 2, 2)
-    batches = _batches(left.segments)
-    with ThreadPoolExecutor(threads()) as pool:
-        noded = list(pool.map(_noded, [lines[batch] for batch in batches]))
-    nodes, pieces = _pieces(np.concatenate(noded))
+    nodes, pieces = _noding.noded(left.segments - np.tile(origin, 2))
     walked = _walk.walk(nodes, pieces)
     # Faces are numbered by their place, so that nothing hangs on the order of segments.
     box = shapely.bounds(walked.polygons)
@@ -124,54 +111,6 @@ def faces_of(left: Residual) -> Faces:
         polygons, origin, _inner_points(polygons), face[mine], ends[mine], beside[mine], nodes,
         pieces,
     )  # fmt: skip
-
-
-def _batches(segments: FloatArray) -> list[IntArray]:
-    """Part segments into batches that surely do not meet, to be walked side by side.
-
-    Segments that share an end belong together, and so do those whose boxes overlap.
-    """
-    count = len(segments)
-    if count < _BATCH:
-        return [np.arange(count)]
-    _, node = numbered(np.concatenate([segments[:, :2], segments[:, 2:]]))
-    everyone = np.ones(int(node.max()) + 1, np.bool_)
-    chain = components(len(everyone), node[:count], node[count:], everyone)[node[:count]]
-    box = np.full((int(chain.max()) + 1, 4), np.inf)
-    np.minimum.at(box[:, :2], chain, np.minimum(segments[:, :2], segments[:, 2:]))
-    np.minimum.at(box[:, 2:], chain, -np.maximum(segments[:, :2], segments[:, 2:]))
-    boxes = shapely.box(*box[:, :2].T, *-box[:, 2:].T)
-    a, b = shapely.STRtree(boxes).query(boxes)
-    cluster = components(len(boxes), a, b, np.ones(len(boxes), np.bool_))[chain]
-    size = np.bincount(cluster)
-    batch = (np.cumsum(size) // _BATCH)[cluster]
-    order = np.argsort(batch, kind="stable")
-    return np.split(order, np.flatnonzero(np.diff(batch[order])) + 1)
-
-
-def _noded(lines: FloatArray) -> FloatArray:
-    """Break lines, of shape (n, 2, 2), wherever they meet."""
-    if len(lines) == 0:
-        return lines
-    # GEOS nodes a few long lines three times as fast as many short ones.
-    chains = shapely.line_merge(shapely.MultiLineString(list(lines_between(lines))))
-    noded: Geometry
-    try:
-        noded = shapely.node(chains)
-    except GEOSException:
-        noded = shapely.union_all(chains)
-    xy, line = shapely.get_coordinates(shapely.get_parts(noded), return_index=True)
-    at = np.flatnonzero(line[1:] == line[:-1])
-    return np.stack([xy[at], xy[at + 1]], axis=1)
-
-
-def _pieces(noded: FloatArray) -> tuple[FloatArray, IntArray]:
-    """Number the ends of pieces of line; give every piece once, by its two nodes."""
-    nodes, number = numbered(noded.reshape(-1, 2))
-    pair = np.sort(number.reshape(-1, 2), axis=1)
-    pair = pair[pair[:, 0] != pair[:, 1]]
-    key = np.unique(pair[:, 0] * len(nodes) + pair[:, 1])
-    return nodes, np.column_stack([key // max(len(nodes), 1), key % max(len(nodes), 1)])
 
 
 def _inner_points(polygons: GeometryArray) -> FloatArray:
@@ -257,15 +196,3 @@ def groups(faces: Faces, label: IntArray) -> IntArray:
     a, b = faces.edge_face, faces.edge_beside
     joined = (b >= 0) & (label[a] >= 0) & (label[a] == label[b])
     return components(len(label), a[joined], b[joined], label >= 0)
-
-
-def components(count: int, a: IntArray, b: IntArray, chosen: BoolArray) -> IntArray:
-    """Number the connected parts of a graph among the chosen nodes, by their first node."""
-    graph = coo_array((np.ones(len(a), np.int8), (a, b)), shape=(count, count))
-    _, part = connected_components(graph, directed=False)
-    group = np.full(count, -1, np.int64)
-    _, first, number = np.unique(part[chosen], return_index=True, return_inverse=True)
-    rank = np.empty(len(first), np.int64)
-    rank[np.argsort(first)] = np.arange(len(first))
-    group[chosen] = rank[number]
-    return group

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from geo_service.coverage._arrays import BoolArray, FloatArray, HashArray, IntArray
+from geo_service.coverage._arrays import BoolArray, FloatArray, HashArray, IntArray, numbered
 from geo_service.coverage._rings import Rings
 from geo_service.coverage._segments import MODULUS, Scan
 
@@ -143,7 +143,8 @@ def _sorted(ends: FloatArray, row: IntArray, group: IntArray) -> Residual:
     """Order by coordinates, so that nothing downstream depends on the order of features."""
     first = np.append(True, group[1:] != group[:-1]) if len(group) else np.empty(0, np.bool_)
     segments, of = ends[first], np.cumsum(first) - 1
-    order = np.lexsort(segments.T[::-1])
+    nodes, number = numbered(segments.reshape(-1, 2))
+    order = np.argsort(number[::2] * len(nodes) + number[1::2])
     place = np.empty(len(order), np.int64)
     place[order] = np.arange(len(order))
     owned = np.lexsort((row, place[of]))

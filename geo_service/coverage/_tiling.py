@@ -240,7 +240,7 @@ def detached(layer: Layer, graph: Graph) -> list[Fault]:
     a, b = shapely.STRtree(faces.polygons[covered]).query(
         faces.polygons[covered], predicate="dwithin", distance=near
     )
-    part = _faces.components(
+    part = _arrays.components(
         len(everyone),
         np.concatenate([faces.edge_face[mine], covered[a]]),
         np.concatenate([faces.edge_ends[mine, 0] + faces.count, covered[b]]),

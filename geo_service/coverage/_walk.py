@@ -9,7 +9,15 @@ import numba
 import numpy as np
 import shapely
 
-from geo_service.coverage._arrays import FloatArray, GeometryArray, IntArray, points_at
+from geo_service.coverage._arrays import (
+    BoolArray,
+    FloatArray,
+    GeometryArray,
+    IntArray,
+    points_at,
+)
+
+_FEW = 16  # half-edges at a node that are put in order one by one
 
 
 @dataclass(frozen=True)
@@ -65,14 +73,29 @@ def walk(nodes: FloatArray, ends: IntArray) -> Walked:
 
 def _bounding(ends: IntArray, nodes: int) -> IntArray:
     """The edges that are left when loose ends are taken away again and again."""
-    kept = np.arange(len(ends))
-    while len(kept):
-        degree = np.bincount(ends[kept].reshape(-1), minlength=nodes)
-        loose = (degree[ends[kept]] == 1).any(axis=1)
-        if not loose.any():
-            break
-        kept = kept[~loose]
-    return kept
+    kept = np.ones(len(ends), np.bool_)
+    _peeled(ends, nodes, kept)
+    return np.flatnonzero(kept)
+
+
+@numba.njit(nogil=True, cache=True)
+def _peeled(ends: IntArray, nodes: int, kept: BoolArray) -> None:
+    """Follow every loose end back to where it leaves the rest, a node's edges added up in one."""
+    degree, edges = np.zeros(nodes, np.int64), np.zeros(nodes, np.int64)
+    for k in range(len(ends)):
+        for side in range(2):
+            degree[ends[k, side]] += 1
+            edges[ends[k, side]] += k
+    for first in range(nodes):
+        node = first
+        while degree[node] == 1:
+            edge = edges[node]  # the only one left: the sum is its number
+            kept[edge] = False
+            other = ends[edge, 0] + ends[edge, 1] - node
+            for end in (node, other):
+                degree[end] -= 1
+                edges[end] -= edge
+            node = other
 
 
 def _walked(nodes: FloatArray, ends: IntArray) -> tuple[IntArray, IntArray, IntArray, IntArray]:
@@ -80,8 +103,8 @@ def _walked(nodes: FloatArray, ends: IntArray) -> tuple[IntArray, IntArray, IntA
     start = np.concatenate([ends[:, 0], ends[:, 1]])
     stop = np.concatenate([ends[:, 1], ends[:, 0]])
     ahead = nodes[stop] - nodes[start]
-    order = np.lexsort((np.arctan2(ahead[:, 1], ahead[:, 0]), start))
-    first = np.searchsorted(start[order], np.arange(len(nodes) + 1))
+    first = np.append(0, np.cumsum(np.bincount(start, minlength=len(nodes))))
+    order = _around(start, np.arctan2(ahead[:, 1], ahead[:, 0]), first)
     rank = np.empty(len(order), np.int64)
     rank[order] = np.arange(len(order))
     twin = np.roll(np.arange(len(order)), len(ends))
@@ -90,6 +113,28 @@ def _walked(nodes: FloatArray, ends: IntArray) -> tuple[IntArray, IntArray, IntA
     wrapped = before < first[stop]
     before[wrapped] = first[stop[wrapped] + 1] - 1
     return _loops(start, order[before], len(nodes))
+
+
+@numba.njit(nogil=True, cache=True)
+def _around(start: IntArray, angle: FloatArray, first: IntArray) -> IntArray:
+    """Order half-edges by the node they start at, and by angle around it."""
+    order = np.empty(len(start), np.int64)
+    fill = first[:-1].copy()
+    for half in range(len(start)):
+        order[fill[start[half]]] = half
+        fill[start[half]] += 1
+    for node in range(len(first) - 1):
+        its = order[first[node] : first[node + 1]]
+        if len(its) > _FEW:
+            its[:] = its[np.argsort(angle[its], kind="mergesort")]
+            continue
+        for k in range(1, len(its)):
+            half, at = its[k], k
+            while at > 0 and angle[its[at - 1]] > angle[half]:
+                its[at] = its[at - 1]
+                at -= 1
+            its[at] = half
+    return order
 
 
 @numba.njit(nogil=True, cache=True)
