@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import shapely
 
-from geo_service.coverage import _arrays, _faces
+from geo_service.coverage import _arrays
 from geo_service.coverage._arrays import FloatArray
 from geo_service.coverage._faults import Fault, Slip
 from geo_service.profiles import Profile
