@@ -5,12 +5,15 @@ from __future__ import annotations
 import csv
 import io
 import os
+import re
 import warnings
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+import python_calamine
 
 from geo_service import encodings
 from geo_service.errors import InputError, MissingError, Phrase
@@ -19,7 +22,9 @@ from geo_service.notes import Note
 _DELIMITERS = (",", "\t", ";", "|")
 _SNIFFED_LINES = 20
 _LONGEST_CELL = 64 * 1024 * 1024  # a border as WKT is longer than the 128 KB the csv module takes
-_OLD_EXCEL = b"\xd0\xcf\x11\xe0"
+_ZIP, _OLE = b"PK", b"\xd0\xcf\x11\xe0"  # .xlsx and the like; .xls, or a workbook with a password
+_MOST_BYTES = 1 << 30  # of an unpacked workbook: two hundred times the register of a city
+_SHOWS_ZEROS = re.compile(rb'formatCode="0{2,}"')  # a number shown with leading zeros
 
 
 @dataclass(frozen=True)
@@ -31,13 +36,17 @@ class Sheet:
     name : str
         "" for a CSV.
     cells : sequence of sequences
-        Row by row: texts, numbers, dates or ``None``.
+        Row by row: texts, numbers, dates; ``""`` or ``None`` where nothing stands. A cell merged
+        over several rows is repeated in each of them.
+    repeated : set of tuple
+        (row, column) from 0 of those repetitions.
     formats : Mapping
         (row, column) from 0 -> number format, of cells that show leading zeros only.
     """
 
     name: str
     cells: Sequence[Sequence[Any]]
+    repeated: Set[tuple[int, int]] = frozenset()
     formats: Mapping[tuple[int, int], str] = field(default_factory=dict)
 
 
@@ -51,7 +60,7 @@ class Book:
 
 
 def read(path: str | os.PathLike[str], *, encoding: str | None, sheet: str | None) -> Book:
-    """Read the cells of an XLSX or CSV file; its first bytes tell which it is.
+    """Read the cells of a workbook (.xlsx, .xls, .et, .ods) or a CSV; its first bytes tell which.
 
     Raises
     ------
@@ -64,14 +73,10 @@ def read(path: str | os.PathLike[str], *, encoding: str | None, sheet: str | Non
     if not file.is_file():
         raise MissingError("file_missing", file=str(path))
     data = file.read_bytes()
-    if data.startswith(_OLD_EXCEL):
-        reason = "旧版 .xls，请另存为 .xlsx / the old .xls form: save it as .xlsx"
-        raise InputError("file_unreadable", file=file.name, reason=reason)
-    if data.startswith(b"PK"):
-        return Book(tuple(_workbook(data, file.name, sheet)), (), file.name)
+    if data.startswith((_ZIP, _OLE)):
+        return _workbook(data, file.name, sheet)
     text, note = _text(data, file.name, encoding)
-    rows = _rows(text, file.name)
-    return Book((Sheet("", rows),), (note,), file.name)
+    return Book((Sheet("", _rows(text, file.name)),), (note,), file.name)
 
 
 def _rows(text: str, source: str) -> list[list[str]]:
@@ -84,31 +89,73 @@ def _rows(text: str, source: str) -> list[list[str]]:
         csv.field_size_limit(before)
 
 
-def _workbook(data: bytes, source: str, wanted: str | None) -> list[Sheet]:
-    import openpyxl
-    from openpyxl.utils.exceptions import InvalidFileException
-
+def _workbook(data: bytes, source: str, wanted: str | None) -> Book:
     try:
-        with warnings.catch_warnings():
-            # Missing styles and unknown extensions say nothing about the cells.
-            warnings.simplefilter("ignore", UserWarning)
-            book = openpyxl.load_workbook(io.BytesIO(data), read_only=True, data_only=True)
-        names = [wanted] if wanted else book.sheetnames
-        if wanted and wanted not in book.sheetnames:
-            raise InputError("layer_choice", file=source, layers=", ".join(book.sheetnames))
-        return [_sheet(book[name]) for name in names]
-    except (zipfile.BadZipFile, InvalidFileException, KeyError, OSError, SyntaxError) as error:
+        zeros = data.startswith(_ZIP) and _shows_zeros(data, source)
+        book = python_calamine.CalamineWorkbook.from_filelike(io.BytesIO(data))
+        pages = [
+            s for s in book.sheets_metadata if s.typ == python_calamine.SheetTypeEnum.WorkSheet
+        ]
+        names = [page.name for page in pages]
+        if wanted and wanted not in names:
+            raise InputError("layer_choice", file=source, layers=", ".join(names))
+        shown = [p.name for p in pages if p.visible == python_calamine.SheetVisibleEnum.Visible]
+        formats = _zero_formats(data) if zeros else {}
+        taken = [wanted] if wanted else shown or names
+        sheets = tuple(_sheet(book.get_sheet_by_name(n), n, formats.get(n, {})) for n in taken)
+    except python_calamine.PasswordError as error:
+        reason = "有密码，请去掉密码后另存 / it has a password: save it without"
+        raise InputError("file_unreadable", file=source, reason=reason) from error
+    except (python_calamine.CalamineError, zipfile.BadZipFile, KeyError, OSError) as error:
         raise InputError("file_unreadable", file=source, reason=error) from error
+    notes: tuple[Note, ...] = ()
+    if hidden := [name for name in names if name not in shown and name not in taken]:
+        listed = ", ".join(hidden)
+        notes = (Note("sheets_hidden", f"未读隐藏的工作表：{listed}。", f"Hidden: {listed}."),)
+    return Book(sheets, notes, source)
 
 
-def _sheet(sheet: Any) -> Sheet:
-    cells, formats = [], {}
-    for row, found in enumerate(sheet.iter_rows()):
-        cells.append([cell.value for cell in found])
-        for column, cell in enumerate(found):
-            if isinstance(cell.value, int | float) and cell.number_format.startswith("00"):
-                formats[row, column] = cell.number_format
-    return Sheet(sheet.title, cells, formats)
+def _sheet(page: Any, name: str, formats: Mapping[tuple[int, int], str]) -> Sheet:
+    cells = page.to_python(skip_empty_area=False)
+    repeated = set()
+    for (top, column), (bottom, _) in page.merged_cell_ranges or ():
+        for row in range(top + 1, min(bottom + 1, len(cells))):
+            cells[row][column] = cells[top][column]
+            repeated.add((row, column))
+    return Sheet(name, cells, repeated, formats)
+
+
+def _shows_zeros(data: bytes, source: str) -> bool:
+    """Tell whether any number is shown with leading zeros; refuse what unpacks without end."""
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        if sum(part.file_size for part in archive.infolist()) > _MOST_BYTES:
+            reason = f"解压后超过 {_MOST_BYTES >> 20} MB / more than that unpacked"
+            raise InputError("file_unreadable", file=source, reason=reason)
+        styles = [n for n in archive.namelist() if n == "xl/styles.xml"]
+        return any(_SHOWS_ZEROS.search(archive.read(name)) for name in styles)
+
+
+def _zero_formats(data: bytes) -> dict[str, dict[tuple[int, int], str]]:
+    """Find the cells whose number is shown with leading zeros, sheet by sheet.
+
+    calamine gives values without their formats, so only a workbook that has such a format is read
+    a second time, eight times slower.
+    """
+    import openpyxl
+
+    with warnings.catch_warnings():
+        # Missing styles and unknown extensions say nothing about the cells.
+        warnings.simplefilter("ignore", UserWarning)
+        book = openpyxl.load_workbook(io.BytesIO(data), read_only=True, data_only=True)
+        return {
+            sheet.title: {
+                (row, column): cell.number_format
+                for row, found in enumerate(sheet.iter_rows())
+                for column, cell in enumerate(found)
+                if isinstance(cell.value, int | float) and cell.number_format.startswith("00")
+            }
+            for sheet in book.worksheets
+        }
 
 
 def _text(data: bytes, source: str, encoding: str | None) -> tuple[str, Note]:

@@ -176,6 +176,11 @@ CATALOGUE: dict[str, Refusal] = {
         "The boundary points of “{file}” need a CGCS2000 Gauss zone, but the layer is in {crs}. "
         "Convert it first, to EPSG:4547 say.",
     ),
+    "report_unreadable": Refusal(
+        422,
+        "“{file}”不是本软件写出的检查报告，无法比较。可用的格式：{known}。",
+        "“{file}” is no report that check wrote, so nothing can be compared. Forms: {known}.",
+    ),
     "output_unwritable": Refusal(
         422,
         "无法写入“{file}”：{reason}。请换一个位置或扩展名（{known}）。",

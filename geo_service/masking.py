@@ -10,9 +10,15 @@ import pandas as pd
 
 from geo_service import layers
 
-_MOBILE = re.compile(r"(?<!\d)(1[3-9]\d)[\s-]?\d{4}[\s-]?(\d{4})(?!\d)")
+_MOBILE = re.compile(r"(?<!\d)((?:\+?86[\s-]?)?1[3-9]\d)[\s.-]?\d{4}[\s.-]?(\d{4})(?!\d)")
+# GB 11643: 6 county + birthday + 3 serial + check digit
+_ID_NUMBER = re.compile(r"(?<!\d)([1-9]\d{5})((?:19|20)\d{2}[01]\d[0-3]\d)(\d{3}[\dXx])(?![\dXx])")
+_ID_WEIGHTS, _ID_CHECKS = (7, 9, 10, 5, 8, 4, 2, 1, 6, 3, 7, 9, 10, 5, 8, 4, 2), "10X98765432"
 _DIGIT_RUN = re.compile(r"\d{7,}")
 _PERSONS = {"姓名", "人员姓名", "网格员", "网格员姓名", "person"}
+ID_NUMBERS = ("id_number", "身份证号", "身份证号码", "身份证", "公民身份号码", "证件号码", "sfzh")
+"""Names of columns that hold ID numbers."""
+
 _CODES = {"code", "parent_code", "geometry"}
 _NAMES = {field.name: {field.name, *field.aliases} for field in layers.FIELDS}
 _FIGURES = {"floating", "boolean"}
@@ -30,6 +36,20 @@ def mask_phone(text: str) -> str:
     return _DIGIT_RUN.sub(lambda run: "*" * (len(run[0]) - 4) + run[0][-4:], hidden)
 
 
+def mask_id_number(text: str) -> str:
+    """Hide all of an ID number but the county's digits and the last four.
+
+    Examples
+    --------
+    >>> mask_id_number("411002199003074517"), mask_id_number("12345")
+    ('411002********4517', '*2345')
+    """
+    plain = text.strip()
+    if len(plain) > 10:
+        return plain[:6] + "*" * (len(plain) - 10) + plain[-4:]
+    return "*" * (len(plain) - 4) + plain[-4:]
+
+
 def mask_name(text: str) -> str:
     """Leave the family name of a person.
 
@@ -42,7 +62,7 @@ def mask_name(text: str) -> str:
 
 
 def masked(frame: Any, *, persons: Iterable[str] = ()) -> Any:
-    """Give a table with phones and persons masked, and mobile numbers inside any other text.
+    """Give a table with phones, ID numbers and persons masked, the numbers inside any text too.
 
     Codes are left alone: eleven digits of one may look like a phone number.
 
@@ -74,13 +94,23 @@ def _mask_of(column: str, persons: set[str]) -> Callable[[Any], Any] | None:
         return lambda value: mask_phone(_text(value))
     if column.lower() in _NAMES["head"] | persons:
         return lambda value: mask_name(_text(value))
-    return _mask_mobile
+    if column.lower() in ID_NUMBERS:
+        return lambda value: mask_id_number(_text(value))
+    return _mask_numbers
 
 
-def _mask_mobile(value: Any) -> Any:
+def _mask_numbers(value: Any) -> Any:
     if not isinstance(value, str):
         return value
-    return _MOBILE.sub(lambda number: mask_phone(number[0]), value)
+    without_ids = _ID_NUMBER.sub(_masked_id, value)
+    return _MOBILE.sub(lambda number: mask_phone(number[0]), without_ids)
+
+
+def _masked_id(found: re.Match[str]) -> str:
+    """Mask what the check digit proves an ID number; else it may be a code of eighteen digits."""
+    total = sum(int(d) * w for d, w in zip(found[0][:17], _ID_WEIGHTS, strict=True))
+    genuine = _ID_CHECKS[total % 11] == found[0][17].upper()
+    return mask_id_number(found[0]) if genuine else found[0]
 
 
 def _text(value: Any) -> str:

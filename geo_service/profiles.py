@@ -64,6 +64,11 @@ class Profile:
         Fields that may not be empty.
     households, population : tuple of int, or None
         Size bounds, inclusive; ``None``: not judged.
+    least_heads, least_full_time : int
+        How many heads (网格长) and full-time members (专职) a grid needs on the roster.
+        0: not asked.
+    most_grids_per_person : int
+        A person on more grids is told.
     severities : Mapping
         Fault kind -> ``error``, ``warning`` or ``note``.
     """
@@ -86,6 +91,9 @@ class Profile:
     required_fields: tuple[str, ...] = ()
     households: tuple[int, int] | None = None
     population: tuple[int, int] | None = None
+    least_heads: int = 1
+    least_full_time: int = 0
+    most_grids_per_person: int = 3
     severities: Mapping[str, Severity] = field(default_factory=dict)
 
     @property

@@ -529,3 +529,105 @@ def _grid_and_line(city: DemoCity) -> tuple[str, str]:
 def _by_a_street(city: DemoCity) -> Any:
     """The demand point with the most people: in a grid that has streets around it."""
     return city.demand.loc[city.demand["population"].idxmax()]
+
+
+# --- lists and an earlier report beside a check --------------------------------------------------
+
+
+@pytest.fixture
+def lists(small_city: DemoCity, tmp_path: Path) -> dict[str, Path]:
+    """A register with a grid too many, a roster with a person astray, events with one outside."""
+    codes = small_city.grids["code"].tolist()
+    spare = f"{codes[0][:12]}987"
+    staff = {"网格编码": [*codes, spare], "姓名": "王建国", "电话": "13812340000", "岗位": "网格长"}
+    frames = {
+        "register": pd.DataFrame({"网格编码": [*codes, spare]}),
+        "roster": pd.DataFrame(staff),
+        "events": pd.DataFrame({"经度": [120.0], "纬度": [30.0]}),
+    }
+    paths = {name: tmp_path / f"{name}.csv" for name in frames}
+    for name, frame in frames.items():
+        frame.to_csv(paths[name], index=False, encoding="gb18030")
+    return paths
+
+
+def test_a_check_with_register_roster_and_events(
+    run: Run, files: dict[str, Path], lists: dict[str, Path], small_city: DemoCity
+) -> None:
+    count = len(small_city.grids)
+    told = run(
+        "check", files["grids"], "--within", files["communities"], "--register", lists["register"],
+        "--roster", lists["roster"], "--events", lists["events"], "--events-datum", "gcj02",
+        "--json",
+    )  # fmt: skip
+    assert told.code == 1
+    assert (told.json["register"]["mapped"], told.json["register"]["registered"]) == (
+        count, count + 1,
+    )  # fmt: skip
+    assert told.json["on_map_percent"][:-2] == told.json["register"]["on_map_percent"]
+    assert told.json["staff"]["unknown_grid_rows"] == [count + 2]
+    found = {name: part["count"] for name, part in told.json["invariants"].items()}
+    assert list(found.values()) == [0, 0, 1, 1]
+    assert [given["role"] for given in told.json["inputs"]] == [
+        "layer", "outline", "register", "roster", "events",
+    ]  # fmt: skip
+
+
+def test_phones_are_masked_unless_the_word_is_said(
+    run: Run, files: dict[str, Path], lists: dict[str, Path], tmp_path: Path
+) -> None:
+    given = ("check", files["grids"], "--roster", lists["roster"], "-o", tmp_path / "r.xlsx")
+
+    def told(*more: str) -> str:
+        said = run(*given, *more)
+        book = openpyxl.load_workbook(tmp_path / "r.xlsx")
+        cells = (cell.value for sheet in book for row in sheet.iter_rows() for cell in row)
+        return said.out + said.err + " ".join(map(str, cells))
+
+    masked = told()
+    assert "13812340000" not in masked
+    assert "138****0000" in masked
+    assert_refused(run(*given, "--unmasked", "yes", "--json"), "parameter_invalid")
+    assert "13812340000" in told("--unmasked", "personal-data")
+
+
+@pytest.mark.parametrize("form", ["json", "xlsx", "gpkg"])
+def test_a_second_check_says_what_was_solved(
+    run: Run, files: dict[str, Path], tmp_path: Path, form: str
+) -> None:
+    grids = gpd.read_file(files["grids"])
+    spoiled = grids.copy()
+    spoiled.loc[[3, 40], "geometry"] = spoiled.geometry.loc[[3, 40]].buffer(0.5)
+    spoiled.to_file(tmp_path / "old.gpkg")
+    spoiled.loc[3, "geometry"] = grids.geometry.loc[3]
+    spoiled.loc[90, "geometry"] = spoiled.geometry.loc[90].buffer(-0.5)
+    spoiled.to_file(tmp_path / "new.gpkg")
+    old = tmp_path / f"report.{form}"
+    assert run("check", tmp_path / "old.gpkg", "-o", old).code == 1
+    again = run("check", tmp_path / "new.gpkg", "--since", old, "--json").json
+    since = again["since"]
+    assert since["solved"] > 0
+    assert since["left"] > 0
+    assert since["new"] > 0
+    status = [f["status"] for f in again["faults"] if f["severity"] != "note"]
+    assert (status.count("left"), status.count("new")) == (since["left"], since["new"])
+    said = run("check", tmp_path / "new.gpkg", "--since", old).out
+    assert f"{since['solved']} solved, {since['left']} left, {since['new']} new" in said
+
+
+def test_a_draft_is_compared_with_the_one_before(
+    run: Run, own: Path, files: dict[str, Path], tmp_path: Path
+) -> None:
+    grids = gpd.read_file(files["grids"])
+    spoiled = grids.copy()
+    spoiled.loc[3, "geometry"] = spoiled.geometry.loc[3].buffer(0.5)
+    spoiled.to_file(tmp_path / "spoiled.gpkg")
+    for path in (tmp_path / "spoiled.gpkg", files["grids"]):
+        assert run("import", path, "--layer", "grids", store=own).code == 0
+    drafts = [draft["id"] for draft in run("drafts", "--json", store=own).json][-2:]
+    told = run("check", "--draft", drafts[1], "--since", "previous", "--json", store=own).json
+    assert (told["verdict"], told["since"]["source"]) == ("clean", f"draft {drafts[0]}")
+    assert told["since"]["solved"] > 0
+    assert (told["since"]["left"], told["since"]["new"]) == (0, 0)
+    refused = run("check", "--draft", drafts[0], "--since", "previous", "--json", store=own)
+    assert_refused(refused, "parameter_invalid")

@@ -1,12 +1,18 @@
 """Registers keep every digit of a code, and say what is missing on either side."""
 
+import shutil
+import subprocess
+import zipfile
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import openpyxl
 import pandas as pd
 import pytest
 
-from geo_service import masking, registers
+from geo_service import crs, masking, profiles, registers
 from geo_service.errors import InputError, MissingError
 
 HEADER = ["序号", "网格编码", "网格名称", "网格长", "联系电话", "户数"]
@@ -61,7 +67,7 @@ def test_refuses_a_code_that_lost_its_digits(tmp_path: Path, value: object) -> N
     with pytest.raises(InputError) as refused:
         registers.read(path)
     assert refused.value.code == "code_is_a_float"
-    assert refused.value.details["row"] == 3
+    assert refused.value.details["row"] == "3"
 
 
 def test_short_numbers_become_text_and_shown_zeros_come_back(tmp_path: Path) -> None:
@@ -107,7 +113,7 @@ def test_refusals_name_the_file(tmp_path: Path) -> None:
     assert refused.value.code == "file_unreadable"
     old = tmp_path / "old.xls"
     old.write_bytes(b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1")
-    with pytest.raises(InputError, match=r"\.xlsx"):
+    with pytest.raises(InputError, match=r"old\.xls"):
         registers.read(old)
     no_code = text_file(tmp_path / "n.csv", "a,b\n1,2\n", "utf-8")
     with pytest.raises(InputError) as refused:
@@ -154,7 +160,7 @@ def test_one_missing_of_very_many_is_never_100() -> None:
 def test_duplicates_and_rows_without_a_code() -> None:
     register = pd.DataFrame({"code": ["1", "1", "2", None]}, index=[5, 6, 7, 8])
     found = registers.reconcile(register, pd.DataFrame({"code": ["1", "2", "2", ""]}))
-    assert found.register_duplicates == {"1": 2}
+    assert found.register_duplicates == {"1": (5, 6)}
     assert found.map_duplicates == {"2": 2}
     assert found.rows_without_code == (8,)
     assert found.polygons_without_code == 1
@@ -209,13 +215,205 @@ def test_micro_grids_one_to_one() -> None:
     assert found.without_person == (grids["code"][1_000],)
 
 
+def test_merged_cells_stand_in_each_of_their_rows(tmp_path: Path) -> None:
+    book = openpyxl.Workbook()
+    page = book.active
+    page.append(["花名册"])
+    page.append(["街道", "网格编码", "网格员", None, "户数"])
+    page.append([None, None, "姓名", "联系电话", None])
+    page.append(["北大街道", "411002001001001", "王建国", "13812340000", 300])
+    page.append([None, None, "李梅", "13900001111", None])
+    page.append([None, "411002001001002", "赵云", "13700002222", 200])
+    for area in ("A1:E1", "A2:A3", "B2:B3", "C2:D2", "E2:E3", "A4:A6", "B4:B5", "E4:E5"):
+        page.merge_cells(area)
+    book.save(tmp_path / "r.xlsx")
+    found = registers.read(tmp_path / "r.xlsx")
+    assert found.frame["code"].tolist() == ["411002001001001"] * 2 + ["411002001001002"]
+    assert found.frame["姓名"].tolist() == ["王建国", "李梅", "赵云"]
+    assert found.frame["街道"].tolist() == ["北大街道"] * 3
+    assert found.frame["households"].sum() == 500  # a merged number is told once
+    assert found.continued == {5}
+    grids = pd.DataFrame({"code": ["411002001001001", "411002001001002"]})
+    assert registers.reconcile(found, grids).complete
+    assert registers.staff(found, grids).per_grid.tolist() == [2, 1]
+
+
+def test_a_sheet_per_township_and_headers_repeated_on_every_page(tmp_path: Path) -> None:
+    book = openpyxl.Workbook()
+    book.active.title = "说明"
+    for name, rows in (("北大", [1, 2]), ("西大", [3])):
+        page = book.create_sheet(name)
+        for row in rows:
+            page.append(HEADER)
+            page.append([row, f"41100200100100{row}", "网格"])
+        page.append(["合 计", None, None, None, None, 9])
+    hidden = book.create_sheet("旧")
+    hidden.append(HEADER)
+    hidden.append([9, "411002009009009"])
+    hidden.sheet_state = "hidden"
+    book.save(tmp_path / "r.xlsx")
+    found = registers.read(tmp_path / "r.xlsx")
+    assert found.frame["code"].tolist() == [f"41100200100100{n}" for n in (1, 2, 3)]
+    assert found.frame.index.tolist() == ["北大!2", "北大!4", "西大!2"]
+    assert {"sheet", "sheets_hidden", "summary_rows"} <= {note.code for note in found.notes}
+
+
+def test_every_row_with_a_ruined_code_is_named(tmp_path: Path) -> None:
+    rows = [HEADER, [1, 4.11e17], [2, "411002001001002"], [3, "4.11002E+17"]]
+    with pytest.raises(InputError) as refused:
+        registers.read(sheet(tmp_path / "r.xlsx", rows))
+    assert refused.value.details["row"] == "2, 4"
+    assert "2, 4" in refused.value.message("zh")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("soffice") is None, reason="LibreOffice is not installed")
+@pytest.mark.parametrize("form", ["xls", "ods"])
+def test_old_and_open_workbooks_are_read(tmp_path: Path, form: str) -> None:
+    path = sheet(tmp_path / "r.xlsx", [["台账"], HEADER, [1, "011002001001001", "第一网格"]])
+    command = ["soffice", f"-env:UserInstallation={(tmp_path / 'p').as_uri()}", "--headless",
+               "--convert-to", form, "--outdir", tmp_path, path]  # fmt: skip
+    subprocess.run(command, check=True, capture_output=True, timeout=180)
+    found = registers.read(tmp_path / f"r.{form}").frame
+    assert found["code"].tolist() == ["011002001001001"]
+
+
+def test_a_workbook_that_unpacks_without_end_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("geo_service._sheets._MOST_BYTES", 5 << 20)
+    path = sheet(tmp_path / "r.xlsx", [HEADER, [1, "411002001001001"]])
+    with zipfile.ZipFile(path, "a", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("xl/media/bomb.bin", bytes(6 << 20))
+    with pytest.raises(InputError) as refused:
+        registers.read(path)
+    assert refused.value.code == "file_unreadable"
+
+
+def test_attributes_that_differ_are_noted() -> None:
+    register = pd.DataFrame(
+        {"code": ["1", "2", "3"], "name": ["第一网格", "第２ 网格", "甲"],
+         "households": [300, 200.0, 7],
+         "phone": ["13812340000", "13900001111", ""], "parent_code": ["北大社区", "", ""]}
+    )  # fmt: skip
+    grids = pd.DataFrame(
+        {"code": ["1", "2", "3"], "name": ["第一网格", "第2网格", "乙"],
+         "households": [301, 200, 7],
+         "phone": ["13812349999", "13900001111", "1"], "parent_code": ["411002001001"] * 3}
+    )  # fmt: skip
+    found = registers.reconcile(register, grids)
+    told = found.differences[["code", "field", "register", "layer"]].to_numpy().tolist()
+    assert told == [
+        ["1", "households", "300", "301"],
+        ["1", "phone", "138****0000", "138****9999"],
+        ["3", "name", "甲", "乙"],
+    ]
+    assert found.complete  # a note, not a fault
+    assert "attributes_differ" in {note.code for note in found.notes}
+    shown = registers.reconcile(register, grids, unmasked=True).differences
+    assert "13812340000" in shown["register"].tolist()
+
+
+def test_one_of_18936_missing_is_never_100() -> None:
+    codes = codes_of(18_936)
+    found = registers.reconcile(codes, pd.DataFrame({"code": codes[1:]}))
+    assert (found.on_map_percent, found.unmapped) == ("99.99", (codes[0],))
+
+
+def test_roles_vacancies_and_persons_on_many_grids() -> None:
+    grids = pd.DataFrame({"code": ["1", "2", "3", "4", "5", "6"]})
+    roster = pd.DataFrame(
+        {
+            "code": ["1", "1", "2", "3、4、5、6", "", "9", "2"],
+            "姓名": ["王建国", "李梅", "赵云", "钱多", "孙某", "周某", ""],
+            "phone": ["13812340000", "13812340001", "13812340002", "13812340003"] + [""] * 3,
+            "岗位": [
+                "网格长",
+                "专职网格员",
+                "副网格长",
+                "兼职网格员",
+                "网格员",
+                "网格员",
+                "网格长",
+            ],
+        }
+    )
+    rules = replace(profiles.load(), least_full_time=1)
+    found = registers.staff(roster, grids, profile=rules)
+    assert (found.persons, found.vacant) == (6, (6,))
+    assert found.without_person == ()
+    assert found.without_head == ("2", "3", "4", "5", "6")
+    assert found.without_full_time == ("2", "3", "4", "5", "6")
+    assert found.without_grid.index.tolist() == [4]
+    assert found.unknown_grid.index.tolist() == [5]
+    assert found.overloaded[["person", "phone", "grids"]].to_numpy().tolist() == [
+        ["钱*", "138****0003", 4]
+    ]
+    assert not found.complete
+    assert found.to_dict()["profile"] == "default@1"
+    full = registers.staff(roster, grids, unmasked=True)
+    assert full.overloaded["person"].tolist() == ["钱多"]
+    assert full.without_full_time == ()
+
+
+@pytest.mark.parametrize("broken", range(4))
+def test_the_four_invariants_count_what_was_injected(small_city: Any, broken: int) -> None:
+    grids, parents = small_city.grids, small_city.communities
+    codes = grids["code"].tolist()
+    roster = pd.DataFrame({"code": codes, "姓名": "王建国"})
+    inside = grids.geometry.representative_point()
+    lon, lat = crs.Plane.of(grids.crs).inverse(inside.x, inside.y, datum="gcj02")
+    events = pd.DataFrame({"lon": lon, "lat": lat})
+    if broken == 0:
+        parents = parents[parents["code"] != codes[0][:12]]
+    if broken == 1:
+        roster = roster[~roster["code"].isin(codes[:3])]
+    if broken == 2:
+        roster.loc[len(roster)] = ["411099999999999", "李梅"]
+    if broken == 3:
+        events.loc[len(events)] = [120.0, 30.0]
+        events.loc[len(events)] = [np.nan, np.nan]
+    found = registers.check_invariants(
+        grids, parents=parents, staffing=registers.staff(roster, grids), events=events,
+        datum="gcj02",
+    )  # fmt: skip
+    orphans = sum(code[:12] == codes[0][:12] for code in codes)
+    expected = [0, 0, 0, 0]
+    expected[broken] = (orphans, 3, 1, 2)[broken]
+    assert [len(which or ()) for _, _, which in found.counters()] == expected
+    assert not found.complete
+
+
+def test_what_was_not_given_is_not_judged(small_city: Any) -> None:
+    events = pd.DataFrame({"code": [small_city.grids["code"][0], "x"]})
+    found = registers.check_invariants(small_city.grids, events=events)
+    assert found.grids_without_parent is None
+    assert found.to_dict()["events_without_grid"] == {"count": 1, "which": [1]}
+    with pytest.raises(InputError) as refused:
+        registers.check_invariants(small_city.grids, events=pd.DataFrame({"lon": [1], "lat": [1]}))
+    assert refused.value.code == "datum_missing"
+
+
+@pytest.mark.parametrize(
+    ("column", "given", "shown"),
+    [
+        ("身份证号", "411002199003074517", "411002********4517"),
+        ("备注", "证件411002199003074517，电13812340000", "证件411002********4517，电138****0000"),
+        ("备注", "微网格411002001001001001", "微网格411002001001001001"),
+        ("code", "411002199003074517", "411002199003074517"),
+    ],
+)
+def test_id_numbers_are_masked_and_codes_are_not(column: str, given: str, shown: str) -> None:
+    assert masking.masked(pd.DataFrame({column: [given]}))[column].tolist() == [shown]
+
+
 @pytest.mark.parametrize(
     ("given", "shown"),
     [
         ("13812340000", "138****0000"),
         ("138-1234-0000 / 13900001111", "138****0000 / 139****1111"),
         ("0374 2331234", "0374 ***1234"),
-        ("8613812340000", "*********0000"),
+        ("8613812340000", "86138****0000"),
         ("无", "无"),
     ],
 )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from geo_service.cli import _opinions
 from geo_service.cli import _terminal as terminal
 from geo_service.cli.columns import Map, Sender, mapping, remembered
 from geo_service.errors import InputError
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
     import geopandas as gpd
 
     from geo_service import boundary_files
-    from geo_service.coverage import CoverageReport
     from geo_service.georeference import Box
     from geo_service.notes import Note
 
@@ -37,9 +37,7 @@ LayerInFile = Annotated[
     str | None, typer.Option("--file-layer", help="文件中的图层 · Which layer of the file")
 ]
 
-_FAULTS_SHOWN = 40
-_SHOWN_OF_ONE_KIND = 2
-_GROUPS_SHOWN = 15
+_CHANGES_SHOWN = 40
 
 
 def register(app: terminal.App) -> None:
@@ -60,6 +58,22 @@ def check(
     register_file: Annotated[
         Path | None, typer.Option("--register", help="登记表 · Register to reconcile with")
     ] = None,
+    roster: Annotated[
+        Path | None, typer.Option(help="网格员花名册 · Roster of staff, one row a person")
+    ] = None,
+    events: Annotated[
+        Path | None, typer.Option(help="事件表 · Events, with a grid's code or lon and lat")
+    ] = None,
+    events_datum: Annotated[
+        str | None, typer.Option(help="事件经纬度的基准 · Datum of the events: wgs84, gcj02, …")
+    ] = None,
+    since: Annotated[
+        str | None,
+        typer.Option(
+            help="上次的报告（草稿：previous 或草稿号）· An earlier report of check; for a "
+            "draft also: previous, or another draft's number"
+        ),
+    ] = None,
     code_field: CodeField = None,
     map_: Map = None,
     author: Sender = "",
@@ -69,6 +83,13 @@ def check(
     encoding: Encoding = None,
     file_layer: LayerInFile = None,
     profile: Annotated[str, typer.Option(help="规则方案 · Rule profile, or a .toml")] = "default",
+    unmasked: Annotated[
+        str | None,
+        typer.Option(
+            help=f"显示完整姓名和电话，须写 {_opinions.UNMASK_WORD} · "
+            f"Names and phones in full; the word is {_opinions.UNMASK_WORD}"
+        ),
+    ] = None,
     output: terminal.Output = None,
     store: terminal.StorePath = None,
     as_json: terminal.AsJson = False,
@@ -76,38 +97,37 @@ def check(
     """检查覆盖 · Check a boundary file, or a layer the store holds."""
     from geo_service import reports
 
+    beside = _opinions.Beside(
+        register=register_file, roster=roster, events=events, events_datum=events_datum,
+        unmasked=_opinions.unmask(unmasked),
+    )  # fmt: skip
     with terminal.progress("检查", "checking", quiet=as_json) as advance:
         if layer is not None or draft is not None:
-            report, source = _check_stored(store, layer, draft, at, profile)
-            notes: Sequence[Note] = ()
+            opinion = _opinions.of_store(
+                store, layer, draft, at, profile=profile, beside=beside, since=since,
+                on_progress=advance,
+            )  # fmt: skip
         elif file is not None:
-            from geo_service import coverage
-
             grids, area, notes, source = _read(
                 file, within, crs=crs, datum=datum, swap_axes=swap_axes, encoding=encoding,
                 layer=file_layer, code_field=code_field, fields=mapping(map_),
                 known=remembered(terminal.store_path(store), author),
             )  # fmt: skip
-            report = coverage.check(
-                grids,
-                within=area,
-                profile=profile,
-                expect=expect,
-                code_field=_code_field(grids, code_field),
-                register=_register_codes(register_file),
-                on_progress=advance,
-            )
+            opinion = _opinions.of_file(
+                grids, area, profile=profile, expect=expect, source=source, read=notes,
+                code_field=_code_field(grids, code_field), files={"layer": file, "outline": within},
+                beside=beside, since=since, on_progress=advance,
+            )  # fmt: skip
         else:
             reason = "give a FILE, or --layer (with --draft or --at)"
             raise InputError("parameter_invalid", name="FILE", value="", reason=reason)
     if output is not None:
-        reports.write_check(report, output, source=source)
+        reports.write_check(opinion, output)
     if as_json:
-        read = [{"code": n.code, "zh": n.zh, "en": n.en} for n in notes]
-        terminal.print_json({**report.to_dict(), "source": source, "read": read})
+        terminal.print_json(opinion.to_dict())
     else:
-        _show(report, notes, source, output)
-    return terminal.FOUND_FAULTS if report.verdict != "clean" else 0
+        _opinions.show(opinion, output)
+    return terminal.FOUND_FAULTS if opinion.report.verdict != "clean" else 0
 
 
 def repair(
@@ -215,123 +235,6 @@ def _code_field(grids: gpd.GeoDataFrame, given: str | None) -> str | None:
     return "code" if "code" in grids.columns else given
 
 
-def _register_codes(path: Path | None) -> list[str] | None:
-    if path is None:
-        return None
-    from geo_service import registers
-
-    return list(registers.read(path).frame["code"])
-
-
-def _check_stored(
-    store: str | None, layer: str | None, draft: int | None, at: str | None, profile: str
-) -> tuple[CoverageReport, str]:
-    from geo_service.store import open_store
-
-    with open_store(terminal.store_path(store)) as opened:
-        if draft is not None:
-            return opened.check_draft(draft, profile=profile), f"draft {draft}"
-        assert layer is not None
-        revision = opened.revision(layer, at=at)
-        return opened.check(layer, at=at, profile=profile), f"{layer} r{revision.number}"
-
-
-def _show(report: CoverageReport, notes: Sequence[Note], source: str, output: Path | None) -> None:
-    from geo_service.reports import KINDS_ZH, SEVERITIES_ZH
-
-    say, console = terminal.say, terminal.out()
-    for note in notes:
-        console.print(f"· {say(note.zh, note.en)}", style="dim", markup=False)
-    console.print(_headline(report, source), style="bold", markup=False)
-    for line in report.notes:
-        console.print(f"· {say(line.zh, line.en)}", markup=False)
-    if report.counts:
-        _show_counts(report)
-    if len(report.groups) > 1 and int(report.groups["places"].sum()) > _FAULTS_SHOWN:
-        _show_groups(report)
-    faults = report.faults
-    shown = faults.groupby("kind", sort=False).head(_SHOWN_OF_ONE_KIND).head(_FAULTS_SHOWN)
-    rows: list[tuple[Any, ...]] = [
-        (
-            say(SEVERITIES_ZH[fault.severity], fault.severity),
-            say(KINDS_ZH.get(fault.kind, fault.kind), fault.kind),
-            say(fault.message_zh, fault.message_en),
-        )
-        for fault in shown.itertuples()
-    ]
-    if rows:
-        columns3 = (say("级别", "severity"), say("问题", "fault"), say("说明", "what and where"))
-        console.print(terminal.table("", columns3, rows))
-    if more := len(faults) - len(shown):
-        console.print(say(f"……另有 {more} 条，用 -o 写出全部。", f"… {more} more; -o writes all."))
-    if output is not None:
-        console.print(say(f"已写入 {output}", f"Written to {output}"), markup=False)
-
-
-def _show_counts(report: CoverageReport) -> None:
-    """What there is of each kind: how many faults, and how many places at how large a width."""
-    from geo_service.coverage import metres, square_metres
-    from geo_service.reports import KINDS_ZH
-
-    say, kinds = terminal.say, report.groups.groupby("kind", sort=False)
-    places, area_m2, width_m = kinds["places"].sum(), kinds["area_m2"].sum(), kinds["width_m"].max()
-    rows = [
-        (
-            say(KINDS_ZH.get(kind, kind), kind),
-            count,
-            f"{places[kind]:,}",
-            square_metres(area_m2[kind]) if area_m2[kind] else "",
-            metres(width_m[kind]) if width_m[kind] else "",
-        )
-        for kind, count in report.counts.items()
-    ]
-    columns = (
-        say("问题", "fault"),
-        say("数量", "count"),
-        say("处", "places"),
-        say("合计面积", "area in all"),
-        say("最宽", "widest"),
-    )
-    terminal.out().print(terminal.table("", columns, rows))
-
-
-def _show_groups(report: CoverageReport) -> None:
-    """The worst groups, a line each."""
-    from geo_service.reports import SEVERITIES_ZH
-
-    say, groups = terminal.say, report.groups
-    shown = groups[["severity", "message_zh", "message_en"]].head(_GROUPS_SHOWN).to_numpy()
-    rows = [(say(SEVERITIES_ZH[severity], severity), say(zh, en)) for severity, zh, en in shown]
-    columns = (say("级别", "severity"), say("分组（最严重的在前）", "group, the worst first"))
-    terminal.out().print(terminal.table("", columns, rows))
-    if (more := len(groups) - len(rows)) > 0:
-        terminal.out().print(say(f"……另有 {more} 组。", f"… {more} more groups."))
-
-
-def _headline(report: CoverageReport, source: str) -> str:
-    clean = report.verdict == "clean"
-    warnings = int((report.faults["severity"] == "warning").sum())
-    zh_warned, warned = "", ""
-    if clean and warnings:
-        zh_warned = f"（{warnings} 条警告）"
-        warned = f" ({warnings} warning{'s' if warnings > 1 else ''})"
-    zh = f"{source}：{'通过' if clean else '有问题'}{zh_warned}，{report.features} 个图形"
-    en = f"{source}: {'clean' if clean else 'faults found'}{warned}, {report.features} features"
-    if report.expected:
-        zh, en = f"{zh}（应有 {report.expected}）", f"{en} (expected {report.expected})"
-    if report.coverage_percent is not None:
-        zh, en = (
-            f"{zh}，覆盖率 {report.coverage_percent} %",
-            f"{en}, coverage {report.coverage_percent} %",
-        )
-    if report.on_map_percent is not None:
-        zh, en = (
-            f"{zh}，落图率 {report.on_map_percent} %",
-            f"{en}, on the map {report.on_map_percent} %",
-        )
-    return terminal.say(zh, en)
-
-
 def _show_mended(mended: Any, source: str, output: Path | None) -> None:
     say, console = terminal.say, terminal.out()
     changed, left = len(mended.changes), len(mended.left)
@@ -345,7 +248,7 @@ def _show_mended(mended: Any, source: str, output: Path | None) -> None:
     )
     rows = [
         (c.code, say(c.action_zh, c.action_en), f"{c.area_before_m2:.3f}", f"{c.area_after_m2:.3f}")
-        for c in mended.changes.head(_FAULTS_SHOWN).itertuples()
+        for c in mended.changes.head(_CHANGES_SHOWN).itertuples()
     ]
     columns = (
         say("编码", "code"),
