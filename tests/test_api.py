@@ -336,6 +336,32 @@ def test_locate_answers_as_of_a_revision_and_says_what_has_not_changed(
     problem(http.get("/locate", params={**query, "at": "1999-01-01"}), 404, "revision_unknown")
 
 
+def test_other_grid_systems_answer_on_request(
+    own: tuple[httpx.Client, Path], grids: gpd.GeoDataFrame, served: ModuleType
+) -> None:
+    http, path = own
+    half = grids.iloc[:5].assign(code=[f"S{k}" for k in range(5)], name="锦绣家园")
+    with open_store(path) as store:
+        served.publish(store, "compounds", half)
+    deadline = time.monotonic() + 10
+    while "compounds" not in {c["id"] for c in http.get("/collections").json()["collections"]}:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    points = grids.to_crs(4326).geometry.representative_point()
+
+    def asked(k: int, systems: str = "compounds") -> httpx.Response:
+        query = {"lon": points.iloc[k].x, "lat": points.iloc[k].y, "datum": "wgs84"}
+        return http.get("/locate", params={**query, "systems": systems})
+
+    while "systems" not in asked(2).json():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    assert asked(2).json()["systems"]["compounds"]["code"] == "S2"
+    assert asked(2).json()["grid"]["code"] == grids["code"].iloc[2]
+    assert asked(9).json()["systems"] == {"compounds": None}
+    problem(asked(2, "rivers"), 404, "layer_unknown")
+
+
 def test_gcj02_is_undone(http: httpx.Client, inside: dict[str, tuple[float, float]]) -> None:
     from geo_service import crs
 
@@ -350,7 +376,7 @@ def test_gcj02_is_undone(http: httpx.Client, inside: dict[str, tuple[float, floa
 def test_openapi_describes_what_is_read_by_hand(http: httpx.Client) -> None:
     document = http.get("/openapi.json").json()
     described = document["paths"]["/locate"]["get"]["parameters"]
-    names = {"lon", "lat", "datum", "address", "at", "accuracy_m"}
+    names = {"lon", "lat", "datum", "address", "at", "systems", "accuracy_m"}
     assert {p["name"] for p in described} == names
     query = {p["name"]: p["example"] for p in described if "example" in p}
     assert http.get("/locate", params=query).status_code == 200

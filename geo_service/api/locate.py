@@ -43,6 +43,9 @@ PARAMETERS = [
     _parameter(
         "at", "string", "The grids as of a revision or a date; without it, as they are", None
     ),
+    _parameter(
+        "systems", "string", "Other grid systems to answer from too: layers, by comma", None
+    ),
     _parameter("accuracy_m", "number", "Name every grid within this many metres too", 15),
 ]
 for _described in PARAMETERS:
@@ -93,7 +96,9 @@ async def locate(request: Request) -> Response:
     headers = {"ETag": f'"{gazetteer.tag}"', "Cache-Control": "no-cache"}
     if request.headers.get("if-none-match") == headers["ETag"]:
         return Response(status_code=304, headers=headers)
-    return _json(gazetteer.answer(lon, lat, datum=datum, accuracy_m=accuracy_m), headers)
+    systems = [name for name in given.get("systems", "").split(",") if name]
+    answer = gazetteer.answer(lon, lat, datum=datum, accuracy_m=accuracy_m, systems=systems)
+    return _json(answer, headers)
 
 
 DIRECT = Route("/locate", locate, methods=["GET"])

@@ -42,6 +42,9 @@ def locate(
     ] = None,
     at: Annotated[str | None, typer.Option(help="修订号或日期 · As of a revision or date")] = None,
     layer: Annotated[str, typer.Option(help="图层 · Layer")] = "grids",
+    systems: Annotated[
+        str, typer.Option(help="其他网格体系 · Other grid systems too: layers, by comma")
+    ] = "",
     output: terminal.Output = None,
     store: terminal.StorePath = None,
     as_json: terminal.AsJson = False,
@@ -56,7 +59,11 @@ def locate(
             answer = _locate_address(opened, address, layer, at, accuracy_m)
         elif lon is not None and lat is not None:
             answer = _gazetteer(opened, layer, at).answer(
-                lon, lat, datum=_given(datum), accuracy_m=accuracy_m
+                lon,
+                lat,
+                datum=_given(datum),
+                accuracy_m=accuracy_m,
+                systems=[name for name in systems.split(",") if name],
             )
         else:
             reason = "give --lon and --lat, --address, or --csv"
@@ -190,6 +197,9 @@ def _show(answer: dict[str, Any]) -> None:
             console.print(say("最近：", "nearest: ") + text, markup=False)
     if why:
         console.print(why[say("zh", "en")] if isinstance(why, dict) else why, markup=False)
+    for name, held in answer.get("systems", {}).items():
+        said = f"{held['code']}  {held['name']}" if held else say("不在其中", "in none")
+        console.print(f"{name}: {said}", markup=False)
     for other in answer.get("alternatives", []):
         console.print(f"  {other['code']}  {other['distance_m']:.1f} m", markup=False)
     for grid in answer.get("grids", []):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from geo_service import codes, crs
-from geo_service.errors import InputError
+from geo_service.errors import InputError, MissingError
 from geo_service.layers import LAYERS
 from geo_service.locate.answer import Names, chain_of, describe
 from geo_service.locate.locator import Locator
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from geo_service.addresses import Address
 
 MICRO_GRIDS = "micro_grids"
+DIVISIONS = ("city", "counties", "townships", "communities", "grids", MICRO_GRIDS)
+"""The layers of the one hierarchy; every other layer is a grid system of its own."""
+
 _PARENT = "parent_code"
 
 
@@ -59,6 +62,8 @@ class Gazetteer:
         When it was published (UTC, ISO 8601).
     tag : str
         Names the revisions of all layers the answers come from: the same tag, the same answers.
+    systems : Mapping
+        Layer -> locator, of the other grid systems published (security grids, compounds ...).
     """
 
     locator: Locator
@@ -69,6 +74,7 @@ class Gazetteer:
     revision: int
     valid_from: str
     tag: str = ""
+    systems: Mapping[str, Locator] = field(default_factory=dict)
 
     @classmethod
     def of(cls, store: Published, *, layer: str = "grids", at: Any = None) -> Gazetteer:
@@ -91,15 +97,20 @@ class Gazetteer:
         frame = store.frame(layer, at=at)
         revision = store.revision(layer, at=at)
         numbers = {layer: revision.number}
+        systems: dict[str, Locator] = {}
         names: dict[str, dict[str, str]] = {}
         parents: dict[str, str] = {}
         published = set(store.layers())
         for other in LAYERS.values():
-            if other.level not in codes.LEVELS or other.name not in published | {layer}:
+            if other.name not in published | {layer}:
                 continue
             known = frame if other.name == layer else store.frame(other.name)
             if other.name != layer:
                 numbers[other.name] = store.revision(other.name).number
+            if other.name != layer and other.name not in DIVISIONS:
+                systems[other.name] = Locator(known)
+                names[other.name] = _column(known, "name")
+                continue
             names.setdefault(other.level, {}).update(_column(known, "name"))
             parents.update({code: up for code, up in _column(known, _PARENT).items() if up})
         has_micro = layer == "grids" and MICRO_GRIDS in published
@@ -111,11 +122,18 @@ class Gazetteer:
             micro=Locator(store.frame(MICRO_GRIDS)) if has_micro else None,
             revision=revision.number,
             valid_from=str(revision.published_at),
+            systems=systems,
             tag="-".join(f"{name}.{number}" for name, number in sorted(numbers.items())),
         )
 
     def answer(
-        self, lon: float, lat: float, *, datum: str, accuracy_m: float | None = None
+        self,
+        lon: float,
+        lat: float,
+        *,
+        datum: str,
+        accuracy_m: float | None = None,
+        systems: Sequence[str] = (),
     ) -> dict[str, Any]:
         """Answer for one point in the words of the contract.
 
@@ -127,11 +145,22 @@ class Gazetteer:
             A member of `geo_service.crs.DATUMS`, or an EPSG code.
         accuracy_m : float, optional
             Every grid within this distance is told as an alternative; else only the runner-up.
+        systems : sequence of str
+            Other grid systems to answer from too, by their layers.
 
         Returns
         -------
         dict
-            As `describe`, with ``micro_grid`` where one holds the point.
+            As `describe`, with ``micro_grid`` where one holds the point, and ``systems``: layer ->
+            ``code``, ``name`` and ``border_distance_m``, or nothing where it holds the point in
+            none.
+
+        Raises
+        ------
+        InputError
+            ``datum_unknown``, ``lonlat_swapped``, ``lonlat_out_of_range``, ``parameter_invalid``.
+        MissingError
+            ``layer_unknown``.
         """
         if accuracy_m is not None and not accuracy_m >= 0:
             reason = ">= 0"
@@ -154,7 +183,11 @@ class Gazetteer:
             valid_from=self.valid_from,
         )
         micro = self._micro_grid(x, y) if answer["found"] else None
-        return {**answer, "micro_grid": micro} if micro else answer
+        if micro:
+            answer["micro_grid"] = micro
+        if systems:
+            answer["systems"] = {name: self._in_system(name, x, y) for name in systems}
+        return answer
 
     def answer_address(self, found: Address, *, accuracy_m: float | None = None) -> dict[str, Any]:
         """Answer for what an address book found (`geo_service.addresses.AddressBook.find`).
@@ -218,6 +251,20 @@ class Gazetteer:
     @cached_property
     def _plane(self) -> crs.Plane:
         return crs.Plane.of(self.locator.crs)
+
+    def _in_system(self, layer: str, x: npt.ArrayLike, y: npt.ArrayLike) -> dict[str, Any] | None:
+        if layer not in self.systems:
+            raise MissingError("layer_unknown", layer=layer, known=", ".join(self.systems))
+        located = self.systems[layer].locate_xy(x, y)
+        code = str(located.codes[0])
+        if not code:
+            return None
+        border_m = round(float(located.border_distance_m[0]), 3)
+        return {
+            "code": code,
+            "name": self.names[layer].get(code, ""),
+            "border_distance_m": border_m,
+        }
 
     def _chain(self, code: str) -> list[dict[str, str]] | None:
         if code and code not in self._chains:
