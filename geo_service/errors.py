@@ -458,6 +458,21 @@ CATALOGUE: dict[str, Refusal] = {
         "数据库里还没有地址表。请先导入：geo-service addresses import 文件。",
         "The store holds no address table yet. Import one: geo-service addresses import FILE.",
     ),
+    "geocoder_unknown": Refusal(
+        422,
+        "GEO_SERVICE_GEOCODER 里的在线地理编码“{name}”不认识，或没有密钥。写法是 名称:密钥，名称可用：{known}。",
+        "The online geocoder “{name}” in GEO_SERVICE_GEOCODER is unknown, or has no key. Write NAME:KEY with one of: {known}.",
+    ),
+    "geocoder_missing": Refusal(
+        422,
+        "在线地理编码“{name}”需要 geopy：pip install geo-service[geocoders]。",
+        "The online geocoder “{name}” needs geopy: pip install geo-service[geocoders].",
+    ),
+    "geocoder_failed": Refusal(
+        409,
+        "地址表里没有这个地址，在线地理编码“{name}”没有应答（{reason}）。请检查网络、密钥和配额。",
+        "The table has no such address, and the online geocoder “{name}” gave no answer ({reason}). Check the network, the key and its quota.",
+    ),
     "addresses_none": Refusal(
         422,
         "“{file}”里没有带门牌号的地址，也没有有名称的地点。",

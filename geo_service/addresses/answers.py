@@ -75,6 +75,8 @@ class Address:
         At most five, in the table's order.
     along : tuple of (float, float)
         Longitudes and latitudes of all doors of a street, where nothing but one street is named.
+    source : str
+        The online geocoder that was asked; empty where the city's own table answered alone.
     """
 
     status: Status
@@ -86,10 +88,13 @@ class Address:
     radius_m: float = float("nan")
     candidates: tuple[Candidate, ...] = ()
     along: tuple[tuple[float, float], ...] = ()
+    source: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """The answer as plain data, without the fields that say nothing."""
         told: dict[str, Any] = {"status": self.status}
+        if self.source:
+            told["source"] = self.source
         if self.status == "found":
             told |= {
                 "lon": round(self.lon, 7),

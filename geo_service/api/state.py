@@ -33,6 +33,7 @@ from geo_service.streets import WalkNetwork
 
 if TYPE_CHECKING:
     from geo_service.addresses import AddressBook
+    from geo_service.addresses.online import WithOnline
     from geo_service.store import Store
 
 log = logging.getLogger("geo_service.api")
@@ -231,8 +232,8 @@ class State:
             except Exception:  # a database that went away comes back
                 log.exception("looking for new revisions failed; trying again")
 
-    def address_book(self) -> AddressBook:
-        """Give the city's address book.
+    def address_book(self) -> AddressBook | WithOnline:
+        """Give the city's address book, with the online geocoder behind it that was switched on.
 
         Raises
         ------
@@ -240,10 +241,13 @@ class State:
             ``addresses_missing``.
         """
         from geo_service.addresses import AddressBook
+        from geo_service.addresses.online import with_online
 
         if "addresses" not in self.store.tables():
             raise ConflictError("addresses_missing")
-        return self._current("addresses", lambda: AddressBook(self.store.table("addresses")))
+        return self._current(
+            "addresses", lambda: with_online(AddressBook(self.store.table("addresses")))
+        )
 
     def network(self, profile: str | None = None) -> WalkNetwork:
         """Give the walk network for a profile.

@@ -14,6 +14,7 @@ from geo_service.errors import ConflictError, InputError
 
 if TYPE_CHECKING:
     from geo_service.addresses import AddressBook
+    from geo_service.addresses.online import WithOnline
     from geo_service.store import Store
 
 NOT_FOUND = 1
@@ -120,12 +121,13 @@ def _gazetteer(opened: Store, layer: str, at: str | None) -> Any:
     return Gazetteer.of(opened, layer=layer, at=at)
 
 
-def _address_book(opened: Store) -> AddressBook:
+def _address_book(opened: Store) -> AddressBook | WithOnline:
     from geo_service.addresses import AddressBook
+    from geo_service.addresses.online import with_online
 
     if "addresses" not in opened.tables():
         raise ConflictError("addresses_missing")
-    return AddressBook(opened.table("addresses"))
+    return with_online(AddressBook(opened.table("addresses")))
 
 
 def _locate_address(
