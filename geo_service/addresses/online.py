@@ -217,7 +217,7 @@ def _baidu(key: str) -> Any:
                 return super().geocode(text)
             except GeocoderServiceError as error:
                 # status 1 is both "no such place" and a fault of theirs; geopy has one class for it
-                if type(error) is GeocoderServiceError:
+                if type(error) is GeocoderServiceError and error.__cause__ is None:
                     return None
                 raise
 
