@@ -164,6 +164,17 @@ CATALOGUE: dict[str, Refusal] = {
         "The parcel “{parcel}” (line {row} of “{file}”) should have {expected} boundary points but has {count}. "
         "The file may be cut short; export it again.",
     ),
+    "reader_too_slow": Refusal(
+        422,
+        "“{file}”读了 {seconds} 秒还没有读完，已停止。请简化图形或分成几个文件。",
+        "Reading “{file}” was stopped after {seconds} s. Simplify its shapes or split it into several files.",
+    ),
+    "reader_too_big": Refusal(
+        422,
+        "读取“{file}”需要的内存或磁盘超过上限（{limit}），已停止。文件可能损坏，或请分成几个文件。",
+        "Reading “{file}” took more memory or disk than it may ({limit}) and was stopped. "
+        "The file may be damaged; else split it into several.",
+    ),
     "cell_too_long": Refusal(
         422,
         "“{file}”第 {row} 行“{field}”列超过 Excel 单元格上限 {limit} 个字符，会被截断，未写出。请改用 .csv 或 .gpkg。",

@@ -527,7 +527,7 @@ def test_a_reader_that_takes_too_long_is_ended(tmp_path: Path, grids: gpd.GeoDat
     grids.to_file(path)
     with pytest.raises(InputError) as refused:
         uploads.read(path, {}, seconds=0.001)
-    assert refused.value.code == "file_unreadable"
+    assert refused.value.code == "reader_too_slow"
     assert len(uploads.read(path, {}).frame) == COUNT
 
 

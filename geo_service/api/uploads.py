@@ -7,8 +7,10 @@ nothing else, and is gone afterwards. What comes back is a `BoundaryFile` or a r
 from __future__ import annotations
 
 import multiprocessing
+import pickle
 import re
 import shutil
+import tempfile
 import threading
 from collections.abc import Mapping
 from multiprocessing.connection import Connection
@@ -19,12 +21,16 @@ from starlette.datastructures import UploadFile
 
 from geo_service import _boundary_reader
 from geo_service.boundary_files import BoundaryFile
-from geo_service.errors import ConflictError, GeoServiceError, InputError
+from geo_service.boundary_files.limits import MOST_UNPACKED_MB
+from geo_service.errors import ConflictError, GeoServiceError, InputError, Phrase
 
 SECONDS = 120.0
 """How long reading one file may take."""
 
-MEMORY_GB = 6
+MEMORY_MB = 6144
+"""Address space of a reader; GDAL, Arrow and their threads claim a fifth of it before they read."""
+
+ANSWER_MB = 1024
 AT_ONCE = 2
 _LONGEST_NAME = 120
 _UNSAFE = re.compile(r"[^\w.()\-（） ]+")
@@ -33,7 +39,7 @@ _seats = threading.BoundedSemaphore(AT_ONCE)
 # Children of a fork server that has the reader loaded start in milliseconds; Windows has none.
 _method = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
 _context: Any = multiprocessing.get_context(_method)
-_context.set_forkserver_preload([_boundary_reader.__name__])
+_context.set_forkserver_preload(list(_boundary_reader.PRELOADED))
 
 
 def prepare() -> None:
@@ -68,22 +74,28 @@ def read(path: Path, options: Mapping[str, Any], *, seconds: float = SECONDS) ->
     Raises
     ------
     InputError
-        Whatever the reader refuses; ``file_unreadable`` where its process died or took too long.
+        Whatever the reader refuses; ``reader_too_slow``, ``reader_too_big``; ``file_unreadable``
+        where its process died.
     ConflictError
         ``busy`` where `AT_ONCE` files are being read already.
     """
     if not _seats.acquire(timeout=seconds):
         raise ConflictError("busy")
+    limits = _boundary_reader.Limits(seconds, MEMORY_MB, MOST_UNPACKED_MB, ANSWER_MB)
     here, there = _context.Pipe(duplex=False)
-    question = (there, str(path), dict(options), MEMORY_GB * 1024**3)
-    process = _context.Process(target=_boundary_reader.answer, args=question, daemon=True)
     try:
-        process.start()
-        there.close()
-        return _answer(here, path, seconds)
+        # What the reader unpacks is removed here: a process that is killed cleans nothing up.
+        with tempfile.TemporaryDirectory(prefix="geo-service-") as scratch:
+            question = (there, str(path), dict(options), limits, scratch)
+            process = _context.Process(target=_boundary_reader.answer, args=question, daemon=True)
+            try:
+                process.start()
+                there.close()
+                return _answer(here, path, seconds)
+            finally:
+                process.kill()
+                process.join()
     finally:
-        process.kill()
-        process.join()
         here.close()
         _seats.release()
 
@@ -91,11 +103,11 @@ def read(path: Path, options: Mapping[str, Any], *, seconds: float = SECONDS) ->
 def _answer(here: Connection, path: Path, seconds: float) -> BoundaryFile:
     # The far end is closed when the process dies, which makes the pipe readable as well.
     if not here.poll(seconds):
-        raise InputError("file_unreadable", file=path.name, reason=f"> {seconds:g} s")
+        raise InputError("reader_too_slow", file=path.name, seconds=f"{seconds:g}")
     try:
-        answer = here.recv()
+        answer = pickle.loads(here.recv_bytes())
     except EOFError:
-        reason = f"its reader stopped (limit {MEMORY_GB} GB)"
+        reason = Phrase("读取程序中途停止", "its reader stopped")
         raise InputError("file_unreadable", file=path.name, reason=reason) from None
     if isinstance(answer, GeoServiceError):
         raise answer

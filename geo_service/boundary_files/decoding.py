@@ -13,6 +13,7 @@ from geo_service.notes import Note
 
 _SAMPLED_VALUES = 500  # of each column
 _SHORTEST_CUT = 10  # bytes of a column name of a DBF
+_MOST_CUT = 3  # bytes that are left of a character of UTF-8
 
 
 def text_columns(frame: gpd.GeoDataFrame) -> list[str]:
@@ -33,14 +34,14 @@ def _uncut(raw: bytes) -> bytes:
     """A text without the bytes of a character that its column's width cut."""
     if raw.isascii() or len(raw) < _SHORTEST_CUT:
         return raw
-    for codec, longest in (("utf-8", 4), ("gb18030", 2)):
-        for cut in range(longest):
-            try:
-                raw[: len(raw) - cut].decode(codec)
-            except UnicodeDecodeError:
-                continue
-            return raw[: len(raw) - cut]
-    return raw
+    whole = raw.decode("utf-8", "ignore").encode("utf-8")
+    if not whole.isascii() and len(raw) - len(whole) <= _MOST_CUT:
+        return whole
+    try:
+        raw[:-1].decode("gb18030")
+    except UnicodeDecodeError:
+        return raw
+    return raw[:-1]
 
 
 def decoded(

@@ -26,6 +26,8 @@ _WKT = re.compile(
     re.IGNORECASE,
 )
 _WKB = re.compile(r"0[01][0-9A-Fa-f]{40,}\Z")
+_COLLECTION = re.compile(r"GEOMETRYCOLLECTION|0107000000|0000000007", re.IGNORECASE)
+_DEEPEST = 50  # GEOS takes a level of its stack for each, and dies where it ends
 _HEADER_WITHIN = 20
 _LONGEST_CELL = 32_767  # characters in a cell of Excel, which cuts what is longer
 WKT_COLUMN = "WKT"
@@ -154,6 +156,11 @@ def _geometry(text: object, source: str, row: Any, column: str) -> Any:
     if text is None or (isinstance(text, str) and not text.strip()):
         return None
     told = str(text).strip()
+    if _COLLECTION.search(told) and len(_COLLECTION.findall(told)) > _DEEPEST:
+        reason = Phrase("图形嵌套过深", "its shapes are nested too deeply")
+        raise InputError(
+            "value_invalid", file=source, row=row, field=column, value=told[:60], reason=reason
+        )
     try:
         if _WKB.match(told):
             return shapely.from_wkb(told)

@@ -244,18 +244,26 @@ def export(
     as_json: terminal.AsJson = False,
 ) -> None:
     """导出 · Write a layer out, as it is or as it was."""
-    from geo_service import reports
+    from geo_service import boundary_files
     from geo_service.store import open_store
 
     with open_store(terminal.store_path(store)) as opened:
         frame = opened.frame(layer, at=at)
         number = opened.revision(layer, at=at).number
-    reports.write_result(frame, output)
+    boundary_files.write(frame, output)
+    note = boundary_files.name_note(frame, output)
     if as_json:
-        terminal.print_json(
-            {"written": str(output), "layer": layer, "revision": number, "features": len(frame)}
-        )
+        answer = {
+            "written": str(output),
+            "layer": layer,
+            "revision": number,
+            "features": len(frame),
+        }
+        notes = [{"code": note.code, "zh": note.zh, "en": note.en}] if note else []
+        terminal.print_json({**answer, "notes": notes})
     else:
+        if note:
+            terminal.out().print(f"· {terminal.say(note.zh, note.en)}", style="dim", markup=False)
         zh = f"{layer} 修订 {number}，{len(frame)} 个图形，已写入 {output}"
         en = f"{layer} r{number}, {len(frame)} features, written to {output}"
         terminal.out().print(terminal.say(zh, en), markup=False)
