@@ -81,9 +81,9 @@ def as_text(
 
 
 def _texts(column: pd.Series[Any], source: str) -> list[str]:
-    values = column.to_numpy()
-    if values.dtype.kind != "f":
+    if column.dtype.kind != "f":  # whole numbers of which some are missing are Int64
         return codes.texts(column)
+    values = column.to_numpy()
     lost = np.abs(values) > _MOST_EXACT_FLOAT
     lost |= np.isfinite(values) & (values != np.floor(values))
     if lost.any():
