@@ -10,20 +10,21 @@ import contextlib
 import io
 import os
 import sqlite3
-import tempfile
-import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import arrivals
 import geopandas as gpd
 import numpy as np
 import pyogrio
 import shapely
+from arrivals import ARRIVALS, REGISTERS, Arrival
 
 from geo_service import boundary_files, crs, demo_city, reports
 from geo_service.demo_city import DemoCity, dirty
 
+ARRIVED = "arrivals"
 FOLDER = Path(__file__).parents[1] / "boundaries"
 COUNTY = "411002"
 PLANNER_NAMES = {"code": "网格编码", "name": "网格名称", "households": "户数", "population": "人口"}
@@ -89,8 +90,20 @@ writes this page. Exit code 0: fine; 1: faults found; 2: bad input.
 
 - `outline.geojson`, `county.geojson`: the areas to be filled, the city and 魏都区, in EPSG:4547 as
   the grids are; `county_wgs84.geojson`: 魏都区 in longitude and latitude.
+- `arrivals/`: one small file for each thing that goes wrong on the way; see the table at the end.
 - `truth.csv`: what was spoiled in `grids_dirty.gpkg`: kind, codes, area in m², a point at the fault
   in EPSG:4547. `real` is False where only a note is due.
+"""
+
+
+_TABLE_HEAD = """## What arrives, what we say
+
+Each file lies in `arrivals/` and holds 魏都区 unless something is wrong with it. It is checked with
+`geo-service check FILE` and the options shown; what is quoted are the notes on reading it and the
+verdict, or the refusal. The registers are checked beside `grids_gbk.zip`.
+
+| what arrives | file, options | exit | what we say |
+|---|---|---|---|
 """
 
 
@@ -104,7 +117,35 @@ def main() -> None:
         text = "\n".join(line.rstrip() for line in said.splitlines()).strip("\n")
         block = f"```console\n$ {sample.command}\n{text}\n```"
         sections.append(f"{sample.title}\n\n{block}\nExit code {code}.\n")
+    sections.append(table())
     (FOLDER / "README.md").write_text("\n".join(sections), encoding="utf-8")
+
+
+def table() -> str:
+    """Run every arrival and put what is said into a table."""
+    rows = [_row(a, f"{ARRIVED}/{a.name} {a.options}") for a in ARRIVALS]
+    rows += [_row(a, f"grids_gbk.zip {a.options} --register {ARRIVED}/{a.name}") for a in REGISTERS]
+    return _TABLE_HEAD + "\n".join(rows) + "\n"
+
+
+def _row(arrival: Arrival, arguments: str) -> str:
+    code, said = run(f"geo-service check {arguments}")
+    shown = f"`{arrival.name}`" + (f"<br>`{arrival.options}`" if arrival.options else "")
+    told = "<br>".join(line.replace("|", "\\|") for line in _gist(said))
+    return f"| {arrival.what} | {shown} | {code} | {told} |"
+
+
+def _gist(said: str) -> list[str]:
+    """The notes on reading, and the verdict in bold; or the refusal."""
+    lines = [line.strip() for line in said.splitlines() if line.strip()]
+    gist = []
+    for line in lines:
+        if line.startswith("·"):
+            gist.append(line)
+            continue
+        gist.append(f"**{line}**")
+        break
+    return gist
 
 
 def make(folder: Path) -> None:
@@ -123,14 +164,19 @@ def make(folder: Path) -> None:
     flat.to_csv(folder / "truth.csv", index=False, encoding="utf-8-sig")
 
     named = county[[*PLANNER_NAMES, "geometry"]].rename(columns=PLANNER_NAMES)
-    _write_zip(named, folder / "grids_gbk.zip", endings=("shp", "shx", "dbf", "prj"))
-    _write_zip(county[[*SHOWN, "geometry"]], folder / "grids_no_crs.zip",
-               endings=("shp", "shx", "dbf", "cpg"))  # fmt: skip
+    without_cpg = arrivals.shapefile(named, endings=("shp", "shx", "dbf", "prj"))
+    (folder / "grids_gbk.zip").write_bytes(arrivals.zipped(without_cpg))
+    plain = county[[*SHOWN, "geometry"]]
+    without_prj = arrivals.shapefile(plain, endings=("shp", "shx", "dbf", "cpg"))
+    (folder / "grids_no_crs.zip").write_bytes(arrivals.zipped(without_prj))
     _write_geojson(_shifted(county[["code", "name", "geometry"]]), folder / "grids_gcj02.geojson")
     middles = county.set_geometry(county.geometry.representative_point())
     middles = boundary_files.to_wgs84(middles[["code", "name", "geometry"]])
     _write_geojson(middles, folder / "points.geojson")
     _write_register(city, folder / "register.xlsx")
+    (folder / ARRIVED).mkdir(exist_ok=True)
+    for arrival in (*ARRIVALS, *REGISTERS):
+        (folder / ARRIVED / arrival.name).write_bytes(arrival.make(county))
 
 
 def run(command: str) -> tuple[int, str]:
@@ -175,15 +221,6 @@ def _write_geojson(frame: gpd.GeoDataFrame, path: Path) -> None:
     path.unlink(missing_ok=True)
     digits = 8 if crs.is_lonlat(frame.crs) else 3
     pyogrio.write_dataframe(frame, path, driver="GeoJSON", COORDINATE_PRECISION=digits)
-
-
-def _write_zip(frame: gpd.GeoDataFrame, path: Path, *, endings: tuple[str, ...]) -> None:
-    """Zip some parts of a shapefile."""
-    with tempfile.TemporaryDirectory() as made:
-        boundary_files.write(frame, Path(made) / "grids.shp")
-        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-            for ending in endings:
-                archive.write(Path(made) / f"grids.{ending}", f"grids.{ending}")
 
 
 def _shifted(frame: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
