@@ -47,7 +47,11 @@ class Profile:
     snap_m : float
         How far repair may move a vertex to close a gap.
     max_gap_m : float
-        The widest gap (metres) repair closes.
+        The widest gap (metres) repair closes; no border moves further.
+    gap_to : str
+        Whom repair gives a gap: ``longest_border`` or ``same_community``.
+    overlap_to : str
+        Who keeps an overlap: ``smaller_code`` or ``drawn_back``.
     gap_width_m : float
         A hole wider than this at its widest is a ``missing_grid`` when it is also grid-sized.
     missing_grid_share : float
@@ -81,6 +85,8 @@ class Profile:
     outline_slack_m: float = 0.005
     snap_m: float = 0.1
     max_gap_m: float = 2.0
+    gap_to: str = "longest_border"
+    overlap_to: str = "smaller_code"
     gap_width_m: float = 1.0
     missing_grid_share: float = 0.1
     sliver_area_m2: float = 1.0

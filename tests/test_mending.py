@@ -9,15 +9,19 @@ import numpy as np
 import pandas as pd
 import pytest
 import shapely
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from geo_service import boundary_files, coverage, mending
+from geo_service.demo_city import dirty
 from geo_service.errors import InputError
 
 CRS = 4547
 COMMON = settings(
-    max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=12,
+    deadline=None,
+    phases=[Phase.explicit, Phase.reuse, Phase.generate],  # a smaller seed is no smaller case
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 
 
@@ -65,6 +69,47 @@ def bytes_of(frame):
     return dict(zip(frame["code"], shapely.to_wkb(frame.geometry.to_numpy()), strict=True))
 
 
+def sampled(border, step):
+    return shapely.points(shapely.get_coordinates(shapely.segmentize(border, step)))
+
+
+def assert_promises_kept(given, mended, limit_m, *, within=None, step_m=None):
+    """What repair promises, measured by shapely alone: nothing of its own arithmetic is asked."""
+    step = step_m or max(limit_m / 8.0, 0.05)
+    near = limit_m + 2e-6
+    before = given.geometry.to_numpy()[mended.rows]
+    after = mended.grids.geometry.to_numpy()
+    codes = mended.grids["code"].to_numpy()
+    places = {code: part.geometry.to_numpy() for code, part in mended.changes.groupby("code")}
+    changed = shapely.to_wkb(before) != shapely.to_wkb(after)
+    assert set(codes[changed]) <= set(places), "a grid that no change names is not the same"
+    for old, new, code in zip(before[changed], after[changed], codes[changed], strict=True):
+        assert new.is_valid
+        old_line, new_line = shapely.boundary(old), shapely.boundary(new)
+        away = shapely.distance(sampled(new_line, step), old_line)
+        assert away.max() <= near, f"{code}: a border moved {away.max()} m"
+        # What is drawn back further is ground no wider than the limit, and is listed.
+        points = sampled(old_line, step)
+        gone = points[shapely.distance(points, new_line) > near]
+        listed = places[code][shapely.get_dimensions(places[code]) == 2]
+        narrow = listed[shapely.is_empty(shapely.buffer(listed, -near / 2.0 * 1.001))]
+        at = shapely.STRtree(narrow).query(gone, predicate="dwithin", distance=1e-6)[0]
+        assert len(set(at.tolist())) == len(gone), f"{code}: its border went without a word"
+        # All ground that changed hands is listed.
+        moved = shapely.symmetric_difference(shapely.make_valid(old), new)
+        told = shapely.union_all(shapely.buffer(listed, 1e-5))
+        assert moved.difference(told).area < 1e-6 * (1.0 + new.length)
+    lost = np.setdiff1d(np.arange(len(given)), mended.rows)
+    kinds = mended.changes.groupby("code")["kind"].agg(set)
+    for row in lost.tolist():
+        assert kinds[given["code"].iloc[row]] & {"duplicate_geometry", "sliver"}
+    report = coverage.check(mended.grids, within=within)
+    remaining = report.faults[report.faults["severity"] != "note"]
+    assert list(remaining["message_en"]) == list(mended.left["message_en"])
+    assert all(mended.left["reason_en"])
+    assert all(mended.left["reason_zh"])
+
+
 class TestWhatIsMended:
     @COMMON
     @given(seed=st.integers(0, 10**6), count=st.integers(1, 8))
@@ -72,12 +117,15 @@ class TestWhatIsMended:
         grids, outline = city
         dirty = damaged(grids, np.random.default_rng(seed), count)
         mended = mending.repair(dirty, within=outline, max_gap_m=30.0)
-        assert mended.report.coverage_percent == "100.0000"
-        assert not set(mended.left.kind) - {"spike", "multipart", "sliver"}
+        assert_promises_kept(dirty, mended, 30.0, within=outline)
         shapes = mended.grids.geometry.to_numpy()
         assert shapely.is_valid(shapes).all()
-        assert shapely.area(shapes).sum() == pytest.approx(outline.area, abs=1e-3)
-        assert outline.symmetric_difference(shapely.union_all(shapes)).area < 1e-3
+        if len(mended.left):
+            assert mended.left.reason_en.str.contains("above the limit").all()
+        else:
+            assert mended.report.coverage_percent == "100.0000"
+            assert shapely.area(shapes).sum() == pytest.approx(outline.area, abs=1e-3)
+            assert outline.symmetric_difference(shapely.union_all(shapes)).area < 1e-3
         before, after = bytes_of(dirty), bytes_of(mended.grids)
         changed = {code for code in before if before[code] != after[code]}
         assert changed == set(mended.changes.code)
@@ -141,7 +189,9 @@ class TestWhatIsMended:
         swaps = (np.r_[: k - 1, k + 1, k, k - 1, k + 2 : len(xy)] for k in range(2, len(xy) - 2))
         shapes = (shapely.Polygon(xy[swap]) for swap in swaps)
         crossed = next(shape for shape in shapes if not shape.is_valid)
-        mended = mending.repair(edited(grids, {row: crossed}), within=outline)
+        dirty = edited(grids, {row: crossed})
+        mended = mending.repair(dirty, within=outline, max_gap_m=20.0, overlap_to="drawn_back")
+        assert_promises_kept(dirty, mended, 20.0, within=outline)
         assert mended.report.verdict == "clean"
         assert "self_intersection" in set(mended.changes.kind)
         assert mended.grids.geometry[row].symmetric_difference(grids.geometry[row]).area < 1e-6
@@ -152,7 +202,7 @@ class TestWhatIsMended:
         grown = grids.geometry[row].buffer(1.5, join_style="mitre")
         mended = mending.repair(edited(grids, {row: grown}), within=outline)
         assert mended.report.verdict == "clean"
-        assert set(mended.changes.kind) <= {"overlap", "edge_mismatch"}
+        assert set(mended.changes.kind) <= {"overlap", "edge_mismatch", "gap", "spike", "multipart"}
 
     def test_same_row_twice_is_dropped_once(self, city):
         grids, outline = city
@@ -161,6 +211,29 @@ class TestWhatIsMended:
         assert len(mended.grids) == 60
         assert list(mended.changes.kind) == ["duplicate_geometry"]
         assert mended.report.verdict == "clean"
+
+    def test_one_place_under_two_codes_is_kept_once(self, city):
+        grids, outline = city
+        copy = grids.iloc[[7]].assign(code="411002001099999")
+        dirty = pd.concat([copy, grids], ignore_index=True)
+        mended = mending.repair(dirty, within=outline)
+        assert list(mended.grids.code) == list(grids.code)
+        assert mended.report.verdict == "clean"
+        assert list(mended.changes.kind) == ["duplicate_geometry"]
+        told = mended.changes.action_en.item()
+        assert "411002001099999" in told
+        assert grids.code[7] in told
+        kept = mending.repair(dirty, within=outline, published=["411002001099999"])
+        assert "411002001099999" in set(kept.grids.code)
+        assert grids.code[7] not in set(kept.grids.code)
+
+    def test_repeated_points_go(self, city):
+        grids, outline = city
+        xy = shapely.get_coordinates(grids.geometry[7])
+        dirty = edited(grids, {7: shapely.Polygon(np.insert(xy, 5, xy[5], axis=0))})
+        mended = mending.repair(dirty, within=outline)
+        assert list(mended.changes.kind) == ["repeated_point"]
+        assert bytes_of(mended.grids) == bytes_of(grids)
 
     def test_degrees(self, tiling):
         grids, outline = tiling(30, crs=4490)
@@ -203,16 +276,6 @@ class TestWhatIsLeft:
         assert "drawn" in mended.left.reason_en.item()
         assert bytes_of(mended.grids) == bytes_of(dirty)
 
-    def test_one_place_under_two_codes(self, city):
-        grids, outline = city
-        dirty = pd.concat(
-            [grids, grids.iloc[[7]].assign(code="411002001099999")], ignore_index=True
-        )
-        mended = mending.repair(dirty, within=outline, max_gap_m=1e6)
-        assert len(mended.grids) == 61
-        assert len(mended.changes) == 0
-        assert list(mended.left.kind) == ["duplicate_geometry"]
-
     def test_codes_are_not_touched(self, city):
         grids, outline = city
         codes = grids.code.to_numpy(object).copy()
@@ -246,6 +309,91 @@ class TestResult:
             mending.repair(edited(grids, {3: None}), within=outline)
 
 
+class TestRules:
+    """Who gets a gap, who keeps an overlap."""
+
+    @pytest.mark.parametrize(
+        ("rules", "taker"),
+        [
+            ({}, "411002001002001"),
+            ({"gap_to": "same_community"}, "411002001001002"),
+            ({"published": ["411002001002001"]}, "411002001001002"),
+        ],
+    )
+    def test_gap(self, rules, taker):
+        strip = shapely.box(99, 40, 100, 120)
+        shapes = [
+            shapely.box(0, 0, 100, 120).difference(shapely.box(0, 60, 100, 120)).difference(strip),
+            shapely.box(0, 60, 99, 120),
+            shapely.Polygon([(100, 0), (200, 0), (200, 120), (100, 120), (100, 60), (100, 40)]),
+        ]
+        codes = ["411002001001001", "411002001001002", "411002001002001"]
+        grids = gpd.GeoDataFrame({"code": codes}, geometry=shapes, crs=CRS)
+        mended = mending.repair(grids, within=shapely.box(0, 0, 200, 120), **rules)
+        assert mended.report.coverage_percent == "100.0000"
+        gained = mended.changes[mended.changes.gained_m2 > 0]
+        assert gained.sort_values("gained_m2").code.iloc[-1] == taker
+
+    @pytest.mark.parametrize(
+        ("rules", "keeper"),
+        [
+            ({}, "1"),
+            ({"overlap_to": "drawn_back"}, "2"),
+            ({"published": ["2"]}, "2"),
+            ({"overlap_to": "drawn_back", "published": ["1"]}, "1"),
+        ],
+    )
+    def test_overlap(self, rules, keeper):
+        pushed = shapely.Polygon([(0, 0), (100, 0), (101, 50), (100, 100), (0, 100)])
+        shapes = [pushed, shapely.box(100, 0, 200, 100)]
+        grids = gpd.GeoDataFrame({"code": ["1", "2"]}, geometry=shapes, crs=CRS)
+        mended = mending.repair(grids, within=shapely.box(0, 0, 200, 100), **rules)
+        assert mended.report.coverage_percent == "100.0000"
+        assert "overlap" not in set(mended.left.kind)
+        assert list(mended.changes.code) == ["2" if keeper == "1" else "1"]
+        assert mended.changes.moved_m.item() == pytest.approx(1.0, abs=1e-5)
+
+    def test_profile_names_the_rule(self, tmp_path):
+        path = tmp_path / "own.toml"
+        path.write_text('overlap_to = "drawn_back"', encoding="utf-8")
+        shapes = [
+            shapely.Polygon([(0, 0), (100, 0), (101, 50), (100, 100), (0, 100)]),
+            shapely.box(100, 0, 200, 100),
+        ]
+        grids = gpd.GeoDataFrame({"code": ["1", "2"]}, geometry=shapes, crs=CRS)
+        mended = mending.repair(grids, within=shapely.box(0, 0, 200, 100), profile=path)
+        assert list(mended.changes.code) == ["1"]
+
+    @pytest.mark.parametrize(
+        "wrong", [{"gap_to": "nobody"}, {"overlap_to": "me"}, {"max_gap_m": -1.0},
+                  {"snap_m": float("nan")}]
+    )  # fmt: skip
+    def test_what_is_no_rule_is_refused(self, city, wrong):
+        grids, outline = city
+        with pytest.raises(InputError) as caught:
+            mending.repair(grids, within=outline, **wrong)
+        assert caught.value.code == "parameter_invalid"
+
+
+class TestDemoCity:
+    @pytest.mark.parametrize(("seed", "limit_m"), [(1, 2.0), (2, 30.0), (3, 100.0)])
+    def test_promises_are_kept(self, small_city, seed, limit_m):
+        grids, _ = dirty.inject(small_city.grids, small_city.outline, seed=seed, each=1)
+        mended = mending.repair(grids, within=small_city.outline, max_gap_m=limit_m)
+        assert_promises_kept(grids, mended, limit_m, within=small_city.outline)
+        assert not set(mended.left.kind) & {"self_intersection", "duplicate_geometry", "sliver"}
+        again = mending.repair(mended.grids, within=small_city.outline, max_gap_m=limit_m)
+        assert len(again.changes) == 0
+        assert (again.grids.geometry.to_wkb() == mended.grids.geometry.to_wkb()).all()
+
+    @pytest.mark.slow
+    def test_whole_city(self, full_city):
+        grids, _ = dirty.inject(full_city.grids, full_city.outline, seed=11, each=7)
+        mended = mending.repair(grids, within=full_city.outline, max_gap_m=100.0)
+        assert_promises_kept(grids, mended, 100.0, within=full_city.outline)
+        assert not set(mended.left.kind) & {"gap", "rim_gap", "overrun", "spike", "sliver"}
+
+
 @pytest.mark.real
 class TestRealLayers:
     @pytest.mark.parametrize(
@@ -257,12 +405,14 @@ class TestRealLayers:
         assert not {"overlap", "self_intersection"} & set(mended.left.kind)
         gaps = mended.left[mended.left.kind == "gap"]
         assert (gaps.width_m > 2.0).all()
-        assert shapely.coverage_is_valid(mended.grids.geometry.to_numpy())
+        apart = shapely.coverage_invalid_edges(mended.grids.geometry.to_numpy())
+        # Denver has one spike of three lines within 1e-8 m of each other, which is left.
+        assert shapely.length(apart).sum() < 50.0
         same = shapely.to_wkb(dirty.geometry.to_numpy()) == shapely.to_wkb(
             mended.grids.geometry.to_numpy()
         )
         assert (~same).sum() == mended.changes.code.nunique()
-        assert mended.changes.moved_m.max() < 10.0
+        assert mended.changes.moved_m.max() <= 2.0
 
     def test_london_rings_are_taken_apart_and_the_tiling_stays(self, real_data):
         grids = boundary_files.read(real_data / "coverages" / "london_oa.gpkg").frame

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import statistics
 from collections import defaultdict
+from collections.abc import Sequence
 
 import numpy as np
 import shapely
@@ -35,7 +35,6 @@ def faults(
     the grids around it: what is a street's width in the hills is a grid in the town. Without an
     outline nobody can say whether a wide one is meant (a lake, an enclave), so it is a warning.
     """
-    usual_m2 = float(np.median(area_m2))
     found = []
     for place in holes.told()[0].tolist():
         at = borders.of(place)
@@ -45,16 +44,33 @@ def faults(
         wide = holes.width_m[place] > profile.gap_width_m
         meant = bool(wide) and not bounded
         facts: dict[str, object] = {"meant": meant}
-        grid_m2 = statistics.median([float(area_m2[row]) for row in rows] or [usual_m2])
-        if holes.area_m2[place] >= profile.missing_grid_share * grid_m2 and (
-            wide or _widest_m(holes, place, faces, layer, profile) > profile.gap_width_m
-        ):
+        if grid_sized(holes, place, rows, faces, layer, profile, area_m2=area_m2):
             kind, meant = "missing_grid", not bounded
             facts = {"meant": not bounded, "sides": _sides(borders, place, holes.polygons[place])}
         size = float(holes.area_m2[place]), float(holes.width_m[place])
         shape = holes.polygons[place]
         found.append(Fault(kind, rows, shape, *size, facts=facts, mild=meant))
     return found
+
+
+def grid_sized(
+    holes: Places,
+    place: int,
+    rows: Sequence[int],
+    faces: Faces,
+    layer: Layer,
+    profile: Profile,
+    *,
+    area_m2: FloatArray,
+) -> bool:
+    """Whether a hole is as large as the grids (`rows`) around it, and no mere gap between them."""
+    around = area_m2[list(rows)] if len(rows) else area_m2
+    if holes.area_m2[place] < profile.missing_grid_share * float(np.median(around)):
+        return False
+    return bool(
+        holes.width_m[place] > profile.gap_width_m
+        or _widest_m(holes, place, faces, layer, profile) > profile.gap_width_m
+    )
 
 
 def is_open(beside: IntArray, length: FloatArray) -> bool:

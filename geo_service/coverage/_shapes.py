@@ -9,7 +9,7 @@ import numpy as np
 import shapely
 
 from geo_service.coverage import _arrays, _simple
-from geo_service.coverage._arrays import FloatArray, Geometry, IntArray
+from geo_service.coverage._arrays import BoolArray, FloatArray, Geometry, IntArray
 from geo_service.coverage._faults import Fault
 from geo_service.coverage._layer import Layer, ring_areas_m2
 from geo_service.coverage._segments import Scan
@@ -38,11 +38,11 @@ class Shapes:
     copies: list[tuple[int, ...]]
 
 
-def shapes_of(layer: Layer, scan: Scan) -> Shapes:
-    """Measure every grid, judge its validity, and find copies."""
+def shapes_of(layer: Layer, scan: Scan, *, valid: BoolArray | None = None) -> Shapes:
+    """Measure every grid, judge its validity, and find copies; `valid` rows are known to be so."""
     rings = layer.rings
     area_m2 = _arrays.summed(rings.row, ring_areas_m2(rings, scan, layer.ground), rings.features)
-    invalid = _invalid(layer, scan)
+    invalid = _invalid(layer, scan) if valid is None else _invalid_among(layer, ~valid)
     crossings = {int(row): _crossings(layer.geometries[row]) for row in invalid}
     sums = np.zeros(rings.features, np.uint64)
     np.add.at(sums, rings.row, scan.sums)
@@ -56,6 +56,11 @@ def _invalid(layer: Layer, scan: Scan) -> IntArray:
     suspect = _simple.suspects(rings) | (scan.spike >= 0)
     asked = np.bincount(rings.row, minlength=rings.features) > 1
     asked[rings.row[suspect]] = True
+    rows = np.flatnonzero(asked)
+    return rows[~shapely.is_valid(layer.geometries[rows])]
+
+
+def _invalid_among(layer: Layer, asked: BoolArray) -> IntArray:
     rows = np.flatnonzero(asked)
     return rows[~shapely.is_valid(layer.geometries[rows])]
 
@@ -81,15 +86,15 @@ def _copies(sums: np.ndarray, area_m2: FloatArray) -> list[tuple[int, ...]]:
 
 def faults(layer: Layer, scan: Scan, shapes: Shapes, profile: Profile) -> list[Fault]:
     """Give the faults of single grids."""
-    slivers = _slivers(layer, shapes, profile)
-    thin = {fault.rows for fault in slivers}
+    strips = slivers(layer, shapes, profile)
+    thin = {fault.rows for fault in strips}
     spikes = _vertices(layer, scan, "spike", scan.spike, degrees=profile.spike_degrees)
     return [
         *_validity(layer, shapes),
         *_vertices(layer, scan, "repeated_point", scan.repeated),
         *(fault for fault in spikes if fault.rows not in thin),  # a sliver ends in spikes
         *_parts(layer, shapes),
-        *slivers,
+        *strips,
     ]
 
 
@@ -158,7 +163,7 @@ def _parts(layer: Layer, shapes: Shapes) -> list[Fault]:
     ]
 
 
-def _slivers(layer: Layer, shapes: Shapes, profile: Profile) -> list[Fault]:
+def slivers(layer: Layer, shapes: Shapes, profile: Profile) -> list[Fault]:
     """Grids that are no grids: tiny, or thinner than the profile allows (4 pi A / P^2)."""
     thinness = 4.0 * np.pi * shapes.area_m2 / np.maximum(shapes.perimeter_m, 1e-300) ** 2
     thin = (shapes.area_m2 < profile.sliver_area_m2) | (thinness < profile.sliver_thinness)

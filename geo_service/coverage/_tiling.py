@@ -16,7 +16,7 @@ from geo_service.coverage import (
     _reprojected,
     _surplus,
 )
-from geo_service.coverage._arrays import FloatArray
+from geo_service.coverage._arrays import BoolArray, FloatArray
 from geo_service.coverage._bundles import Bundle
 from geo_service.coverage._faces import Cover, Faces
 from geo_service.coverage._faults import Fault, Slip
@@ -39,6 +39,8 @@ class Graph:
     ----------
     faces : Faces
     cover : Cover
+    inside : ndarray of bool
+        Which faces lie inside the outline; all where there is none.
     holes : Places
         Covered by no grid, inside.
     borders : Borders
@@ -50,6 +52,7 @@ class Graph:
 
     faces: Faces
     cover: Cover
+    inside: BoolArray
     holes: Places
     borders: Borders
     surplus: Surplus
@@ -74,7 +77,7 @@ def graph_of(layer: Layer, outline: Outline | None, left: Residual) -> Graph:
     lines = Lines(left, faces.origin, 4.0 * layer.ground.noise)
     borders = borders_of(faces, holes, lines)
     surplus = _surplus.surplus_of(faces, cover, inside, layer, outline)
-    return Graph(faces, cover, holes, borders, surplus, lines)
+    return Graph(faces, cover, inside, holes, borders, surplus, lines)
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ nothing is overlaid, and no new gap can open.
 from __future__ import annotations
 
 from collections import defaultdict
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -15,8 +16,10 @@ import shapely
 from geo_service.coverage import _arrays
 from geo_service.coverage._arrays import FloatArray, Geometry, numbered
 from geo_service.coverage._faces import Faces
+from geo_service.coverage._layer import Layer
 from geo_service.coverage._places import Lines
 from geo_service.coverage._walk import walk
+from geo_service.mending._spots import Segments, Spot
 
 Place = tuple[float, float]
 Chain = set[tuple[Place, Place]]
@@ -33,13 +36,17 @@ class BrokenChainError(Exception):
     """A chain that is not the border of anything: lines too close to be told apart."""
 
 
-def paths(faces: Faces, lines: Lines) -> Broken:
+def paths(faces: Faces, lines: Lines, segments: Segments) -> Broken:
     """Give the nodes that noding put on each of the residual's segments, its ends included.
 
     Segments that were not broken are left out. Keys run from the smaller end to the larger.
     """
+    several = np.bincount(segments.segment, minlength=len(lines.segments)) > 1
+    chosen = several[segments.segment]
+    edge, segment = segments.piece[chosen], segments.segment[chosen]
+    if len(edge) == 0:
+        return {}
     edges = faces.nodes[faces.pieces]
-    edge, segment = lines.near(edges.mean(axis=1))
     ends = lines.segments.reshape(-1, 2, 2)
     ahead = ends[:, 1] - ends[:, 0]
     along = np.einsum("ik,ik->i", edges[edge].mean(axis=1) - ends[segment, 0], ahead[segment])
@@ -81,6 +88,41 @@ def _walk(a: Place, b: Place, broken: Broken) -> list[Place]:
     return broken.get((b, a), [b, a])[::-1]
 
 
+class Chains:
+    """The chains of a layer's rows, each made when it is first asked for."""
+
+    def __init__(self, layer: Layer, origin: FloatArray, broken: Broken) -> None:
+        self.broken = broken
+        self._layer = layer
+        self._origin = origin
+        self._made: dict[int, Chain] = {}
+
+    def of(self, row: int) -> Chain:
+        """Give a row's chain, to be read only; empty where its segments run over one another."""
+        if row not in self._made:
+            try:
+                chain = chain_of(self._layer.geometries[row], self._origin, self.broken)
+            except BrokenChainError:
+                chain = set()
+            self._made[row] = chain
+        return self._made[row]
+
+    def along(self, spot: Spot, *, ahead: bool) -> Spot:
+        """The spot with those of its neighbours only whose border it is indeed.
+
+        Lines within rounding of each other are told apart by the way they run: `ahead` for grids
+        that cover the spot, whose border has it on the left as its own has.
+        """
+        ends = spot.edges.tolist()
+        kept = np.ones(len(spot.row), np.bool_)
+        for k, (of, row) in enumerate(zip(spot.of.tolist(), spot.row.tolist(), strict=True)):
+            if row >= 0:
+                x0, y0, x1, y1 = ends[of]
+                a, b = ((x0, y0), (x1, y1)) if ahead else ((x1, y1), (x0, y0))
+                kept[k] = (a, b) in self.of(row)
+        return replace(spot, of=spot.of[kept], row=spot.row[kept])
+
+
 def beside(places: list[Geometry], lines: Lines, broken: Broken) -> dict[int, Broken]:
     """Give, for each row, its segments along these places that were broken."""
     rings = shapely.get_rings(shapely.get_parts(places))
@@ -114,7 +156,8 @@ def with_vertices(geometry: Geometry, origin: FloatArray, broken: Broken) -> Geo
         shapely.Polygon(ring_with(part.exterior), [ring_with(hole) for hole in part.interiors])
         for part in shapely.get_parts(geometry)
     ]
-    return parts[0] if geometry.geom_type == "Polygon" else shapely.MultiPolygon(parts)
+    whole = parts[0] if geometry.geom_type == "Polygon" else shapely.MultiPolygon(parts)
+    return shapely.remove_repeated_points(whole, 0.0)
 
 
 def give(chain: Chain, face: Geometry) -> None:
@@ -147,8 +190,10 @@ def _add_walk(chain: Chain, walk: list[Place]) -> None:
             chain.add((a, b))
 
 
-def enclosed(chain: Chain, origin: FloatArray) -> Geometry | None:
+def enclosed(chain: Chain, origin: FloatArray, begin: Place) -> Geometry | None:
     """Give what a chain encloses, or ``None`` where it is empty.
+
+    A single ring begins at `begin` where that is still on it.
 
     Raises
     ------
@@ -157,6 +202,9 @@ def enclosed(chain: Chain, origin: FloatArray) -> Geometry | None:
     """
     if not chain:
         return None
+    ring = _single_ring(chain, begin)
+    if ring is not None:
+        return _placed(shapely.Polygon(ring), origin)
     nodes, number = numbered(np.array(sorted(chain)).reshape(-1, 2))
     walked = walk(nodes, number.reshape(-1, 2))
     # The inside is on the left of every segment, and on the right of none.
@@ -167,9 +215,29 @@ def enclosed(chain: Chain, origin: FloatArray) -> Geometry | None:
     return _placed(parts[0] if len(parts) == 1 else shapely.MultiPolygon(list(parts)), origin)
 
 
+def _single_ring(chain: Chain, begin: Place) -> list[Place] | None:
+    """The chain as one ring around its inside, or ``None`` where it is not that plain."""
+    following = dict(chain)
+    if len(following) != len(chain):
+        return None
+    here = begin if begin in following else min(following)
+    ring = [here]
+    while len(ring) <= len(chain):
+        there = following.get(here)
+        if there is None:
+            raise BrokenChainError
+        ring.append(there)
+        here = there
+        if here == ring[0]:
+            break
+    whole = len(ring) == len(chain) + 1
+    return ring if whole and shapely.is_ccw(shapely.LinearRing(ring)) else None
+
+
 def _placed(shape: Geometry, origin: FloatArray) -> Geometry:
     """Bring a grid to its own coordinates; mend what their rounding makes cross or touch."""
     placed = shapely.transform(shape, lambda xy: xy + origin)
+    placed = shapely.remove_repeated_points(placed, 0.0)
     if placed.is_valid:
         return placed
     least = _NOISE_ULPS * float(np.spacing(np.abs(placed.bounds).max())) * placed.length

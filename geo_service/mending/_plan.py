@@ -2,57 +2,56 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import Any
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import shapely
 
-from geo_service.coverage import (
-    _arrays,
-    _faces,
-    _holes,
-    _layer,
-    _residual,
-    _segments,
-    _shapes,
-    _surplus,
-    _tiling,
-)
+from geo_service.coverage import _arrays, _faces, _holes, _surplus, _tiling
 from geo_service.coverage._arrays import BoolArray, FloatArray, Geometry, IntArray
+from geo_service.coverage._check import Examined
 from geo_service.coverage._faces import Faces
 from geo_service.coverage._layer import Layer, Outline
-from geo_service.coverage._places import Borders, Lines, Places, borders_of, places_of
+from geo_service.coverage._places import Lines, Places, places_of
 from geo_service.coverage._residual import Residual
 from geo_service.coverage._rings import Rings
-from geo_service.coverage._segments import Scan
-from geo_service.coverage._shapes import Shapes
-from geo_service.profiles import Profile
+from geo_service.mending._chains import Chains, paths
+from geo_service.mending._division import WAYS, divided
+from geo_service.mending._rules import Rules
+from geo_service.mending._spots import Segments, Shift, Spot, segments_of, shift, spots_of
+
+_SAME_SHARE = 0.999  # two grids that share this much of both are one grid drawn twice
+_TENTACLE = 4.0  # times its mean width: a spot that reaches further is divided among its grids
 
 
 @dataclass(frozen=True)
 class Move:
-    """One place that changes hands.
+    """One spot that changes hands.
 
     Parameters
     ----------
     kind : str
-        The fault it mends: ``gap``, ``rim_gap``, ``overlap`` or ``overrun``.
+        The fault it mends: ``gap``, ``rim_gap``, ``overlap``, ``overrun``, ``spike``, ``sliver`` or
+        ``multipart``.
     place : Geometry
-        Relative to the faces' origin.
+        Relative to the plan's origin.
     gains : int or None
-        The row that gets a place nobody had.
+        The row that gets it.
     loses : tuple of int
         The rows that give it up.
     keeps : int or None
         The row that keeps a place several had.
+    shift : Shift
+        How far a border moves at most.
     """
 
     kind: str
     place: Geometry
     gains: int | None
     loses: tuple[int, ...]
-    keeps: int | None = None
+    keeps: int | None
+    shift: Shift
 
     @property
     def rows(self) -> tuple[int, ...]:
@@ -61,72 +60,75 @@ class Move:
 
 
 @dataclass(frozen=True)
+class Refusal:
+    """A spot that is left, and how far a border would have to move; NaN where no rule decides."""
+
+    place: Geometry
+    shift_m: float
+
+
+@dataclass(frozen=True)
 class Plan:
-    """Every move, and the noded lines they are made on."""
-
-    moves: list[Move]
-    faces: Faces
-    lines: Lines
-
-
-@dataclass(frozen=True)
-class Sheet:
-    """A layer as it lies on the table: taken apart and measured.
+    """Every move, and the noded lines they are made on.
 
     Parameters
     ----------
-    layer : Layer
-    scan : Scan
-    shapes : Shapes
+    origin : ndarray of float, shape (2,)
+        Where the coordinates of the moves are counted from.
+    chains : Chains
+        The rows' borders, broken at the nodes of the planar graph.
+    faces, lines, segments
+        The planar graph the moves are made on; ``None`` where there is none.
+    twins : dict
+        Row to drop -> the row that stays, of grids drawn twice.
     """
 
-    layer: Layer
-    scan: Scan
-    shapes: Shapes
+    origin: FloatArray
+    chains: Chains
+    moves: list[Move] = field(default_factory=list)
+    refused: list[Refusal] = field(default_factory=list)
+    twins: dict[int, int] = field(default_factory=dict)
+    faces: Faces | None = None
+    lines: Lines | None = None
+    segments: Segments | None = None
+
+    def without(self, dropped: set[int]) -> Plan:
+        """The plan without some of its moves."""
+        return replace(self, moves=[m for k, m in enumerate(self.moves) if k not in dropped])
 
 
-def sheet_of(frame: Any) -> Sheet:
-    """Take a layer apart and measure it."""
-    layer, _ = _layer.layer_of(frame)
-    scan = _segments.scan(layer.rings, squeeze=layer.ground.squeeze)
-    return Sheet(layer, scan, _shapes.shapes_of(layer, scan))
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What may be mended.
-
-    Parameters
-    ----------
-    width_m : float
-        Places wider than this (2 x area / perimeter) are left to people.
-    crossings : dict
-        Row -> where its rings crossed before they were taken apart (own coordinates): what lies
-        there is the crossing's doing, whatever its width.
-    """
-
-    width_m: float
-    crossings: dict[int, Geometry]
-
-
-def plan_of(sheet: Sheet, outline: Outline | None, profile: Profile, limits: Limits) -> Plan | None:
-    """Plan the mending of a layer; ``None`` where nothing is open and nothing too much."""
-    layer, shapes = sheet.layer, sheet.shapes
-    sums = [(layer.rings, sheet.scan)] + ([(outline.rings, outline.scan)] if outline else [])
-    left = _residual.residual(sums)
-    if left.empty:
-        return None
-    graph = _tiling.graph_of(layer, outline, left)
-    told = _tiling.tiling_of(layer, outline, graph, shapes, profile)
-    twins = {r for f in told.faults if f.kind == "duplicate_geometry" for r in f.rows}
-    faces, lines = graph.faces, graph.lines
+def plan_of(examined: Examined, rules: Rules) -> Plan:
+    """Plan the mending of all that a layer leaves open or covers too often."""
+    layer, outline, graph = examined.layer, examined.outline, examined.graph
+    if graph is None:
+        origin = np.floor(shapely.total_bounds(layer.geometries)[:2])
+        return Plan(origin, Chains(layer, origin, {}))
+    faces, lines, cover, inside = graph.faces, graph.lines, graph.cover, graph.inside
     more = _crossed(graph, layer, outline)
     if more is not None:
-        left = _with_segments(left, *more)
+        left = _with_segments(examined.left, *more)
         faces = _faces.faces_of(left)
         lines = Lines(left, faces.origin, graph.lines.noise)
-    moves = _moves(sheet, outline, faces, lines, profile, limits)
-    return Plan([move for move in moves if not twins & {*move.rows, move.keeps}], faces, lines)
+        cover, *bounds = _faces.covers(faces, *((layer,) if outline is None else (layer, outline)))
+        inside = bounds[0].number > 0 if bounds else np.ones(faces.count, np.bool_)
+    segments = segments_of(faces, lines)
+    chains = Chains(layer, faces.origin, paths(faces, lines, segments))
+    plan = Plan(faces.origin, chains, faces=faces, lines=lines, segments=segments)
+    covered_by = cover.rows()
+    number: dict[tuple[int, ...], int] = {}
+    label = np.array([number.setdefault(rows, len(number)) for rows in covered_by], np.int64)
+    ground = layer.ground
+    holes = places_of(faces, np.where(inside & (cover.number == 0), 0, -1), ground)
+    twice = places_of(faces, np.where(inside & (cover.number > 1), label, -1), ground)
+    beyond = places_of(faces, np.where(~inside & (cover.number > 0), label, -1), ground)
+    plan = replace(plan, twins=_twins(twice, covered_by, examined, rules))
+    found = [
+        *_gaps(plan, holes, examined, rules),
+        *_overlaps(plan, twice, covered_by, examined, rules),
+        *_overruns(plan, beyond, covered_by, examined, rules),
+    ]
+    moves = [m for m in found if isinstance(m, Move)]
+    return replace(plan, moves=moves, refused=[r for r in found if isinstance(r, Refusal)])
 
 
 def _crossed(
@@ -179,103 +181,150 @@ def _with_segments(left: Residual, segments: FloatArray, row: IntArray) -> Resid
     return Residual(every, owner[:, 1], owner[:, 0])
 
 
-def _moves(
-    sheet: Sheet,
-    outline: Outline | None,
-    faces: Faces,
-    lines: Lines,
-    profile: Profile,
-    limits: Limits,
-) -> list[Move]:
-    layer = sheet.layer
-    cover, *bounds = _faces.covers(faces, *((layer,) if outline is None else (layer, outline)))
-    inside = bounds[0].number > 0 if bounds else np.ones(faces.count, np.bool_)
-    covered_by = cover.rows()
-    number: dict[tuple[int, ...], int] = {}
-    label = np.array([number.setdefault(rows, len(number)) for rows in covered_by], np.int64)
-    holes = places_of(faces, np.where(inside & (cover.number == 0), 0, -1), layer.ground)
-    twice = places_of(faces, np.where(inside & (cover.number > 1), label, -1), layer.ground)
-    beyond = places_of(faces, np.where(~inside & (cover.number > 0), label, -1), layer.ground)
-    return [
-        *_gained(holes, borders_of(faces, holes, lines), sheet, profile, faces, limits),
-        *_kept(twice, borders_of(faces, twice, lines), covered_by, layer, faces, limits),
-        *(
-            Move("overrun", beyond.polygons[k], None, covered_by[beyond.first[k]])
-            for k in _mendable(beyond, faces, limits)
-        ),
-    ]
-
-
-def _mendable(places: Places, faces: Faces, limits: Limits) -> list[int]:
-    """The places within the limits."""
-    mendable = places.real & (places.width_m <= limits.width_m)
-    if limits.crossings:
-        crossings = np.array(list(limits.crossings.values()), dtype=object)
-        tree = shapely.STRtree(_arrays.relative(crossings, faces.origin))
-        near = 1e-9 * max(1.0, float(np.abs(faces.nodes).max(initial=0.0)))
-        at, _ = tree.query(places.polygons, predicate="dwithin", distance=near)
-        mendable[at] = places.real[at]
-    return np.flatnonzero(mendable).tolist()
-
-
-def _gained(
-    holes: Places,
-    borders: Borders,
-    sheet: Sheet,
-    profile: Profile,
-    faces: Faces,
-    limits: Limits,
-) -> list[Move]:
-    """Holes go to the grid with the longest border on them, the smallest code among equals."""
-    moves = []
-    for place in _mendable(holes, faces, limits):
-        at = borders.of(place)
-        rows, length = borders.row[at], borders.length[at]
-        grids = rows >= 0
-        if not grids.any():
-            continue
-        around_m2 = float(np.median(sheet.shapes.area_m2[rows[grids]]))
-        grid_sized = holes.area_m2[place] >= profile.missing_grid_share * around_m2
-        if grid_sized and holes.width_m[place] > profile.gap_width_m:
-            continue  # a missing grid is nobody's to take
-        owner = _first(rows[grids], length[grids], sheet.layer)
-        kind = "rim_gap" if _holes.is_open(rows, length) else "gap"
-        moves.append(Move(kind, holes.polygons[place], owner, ()))
-    return moves
-
-
-def _kept(
-    twice: Places,
-    borders: Borders,
-    covered_by: list[tuple[int, ...]],
-    layer: Layer,
-    faces: Faces,
-    limits: Limits,
-) -> list[Move]:
-    """Overlaps stay with the grid that goes on beyond the longest part of their border.
-
-    A grid goes on beyond a part of the border where that part is not its own border. So what was
-    pushed into a neighbour is drawn back, whichever of the two was pushed.
-    """
-    moves = []
-    for place in _mendable(twice, faces, limits):
-        at = borders.of(place)
-        own = dict(zip(borders.row[at].tolist(), borders.length[at].tolist(), strict=True))
+def _twins(
+    twice: Places, covered_by: list[tuple[int, ...]], examined: Examined, rules: Rules
+) -> dict[int, int]:
+    """Grids that all but wholly cover one another: one of them stays."""
+    area_m2 = examined.shapes.area_m2
+    found: dict[int, int] = {}
+    for place in np.flatnonzero(twice.real).tolist():
         rows = covered_by[twice.first[place]]
-        beyond = np.array([-own.get(row, 0.0) for row in rows])
-        owner = _first(np.array(rows), beyond, layer)
-        others = tuple(row for row in rows if row != owner)
-        moves.append(Move("overlap", twice.polygons[place], None, others, owner))
-    return moves
+        if len(rows) == 2 and twice.area_m2[place] >= _SAME_SHARE * area_m2[list(rows)].max():
+            stays, goes = rules.elder(rows, examined.layer)
+            if not rules.fixed(examined.layer, goes) and stays not in found:
+                found[goes] = stays
+    return found
 
 
-def _first(rows: IntArray, length: FloatArray, layer: Layer) -> int:
-    """The row with the greatest length; the smallest code among those equal to rounding."""
-    best = length.max()
-    equal = rows[length >= best - 1e-9 * max(abs(best), 1.0)].tolist()
-    return min(equal, key=lambda row: (layer.codes[row], row))
+def _spots(
+    plan: Plan, places: Places, examined: Examined, *, covered: bool
+) -> Iterator[tuple[int, Spot]]:
+    """The spots of real places, but for those beside a grid that is about to go."""
+    assert plan.faces is not None
+    assert plan.lines is not None
+    assert plan.segments is not None
+    chosen = np.flatnonzero(places.real).tolist()
+    spots = spots_of(plan.faces, places, chosen, plan.lines, plan.segments, examined.layer.ground)
+    for place, spot in spots:
+        if not any(row in plan.twins for row in spot.rows):
+            yield place, plan.chains.along(spot, ahead=covered)
 
 
-def without(plan: Plan, dropped: set[int]) -> Plan:
-    """The plan without some of its moves."""
-    return replace(plan, moves=[m for k, m in enumerate(plan.moves) if k not in dropped])
+def _gaps(plan: Plan, holes: Places, examined: Examined, rules: Rules) -> Iterator[Move | Refusal]:
+    assert plan.faces is not None
+    layer = examined.layer
+    for place, spot in _spots(plan, holes, examined, covered=False):
+        length = spot.lengths()
+        beside = np.array(list(length), np.int64)
+        metres = np.array(list(length.values()))
+        if _holes.grid_sized(
+            holes, place, beside[beside >= 0].tolist(), plan.faces, layer, rules.profile,
+            area_m2=examined.shapes.area_m2,
+        ):  # fmt: skip
+            continue  # a missing grid is nobody's to take
+        at = shapely.Point(plan.faces.points[holes.first[place]] + plan.origin)
+        takers = rules.takers(spot, layer, examined.outline, at)
+        kind = "rim_gap" if _holes.is_open(beside, metres) else "gap"
+        yield from filled(spot, takers, kind, (), rules)
+
+
+def filled(
+    spot: Spot, takers: list[int], kind: str, loses: tuple[int, ...], rules: Rules
+) -> list[Move | Refusal]:
+    """Give a spot to the first of its takers, or divide it where it is longer than it is wide.
+
+    `loses` are the rows it is taken from.
+    """
+    if not takers:
+        return [Refusal(spot.polygon, np.nan)]
+    width_m = spot.width_m
+    if not rules.allows(width_m):
+        return [Refusal(spot.polygon, width_m)]
+    whole = shift(spot, takers[0], rules.limit_m)
+    fits = rules.allows(whole.moved_m)
+    if fits and whole.moved_m <= _TENTACLE * width_m:
+        return [_given(spot, takers[0], kind, loses, whole)]
+    divisions = [divided(spot, takers, way) for way in WAYS] if takers[1:] else []
+    shifts = [{row: shift(part, row, rules.limit_m) for row, part in d.items()} for d in divisions]
+    for parts, by in zip(divisions, shifts, strict=True):
+        farthest_m = max((its.moved_m for its in by.values()), default=np.inf)
+        if rules.allows(farthest_m) and farthest_m < whole.moved_m:
+            return [_given(part, row, kind, loses, by[row]) for row, part in parts.items()]
+    if fits:
+        return [_given(spot, takers[0], kind, loses, whole)]
+    for row in takers[1:]:
+        other = shift(spot, row, rules.limit_m)
+        if rules.allows(other.moved_m):
+            return [_given(spot, row, kind, loses, other)]
+    if not loses:
+        # What can be filled is; the rest is another round's, or people's.
+        for parts, by in zip(divisions, shifts, strict=True):
+            if any(rules.allows(its.moved_m) for its in by.values()):
+                return [
+                    _given(part, row, kind, loses, by[row])
+                    if rules.allows(by[row].moved_m)
+                    else Refusal(part.polygon, by[row].moved_m)
+                    for row, part in parts.items()
+                ]
+    return [Refusal(spot.polygon, whole.moved_m)]
+
+
+def _given(spot: Spot, row: int, kind: str, loses: tuple[int, ...], by: Shift) -> Move:
+    kind = "spike" if by.drawn_m and not loses else kind
+    return Move(kind, spot.polygon, row, loses, None, by)
+
+
+def _overlaps(
+    plan: Plan, twice: Places, covered_by: list[tuple[int, ...]], examined: Examined, rules: Rules
+) -> Iterator[Move | Refusal]:
+    layer = examined.layer
+    for place, spot in _spots(plan, twice, examined, covered=True):
+        rows = covered_by[twice.first[place]]
+        if any(row in plan.twins for row in rows):
+            continue
+        width_m = float(twice.width_m[place])
+        if not rules.allows(width_m):
+            yield Refusal(spot.polygon, width_m)
+            continue
+        least_m = np.nan
+        for keeper in rules.keepers(spot, rows, layer):
+            others = tuple(row for row in rows if row != keeper)
+            by = _lost(spot, others, plan, examined, rules)
+            if rules.allows(by.moved_m):
+                kind = "spike" if by.drawn_m else "overlap"
+                yield Move(kind, spot.polygon, None, others, keeper, by)
+                break
+            least_m = np.fmin(least_m, by.moved_m)
+        else:
+            yield Refusal(spot.polygon, float(least_m))
+
+
+def _overruns(
+    plan: Plan, beyond: Places, covered_by: list[tuple[int, ...]], examined: Examined, rules: Rules
+) -> Iterator[Move | Refusal]:
+    for place, spot in _spots(plan, beyond, examined, covered=True):
+        rows = covered_by[beyond.first[place]]
+        if any(row in plan.twins for row in rows):
+            continue
+        width_m = float(beyond.width_m[place])
+        by = Shift(width_m)
+        if rules.allows(width_m):
+            by = _lost(spot, rows, plan, examined, rules)
+        if rules.allows(by.moved_m):
+            yield Move("overrun", spot.polygon, None, rows, None, by)
+        else:
+            yield Refusal(spot.polygon, by.moved_m)
+
+
+def _lost(spot: Spot, rows: tuple[int, ...], plan: Plan, examined: Examined, rules: Rules) -> Shift:
+    """How far borders move when these rows lose a spot; NaN where one of them must not."""
+    layer = examined.layer
+    by = Shift(0.0)
+    for row in rows:
+        gone = spot.polygon.area >= layer.geometries[row].area * (1.0 - 1e-9)
+        if gone or rules.fixed(layer, row):
+            return Shift(np.nan)
+        own = _arrays.relative(layer.geometries[row : row + 1], plan.origin)[0]
+        its = shift(spot, row, rules.limit_m, own)
+        by = Shift(max(by.moved_m, its.moved_m), max(by.drawn_m, its.drawn_m))
+    return by

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,22 +11,26 @@ import geopandas as gpd
 import numpy as np
 import shapely
 
-from geo_service import coverage, profiles
-from geo_service.coverage import CoverageReport, _arrays, _layer
-from geo_service.coverage._arrays import FloatArray, Geometry, GeometryArray
-from geo_service.coverage._layer import Layer
-from geo_service.mending import _chains, _words
-from geo_service.mending._plan import Limits, Move, Plan, Sheet, plan_of, sheet_of, without
+from geo_service import profiles
+from geo_service.coverage import CoverageReport, _arrays, _check, _layer
+from geo_service.coverage._arrays import FloatArray, Geometry, GeometryArray, IntArray
+from geo_service.coverage._faults import remark
+from geo_service.coverage._layer import Layer, Outline
+from geo_service.mending import _single, _words
+from geo_service.mending._carrying import Carried, carried_out
+from geo_service.mending._plan import Move, Refusal, plan_of
+from geo_service.mending._rules import Rules
+from geo_service.mending._sheet import Sheet, sheet_of
+from geo_service.mending._transfers import transfers_of
 from geo_service.profiles import Profile
 
-_ROUNDS = 3  # what the first round brings about, the second mends; more is for people
-
-_MENDED = ("gap", "rim_gap", "overlap", "overrun")
+_ROUNDS = 8  # what one round brings about the next one mends; what is left then is for people
 
 _CHANGES = (
-    "code", "kind", "action_zh", "action_en", "area_before_m2", "area_after_m2", "moved_m",
-    "geometry",
+    "code", "kind", "action_zh", "action_en", "area_before_m2", "area_after_m2", "gained_m2",
+    "lost_m2", "moved_m", "geometry",
 )  # fmt: skip
+_FIGURES = ("area_before_m2", "area_after_m2", "gained_m2", "lost_m2", "moved_m")
 
 
 @dataclass(frozen=True)
@@ -36,23 +40,27 @@ class Mended:
     Parameters
     ----------
     grids : GeoDataFrame
-        As it was given, but for the geometries of the grids in `changes` (and rows that stood
-        there twice, geometry and code, which are gone).
+        As it was given, but for the geometries of the grids in `changes`, and without the rows that
+        were drawn twice or merged as slivers.
     changes : GeoDataFrame
         One row for every grid and place: code, kind (the fault mended), action_zh, action_en,
-        area_before_m2, area_after_m2 (of the grid), moved_m (how far its border moved at most),
-        geometry (the place).
+        area_before_m2, area_after_m2 (of the grid in that round; 0: the row is gone), gained_m2,
+        lost_m2 (at the place), moved_m (how far a border moved at most; where ground between two
+        banks closed, its width), geometry (the place).
     left : GeoDataFrame
         The errors and warnings that remain, as in `CoverageReport.faults`, with reason_zh and
         reason_en: why they were left.
     report : CoverageReport
         Of the mended layer.
+    rows : ndarray of int
+        For each of `grids`, its row in the layer that was given.
     """
 
     grids: gpd.GeoDataFrame
     changes: gpd.GeoDataFrame
     left: gpd.GeoDataFrame
     report: CoverageReport
+    rows: IntArray
 
     def to_dict(self) -> dict[str, Any]:
         """Give what was done and left as plain data."""
@@ -73,8 +81,11 @@ def repair(
     profile: str | Path | Profile = "default",
     max_gap_m: float | None = None,
     snap_m: float | None = None,
+    gap_to: str | None = None,
+    overlap_to: str | None = None,
+    published: Iterable[str] = (),
 ) -> Mended:
-    """Mend gaps, overlaps, overruns and crossed rings; only grids at a fault change.
+    """Mend what may be mended without moving a border far; only grids at a fault change.
 
     Parameters
     ----------
@@ -83,11 +94,20 @@ def repair(
     within : GeoDataFrame, GeoSeries, geometry or None
         What they must fill. It is never changed; with ``None`` the rim is left as it is.
     profile : str, Path or Profile
-        The rules to judge by; also the limits, unless given here.
+        The rules to judge by; also the limits and the rules of mending, unless given here.
     max_gap_m : float, optional
-        Gaps, overlaps and overruns wider than this (2 x area / perimeter, metres) are left.
+        No border moves further than this (metres), and no ground wider than this changes hands.
     snap_m : float, optional
-        Those up to this width are mended in any case, even where `max_gap_m` is smaller.
+        As `max_gap_m`, where it is the larger of the two.
+    gap_to : str, optional
+        Who gets a gap: ``longest_border``, the grid with most of the gap's border, or
+        ``same_community``, first the community with most of it (where `within` is a layer of
+        parents: the one the gap lies in), then its grid with most.
+    overlap_to : str, optional
+        Who keeps an overlap: ``smaller_code``, or ``drawn_back``, the grid that goes on beyond most
+        of its border, so that what was pushed over a neighbour is drawn back.
+    published : iterable of str, optional
+        Codes of grids that must not change: they keep every overlap and get no gap.
 
     Returns
     -------
@@ -97,18 +117,23 @@ def repair(
     Raises
     ------
     InputError
-        As `geo_service.coverage.check`.
+        As `geo_service.coverage.check`; ``parameter_invalid`` for a limit or rule that is none.
 
     Notes
     -----
-    A gap goes to the grid with the longest border on it; an overlap stays with the grid that goes
-    on beyond the longest part of its border; the smallest code decides among equals. What lies
-    beyond the outline is cut off. A crossed ring is taken apart by the even-odd rule, which keeps
-    its area. Missing grids, grids drawn twice under two codes, and whatever exceeds the limits are
-    left and said. Where a ring crossed itself its surroundings are mended whatever their width.
+    Rows drawn twice are dropped but for the published one or the smallest code; repeated points go;
+    crossed rings are taken apart by the even-odd rule, which moves no line. Then, in rounds: gaps
+    are given and overlaps taken by the rules, whatever lies beyond the outline is cut off, slivers
+    and crumbs go to the grid with the longest border on them, spikes are cut off.
+
+    A border moves by the Hausdorff distance between its old and its new line. Ground that one grid
+    all but surrounds (an inlet, a spike, a hole) and whose mouth is within the limit closes where
+    it is no wider than the limit, however long it is: its banks meet. A gap that reaches along
+    several grids is divided among them by its triangles. Missing grids and whatever exceeds the
+    limit are left and said.
 
     Grids are changed as chains of directed segments: what one gains the other loses segment by
-    segment, so mending opens no new gap. It is done in up to three rounds.
+    segment, so shared borders stay shared exactly and mending opens no new gap.
 
     Examples
     --------
@@ -119,169 +144,121 @@ def repair(
     >>> mended.changes["action_en"].item(), mended.report.coverage_percent
     ('1 gains a gap (50 m², 0.5 m wide on average)', '100.0000')
     """
-    rules = profile if isinstance(profile, Profile) else profiles.load(profile)
-    limit_m = max(
-        rules.max_gap_m if max_gap_m is None else max_gap_m,
-        rules.snap_m if snap_m is None else snap_m,
+    rules = Rules.of(
+        profile if isinstance(profile, Profile) else profiles.load(profile),
+        max_gap_m=max_gap_m,
+        snap_m=snap_m,
+        gap_to=gap_to,
+        overlap_to=overlap_to,
+        published=published,
     )
-    sheet = sheet_of(grids)
-    frame, changes = _untwinned(grids, sheet)
-    sheet = sheet_of(frame) if changes else sheet
-    limits = Limits(limit_m, sheet.shapes.crossings)
-    outline = None if within is None else _layer.outline_of(within, sheet.layer)[0]
-    if len(sheet.shapes.invalid):
-        frame, uncrossed = _uncrossed(frame, sheet)
-        changes += uncrossed
-        sheet = sheet_of(frame)
+    sheet, notes = sheet_of(grids, rules.profile)
+    outline: Outline | None = None
+    if within is None:
+        notes.append(remark("outline_absent"))
+    else:
+        outline, remarks = _layer.outline_of(within, sheet.layer)
+        notes += remarks
+    first = sheet.layer.geometries
+    sheet, changes = _cleaned(sheet, rules)
     for _ in range(_ROUNDS):
-        plan = plan_of(sheet, outline, rules, limits)
-        moved: list[dict[str, Any]] = []
-        if plan is not None and plan.moves:
-            frame, moved = _carried_out(frame, sheet.layer, plan)
-            changes += moved
-        report = coverage.check(frame, within=within, profile=rules)
-        if not moved or not _mendable(report, limit_m):
-            break
-        sheet = sheet_of(frame)
-    return Mended(frame, _table(changes, grids.crs), _left(report, limit_m), report)
-
-
-def _mendable(report: CoverageReport, limit_m: float) -> bool:
-    """Whether anything is left that another round might mend."""
-    faults = report.faults
-    within = faults["kind"].isin(_MENDED) & (faults["width_m"] <= limit_m)
-    return bool(within.any() or report.hidden)
-
-
-def _untwinned(
-    grids: gpd.GeoDataFrame, sheet: Sheet
-) -> tuple[gpd.GeoDataFrame, list[dict[str, Any]]]:
-    """Drop rows whose geometry and code both stand there already, byte for byte."""
-    layer = sheet.layer
-    changes = []
-    seen: set[tuple[str, bytes]] = set()
-    kept = np.ones(len(grids), np.bool_)
-    for row in sorted(row for rows in sheet.shapes.copies for row in rows):
-        key = (layer.codes[row], shapely.to_wkb(layer.geometries[row]))
-        if key in seen and layer.codes[row]:
-            kept[row] = False
-            words = _words.dropped(layer.label(row))
-            area_m2 = float(sheet.shapes.area_m2[row])
-            shape = layer.geometries[row]
-            changes.append(
-                _change(layer, row, "duplicate_geometry", words, area_m2, 0.0, 0.0, shape)
-            )
-        seen.add(key)
-    return (grids[kept], changes) if changes else (grids, [])
-
-
-def _uncrossed(
-    grids: gpd.GeoDataFrame, sheet: Sheet
-) -> tuple[gpd.GeoDataFrame, list[dict[str, Any]]]:
-    """Take crossed rings apart by the even-odd rule."""
-    layer = sheet.layer
-    fresh: dict[int, Geometry] = {}
-    changes = []
-    for row in sheet.shapes.invalid.tolist():
-        shape = _arrays.areas(shapely.make_valid(layer.geometries[row]))
-        if shape.is_empty:
-            continue
-        fresh[row] = shape
-        (before, after), _ = layer.ground.measure(_arrays.array_of(layer.geometries[row], shape))
-        words = _words.uncrossed(layer.label(row))
-        changes.append(
-            _change(layer, row, "self_intersection", words, float(before), float(after), 0.0, shape)
+        examined = sheet.examined(outline)
+        plan = plan_of(examined, rules)
+        found = list(transfers_of(examined, plan, rules))
+        plan = replace(
+            plan,
+            moves=[*plan.moves, *(move for move in found if isinstance(move, Move))],
+            refused=[*plan.refused, *(left for left in found if isinstance(left, Refusal))],
         )
-    return _with_geometries(grids, fresh), changes
-
-
-def _carried_out(
-    frame: gpd.GeoDataFrame, layer: Layer, plan: Plan
-) -> tuple[gpd.GeoDataFrame, list[dict[str, Any]]]:
-    """Carry out a plan; a move that would leave a grid broken or empty is not made."""
-    broken = _chains.paths(plan.faces, plan.lines)
-    while True:
-        fresh: dict[int, Geometry] = {}
-        failed: set[int] = set()
-        for row, numbers in _chains.touched([move.rows for move in plan.moves]).items():
-            shape = _redrawn(row, [plan.moves[k] for k in numbers], layer, plan, broken)
-            if shape is None:
-                failed.update(numbers)
-            else:
-                fresh[row] = shape
-        if not failed:
+        carried = carried_out(sheet.layer, plan, first[sheet.given], rules)
+        if not carried.fresh and not carried.dropped:
             break
-        plan = without(plan, failed)
-    changes = [change for move in plan.moves for change in _told(move, layer, plan, fresh)]
-    places = [move.place for move in plan.moves]
-    for row, its in sorted(_chains.beside(places, plan.lines, broken).items()):
-        if row not in fresh:
-            fresh[row] = _chains.with_vertices(layer.geometries[row], plan.faces.origin, its)
-            changes.append(_joined(layer, row, fresh[row], its, plan))
-    return _with_geometries(frame, fresh), changes
+        changes += _told(sheet.layer, carried)
+        sheet = sheet.changed(carried.fresh, set(carried.dropped))
+    else:
+        examined = sheet.examined(outline)
+    report = _check.report_of(examined, rules.profile, notes=notes)
+    left = _left(report, carried, rules)
+    mended = _with_geometries(grids, sheet, first)
+    return Mended(mended, _table(changes, grids.crs), left, report, sheet.given)
 
 
-def _redrawn(
-    row: int,
-    moves: list[Move],
-    layer: Layer,
-    plan: Plan,
-    broken: _chains.Broken,
-) -> Geometry | None:
-    """Give a grid after its moves, or ``None`` where they can't be made."""
-    old = layer.geometries[row]
-    try:
-        chain = _chains.chain_of(old, plan.faces.origin, broken)
-        for move in moves:
-            change = _chains.give if move.gains == row else _chains.take
-            change(chain, move.place)
-        shape = _chains.enclosed(chain, plan.faces.origin)
-    except _chains.BrokenChainError:
-        return None
-    if shape is None:
-        return None
-    clockwise = not bool(np.all(shapely.is_ccw(shapely.get_exterior_ring(shapely.get_parts(old)))))
-    return shapely.orient_polygons(shape, exterior_cw=clockwise)
+def _cleaned(sheet: Sheet, rules: Rules) -> tuple[Sheet, list[dict[str, Any]]]:
+    """Drop copies; take crossed rings apart; drop repeated points."""
+    layer = sheet.layer
+    dropped = _single.copies(sheet, rules)
+    changes = [_gone(layer, row, stays) for row, stays in dropped.items()]
+    fresh: dict[int, Geometry] = {}
+    for kind, shapes in (
+        ("self_intersection", _single.uncrossed(sheet, rules)),
+        ("repeated_point", _single.without_repeated_points(sheet, rules)),
+    ):
+        for row, shape in shapes.items():
+            if row in dropped or row in fresh:
+                continue
+            fresh[row] = shape
+            before_m2, after_m2 = _areas(layer, row, shape)
+            changes.append(
+                _change(
+                    layer, row, kind, _words.ALONE[kind], shape, before_m2=before_m2,
+                    after_m2=after_m2, gained_m2=max(after_m2 - before_m2, 0.0),
+                    lost_m2=max(before_m2 - after_m2, 0.0),
+                )
+            )  # fmt: skip
+    return (sheet.changed(fresh, set(dropped)), changes) if changes else (sheet, changes)
 
 
-def _told(
-    move: Move, layer: Layer, plan: Plan, fresh: dict[int, Geometry]
-) -> Iterator[dict[str, Any]]:
-    """One change for every grid that a move concerns."""
-    place = _arrays.absolute(_arrays.array_of(move.place), plan.faces.origin)[0]
-    size = layer.ground.measure(_arrays.array_of(move.place), origin=plan.faces.origin)
-    for row in move.rows:
-        before, after = layer.ground.measure(_arrays.array_of(layer.geometries[row], fresh[row]))[0]
-        keeper = None if move.keeps is None else layer.label(move.keeps)
-        words = _words.moved(
-            layer.label(row), move.kind, gained=move.gains == row, keeper=keeper,
-            area_m2=float(size[0][0]), width_m=float(size[1][0]),
+def _told(layer: Layer, carried: Carried) -> Iterator[dict[str, Any]]:
+    """One change for every grid that a move concerns, and for every row that is gone."""
+    plan = carried.plan
+    for row, stays in plan.twins.items():
+        yield _gone(layer, row, stays)
+    for move in plan.moves:
+        place = _arrays.absolute(_arrays.array_of(move.place), plan.origin)[0]
+        size = layer.ground.measure(_arrays.array_of(move.place), origin=plan.origin)
+        area_m2, width_m = float(size[0][0]), float(size[1][0])
+        for row in move.rows:
+            gained = move.gains == row
+            before_m2, after_m2 = _areas(layer, row, carried.fresh.get(row))
+            other = move.keeps if move.gains is None else move.gains
+            words = _words.moved(
+                move.kind,
+                gained=gained,
+                other=None if other in {None, row} else layer.label(other or 0),
+                area_m2=area_m2,
+                width_m=width_m,
+                drawn_m=move.shift.drawn_m,
+            )
+            yield _change(
+                layer, row, move.kind, words, place, before_m2=before_m2, after_m2=after_m2,
+                gained_m2=area_m2 * gained, lost_m2=area_m2 * (not gained),
+                moved_m=move.shift.moved_m,
+            )  # fmt: skip
+    for row, vertices in carried.vertices.items():
+        before_m2, after_m2 = _areas(layer, row, carried.fresh[row])
+        words = _words.joined(len(shapely.get_parts(vertices)))
+        old = shapely.boundary(layer.geometries[row])
+        off = float(shapely.distance(shapely.get_parts(vertices), old).max())
+        yield _change(
+            layer, row, "edge_mismatch", words, vertices, before_m2=before_m2, after_m2=after_m2,
+            moved_m=off * layer.ground.north_m,
         )  # fmt: skip
-        far_m = _reach_m(place, layer.geometries[row], fresh[row], layer)
-        yield _change(layer, row, move.kind, words, float(before), float(after), far_m, place)
 
 
-def _joined(
-    layer: Layer, row: int, shape: Geometry, broken: _chains.Broken, plan: Plan
-) -> dict[str, Any]:
-    """The change of a grid that got its mended neighbours' vertices on its own border."""
-    fresh = sorted({place for walk in broken.values() for place in walk[1:-1]})
-    places = _arrays.multipoint(np.array(fresh) + plan.faces.origin)
-    (before, after), _ = layer.ground.measure(_arrays.array_of(layer.geometries[row], shape))
-    words = _words.joined(layer.label(row), len(fresh))
-    old = shapely.boundary(layer.geometries[row])
-    far_m = float(shapely.distance(shapely.get_parts(places), old).max()) * layer.ground.north_m
-    return _change(layer, row, "edge_mismatch", words, float(before), float(after), far_m, places)
+def _gone(layer: Layer, row: int, stays: int) -> dict[str, Any]:
+    """A row that was drawn twice is dropped."""
+    before_m2, _ = _areas(layer, row, None)
+    words = _words.dropped(layer.label(stays), same_code=layer.label(stays) == layer.label(row))
+    shape = layer.geometries[row]
+    return _change(layer, row, "duplicate_geometry", words, shape, before_m2=before_m2)
 
 
-def _reach_m(place: Geometry, old: Geometry, new: Geometry, layer: Layer) -> float:
-    """How far the border moves at most: from the corners of the place to the other border."""
-    corners = _arrays.points_at(shapely.get_coordinates(place))
-    from_old, from_new = (
-        float(shapely.distance(corners, shapely.boundary(shape)).max()) for shape in (old, new)
-    )
-    x0, y0, x1, y1 = place.bounds  # a filled hole is far from any border but its own
-    return min(max(from_old, from_new), float(np.hypot(x1 - x0, y1 - y0))) * layer.ground.north_m
+def _areas(layer: Layer, row: int, shape: Geometry | None) -> tuple[float, float]:
+    old = layer.geometries[row]
+    if shape is None:
+        return float(layer.ground.measure(_arrays.array_of(old))[0][0]), 0.0
+    before_m2, after_m2 = layer.ground.measure(_arrays.array_of(old, shape))[0].tolist()
+    return before_m2, after_m2
 
 
 def _change(
@@ -289,41 +266,65 @@ def _change(
     row: int,
     kind: str,
     words: tuple[str, str],
-    before_m2: float,
-    after_m2: float,
-    moved_m: float,
     place: Geometry,
+    *,
+    before_m2: float,
+    after_m2: float = 0.0,
+    gained_m2: float = 0.0,
+    lost_m2: float = 0.0,
+    moved_m: float = 0.0,
 ) -> dict[str, Any]:
-    values = (layer.label(row), kind, *words, before_m2, after_m2, moved_m, place)
+    code = layer.label(row)
+    figures = (before_m2, after_m2, gained_m2, lost_m2, moved_m)
+    values = (code, kind, f"{code} {words[0]}", f"{code} {words[1]}", *figures, place)
     return dict(zip(_CHANGES, values, strict=True))
 
 
-def _with_geometries(frame: gpd.GeoDataFrame, fresh: dict[int, Geometry]) -> gpd.GeoDataFrame:
-    """Give a frame with some rows' geometries replaced; the others are the same objects."""
-    geometries: GeometryArray = np.array(frame.geometry.array, dtype=object)
-    for row, shape in fresh.items():
-        geometries[row] = shape
-    column = gpd.GeoSeries(geometries, index=frame.index, crs=frame.crs)
-    out = frame.copy()
-    out[frame.geometry.name] = column
+def _with_geometries(grids: gpd.GeoDataFrame, sheet: Sheet, first: GeometryArray) -> Any:
+    """The frame with the sheet's geometries; those that did not change are the same objects."""
+    shapes = sheet.layer.geometries
+    kept = grids if len(sheet.given) == len(grids) else grids.iloc[sheet.given]
+    if (shapes == first[sheet.given]).all() and kept is grids:
+        return grids.copy()
+    column = gpd.GeoSeries(shapes, index=kept.index, crs=grids.crs)
+    out = kept.copy()
+    out[grids.geometry.name] = column
     return out
 
 
 def _table(changes: list[dict[str, Any]], crs: Any) -> gpd.GeoDataFrame:
     ordered = sorted(changes, key=lambda c: (c["kind"], c["code"], c["geometry"].bounds))
     frame = gpd.GeoDataFrame(ordered, columns=list(_CHANGES), geometry="geometry", crs=crs)
-    return frame.astype(dict.fromkeys(("area_before_m2", "area_after_m2", "moved_m"), float))
+    return frame.astype(dict.fromkeys(_FIGURES, float))
 
 
-def _left(report: CoverageReport, limit_m: float) -> gpd.GeoDataFrame:
+def _left(report: CoverageReport, carried: Carried, rules: Rules) -> gpd.GeoDataFrame:
     """The faults that remain, but for notes, with the reason."""
     faults = report.faults[report.faults["severity"] != "note"].reset_index(drop=True)
-    widths: FloatArray = faults["width_m"].to_numpy(float)
+    plan = carried.plan
+    places = [r.place for r in plan.refused] + [move.place for move in carried.undone]
+    shift_m = np.array([r.shift_m for r in plan.refused] + [0.0] * len(carried.undone))
+    needed = _needed(faults.geometry.to_numpy(), places, shift_m, plan.origin)
     reasons = [
-        _words.reason(kind, width, limit_m)
-        for kind, width in zip(faults["kind"], widths, strict=True)
+        _words.reason(kind, needed_m, rules.limit_m)
+        for kind, needed_m in zip(faults["kind"], needed.tolist(), strict=True)
     ]
     return faults.assign(reason_zh=[zh for zh, _ in reasons], reason_en=[en for _, en in reasons])
+
+
+def _needed(
+    faults: GeometryArray, places: list[Geometry], shift_m: FloatArray, origin: FloatArray
+) -> FloatArray:
+    """For each fault, how far mending it would have moved a border; 0 where that was not asked."""
+    needed = np.zeros(len(faults))
+    if len(places) == 0 or len(faults) == 0:
+        return needed
+    tree = shapely.STRtree(_arrays.absolute(_arrays.array_of(*places), origin))
+    valid = faults.copy()
+    valid[~shapely.is_valid(faults)] = None
+    fault, place = tree.query(valid, predicate="intersects")
+    np.fmax.at(needed, fault, np.nan_to_num(shift_m[place], nan=np.inf, posinf=np.inf))
+    return needed
 
 
 def _without_nan(row: dict[str, Any]) -> dict[str, Any]:

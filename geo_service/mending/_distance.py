@@ -1,0 +1,100 @@
+"""How far one line lies from another at most: the Hausdorff distance, and where it is reached."""
+
+from __future__ import annotations
+
+import numba
+import numpy as np
+import shapely
+
+from geo_service.coverage._arrays import FloatArray, Geometry
+
+PRECISION_M = 1e-6
+"""Distances are too short by this many metres at most."""
+
+_DEPTH = 60
+
+
+def border_of(geometry: Geometry) -> FloatArray:
+    """Give the segments of all rings of a (multi)polygon, shape (n, 4)."""
+    rings = shapely.get_rings(shapely.get_parts(geometry))
+    xy, ring = shapely.get_coordinates(rings, return_index=True)
+    at = np.flatnonzero(ring[1:] == ring[:-1])
+    return np.column_stack([xy[at], xy[at + 1]])
+
+
+def farthest(lines: FloatArray, others: FloatArray) -> tuple[float, FloatArray]:
+    """Give how far `lines` go from `others` at most, and a place where they do.
+
+    Parameters
+    ----------
+    lines, others : ndarray of float, shape (n, 4)
+        Segments in metres.
+
+    Returns
+    -------
+    distance_m : float
+        Too short by `PRECISION_M` at most; infinite where there is nothing to be far from.
+    place : ndarray, shape (2,)
+
+    Notes
+    -----
+    Branch and bound: the distance to one segment is convex along a line, so the greater of its
+    values at the ends bounds the distance to the nearest segment everywhere between. A line whose
+    bound is above what was found is halved.
+    """
+    if len(lines) == 0:
+        return 0.0, np.full(2, np.nan)
+    if len(others) == 0:
+        return np.inf, lines[0, :2]
+    distance, x, y = _farthest(
+        np.ascontiguousarray(lines), np.ascontiguousarray(others), PRECISION_M
+    )
+    return distance, np.array([x, y])
+
+
+@numba.njit(nogil=True, cache=True)
+def _from_segment(x: float, y: float, s: FloatArray) -> float:
+    dx, dy = s[2] - s[0], s[3] - s[1]
+    square = dx * dx + dy * dy
+    along = 0.0
+    if square > 0.0:
+        along = min(max(((x - s[0]) * dx + (y - s[1]) * dy) / square, 0.0), 1.0)
+    return np.hypot(x - s[0] - along * dx, y - s[1] - along * dy)
+
+
+@numba.njit(nogil=True, cache=True)
+def _nearest(x: float, y: float, others: FloatArray) -> tuple[float, int]:
+    best, at = np.inf, -1
+    for k in range(len(others)):
+        away = _from_segment(x, y, others[k])
+        if away < best:
+            best, at = away, k
+    return best, at
+
+
+@numba.njit(nogil=True, cache=True)
+def _farthest(
+    lines: FloatArray, others: FloatArray, precision: float
+) -> tuple[float, float, float]:
+    found, found_x, found_y = -1.0, np.nan, np.nan
+    stack = np.empty((_DEPTH + 2, 4))
+    for line in range(len(lines)):
+        stack[0] = lines[line]
+        top = 1
+        while top > 0:
+            top -= 1
+            ax, ay, bx, by = stack[top, 0], stack[top, 1], stack[top, 2], stack[top, 3]
+            mx, my = (ax + bx) / 2.0, (ay + by) / 2.0
+            bound = np.inf
+            for x, y in ((ax, ay), (bx, by), (mx, my)):
+                away, at = _nearest(x, y, others)
+                if away > found:
+                    found, found_x, found_y = away, x, y
+                near = others[at]
+                bound = min(bound, max(_from_segment(ax, ay, near), _from_segment(bx, by, near)))
+            if bound > found + precision and top < _DEPTH:
+                stack[top, 0], stack[top, 1], stack[top, 2], stack[top, 3] = ax, ay, mx, my
+                stack[top + 1, 0], stack[top + 1, 1] = mx, my
+                stack[top + 1, 2], stack[top + 1, 3] = bx, by
+                top += 2
+    return found, found_x, found_y

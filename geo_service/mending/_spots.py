@@ -1,0 +1,201 @@
+"""Spots to be mended: their ground, who borders it, and how far a border would move."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import shapely
+
+from geo_service.coverage import _arrays
+from geo_service.coverage._arrays import BoolArray, FloatArray, Geometry, IntArray
+from geo_service.coverage._faces import Faces
+from geo_service.coverage._ground import Ground
+from geo_service.coverage._places import Lines, Places
+from geo_service.mending._distance import PRECISION_M, border_of, farthest
+
+_FINE = 0.01  # precision of a width, as a share of the limit
+
+
+@dataclass(frozen=True)
+class Spot:
+    """A piece of ground that is to change hands.
+
+    Parameters
+    ----------
+    polygon : Geometry
+        Relative to an origin.
+    edges : ndarray of float, shape (edges, 4)
+        Its border, the ground on the left; relative to the same origin.
+    of, row : ndarray of int
+        Pairs (edge, row that has it on its own border); rows below 0 are parts of the outline.
+    scale : ndarray of float, shape (2,)
+        Metres of a unit of x and of y.
+    """
+
+    polygon: Geometry
+    edges: FloatArray
+    of: IntArray
+    row: IntArray
+    scale: FloatArray
+
+    @property
+    def rows(self) -> list[int]:
+        """The grids along it."""
+        return [row for row in np.unique(self.row).tolist() if row >= 0]
+
+    @property
+    def metric(self) -> FloatArray:
+        """Its border in metres."""
+        return self.edges * np.tile(self.scale, 2)
+
+    @property
+    def width_m(self) -> float:
+        """Its mean width, 2 x area / perimeter: no more than where it is widest."""
+        shape = scaled(self.polygon, self.scale)
+        return 2.0 * float(shape.area) / max(float(shape.length), 1e-300)
+
+    def own(self, row: int) -> BoolArray:
+        """Which edges a row has on its border."""
+        own = np.zeros(len(self.edges), np.bool_)
+        own[self.of[self.row == row]] = True
+        return own
+
+    def lengths(self) -> dict[int, float]:
+        """How much of its border each row has, in metres."""
+        size = lengths_of(self.metric)
+        pairs = np.unique(np.column_stack([self.of, self.row]), axis=0)
+        rows, which = np.unique(pairs[:, 1], return_inverse=True)
+        total = _arrays.summed(which, size[pairs[:, 0]], len(rows))
+        return dict(zip(rows.tolist(), total.tolist(), strict=True))
+
+
+@dataclass(frozen=True)
+class Shift:
+    """How far a border moves.
+
+    Parameters
+    ----------
+    moved_m : float
+        Compared with the limit: the Hausdorff distance between the old and the new border; where
+        banks meet, the width of the ground between them.
+    drawn_m : float
+        How far a spike or inlet that goes reaches; 0 where a border is merely moved.
+    """
+
+    moved_m: float
+    drawn_m: float = 0.0
+
+
+def shift(spot: Spot, row: int, limit_m: float, border: Geometry | None = None) -> Shift:
+    """Tell how far a row's border moves when a spot goes to it, or from it.
+
+    Parameters
+    ----------
+    spot : Spot
+    row : int
+    limit_m : float
+        Narrow ground that a row nearly surrounds (its mouth no wider than this) closes: its banks
+        meet, each moves by its width at most, however far the inlet reaches.
+    border : Geometry, optional
+        The row's shape, where it may have no border on the spot.
+    """
+    edges, own = spot.metric, spot.own(row)
+    mine, rest = edges[own], edges[~own]
+    if not own.any():
+        if border is None:
+            return Shift(np.inf)
+        return Shift(farthest(rest, border_of(border) * np.tile(spot.scale, 2))[0])
+    far_m = max(farthest(mine, rest)[0], farthest(rest, mine)[0]) if len(rest) else np.inf
+    if far_m <= limit_m or lengths_of(rest).sum() > limit_m:
+        return Shift(far_m)
+    width_m = widest_m(spot, limit_m)
+    if len(rest) == 0:
+        return Shift(width_m)
+    return Shift(width_m, far_m) if width_m <= limit_m else Shift(far_m)
+
+
+def widest_m(spot: Spot, limit_m: float) -> float:
+    """Diameter of the largest circle inside a spot, rounded up; above the limit where it is."""
+    shape = scaled(spot.polygon, spot.scale)
+    circle = shapely.maximum_inscribed_circle(_arrays.array_of(shape), _FINE * limit_m)
+    width_m = 2.0 * (float(shapely.length(circle)[0]) + _FINE * limit_m)
+    if shapely.buffer(shape, -limit_m / 2.0).is_empty:
+        return min(width_m, limit_m)
+    return max(width_m, float(np.nextafter(limit_m, np.inf)) + PRECISION_M)
+
+
+def scaled(shape: Geometry, scale: FloatArray) -> Geometry:
+    """Give a shape in metres."""
+    return shapely.transform(shape, lambda xy: xy * scale)
+
+
+def lengths_of(edges: FloatArray) -> FloatArray:
+    """Lengths of segments."""
+    return np.hypot(edges[:, 2] - edges[:, 0], edges[:, 3] - edges[:, 1])
+
+
+@dataclass(frozen=True)
+class Segments:
+    """On which of the residual's segments each piece of the planar graph lies.
+
+    Parameters
+    ----------
+    piece, segment : ndarray of int
+        Pairs, by piece.
+    """
+
+    piece: IntArray
+    segment: IntArray
+
+
+def segments_of(faces: Faces, lines: Lines) -> Segments:
+    """Tell on which segments the pieces of the graph lie."""
+    piece, segment = lines.near(faces.nodes[faces.pieces].mean(axis=1))
+    order = np.lexsort((segment, piece))
+    return Segments(piece[order], segment[order])
+
+
+def spots_of(
+    faces: Faces,
+    places: Places,
+    chosen: Iterable[int],
+    lines: Lines,
+    segments: Segments,
+    ground: Ground,
+) -> Iterator[tuple[int, Spot]]:
+    """Give the spots of chosen places, with the places' numbers."""
+    mine = places.group[faces.edge_face]
+    beside = np.where(faces.edge_beside >= 0, places.group[faces.edge_beside], -1)
+    edges = np.flatnonzero((mine >= 0) & (mine != beside))
+    edges = edges[np.argsort(mine[edges], kind="stable")]
+    cuts = np.searchsorted(mine[edges], np.arange(places.count + 1))
+    ends = faces.edge_ends[edges]
+    piece = _piece_of(faces, ends)
+    first = np.searchsorted(segments.piece, np.arange(len(faces.pieces) + 1))
+    for place in chosen:
+        at = slice(int(cuts[place]), int(cuts[place + 1]))
+        its = piece[at]
+        size = first[its + 1] - first[its]
+        of = np.repeat(np.arange(len(its)), size)
+        step = np.arange(len(of)) - np.repeat(np.cumsum(size) - size, size)
+        which, row = lines.owners(segments.segment[first[its[of]] + step])
+        xy = faces.nodes[ends[at]].reshape(-1, 4)
+        scale = scale_at(ground, float(xy[0, 1] + faces.origin[1]))
+        yield place, Spot(places.polygons[place], xy, of[which], row, scale)
+
+
+def _piece_of(faces: Faces, ends: IntArray) -> IntArray:
+    """The piece of each pair of nodes; pieces are sorted by their smaller node, then the other."""
+    count = len(faces.nodes)
+    low, high = ends.min(axis=1), ends.max(axis=1)
+    return np.searchsorted(faces.pieces[:, 0] * count + faces.pieces[:, 1], low * count + high)
+
+
+def scale_at(ground: Ground, y: float) -> FloatArray:
+    """Metres of a unit of x and of y, at y."""
+    if not ground.lonlat:
+        return np.full(2, ground.unit_m)
+    north_m = ground.north_m
+    return np.array([float(ground.unit_area_m2(y)) / north_m, north_m])

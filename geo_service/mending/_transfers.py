@@ -1,0 +1,161 @@
+"""Ground that lies with the wrong grid of an exact tiling: slivers, crumbs and spikes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import pairwise
+
+import numpy as np
+import shapely
+
+from geo_service.coverage import _arrays, _shapes
+from geo_service.coverage._arrays import FloatArray, Geometry
+from geo_service.coverage._check import Examined
+from geo_service.mending._plan import Move, Plan, Refusal, filled
+from geo_service.mending._rules import Rules, name_of
+from geo_service.mending._spots import Spot, scale_at, shift, widest_m
+
+Corner = tuple[float, float]
+Sides = dict[tuple[Corner, Corner], list[int]]
+"""A directed segment -> the rows that have its reverse on their border."""
+
+
+def transfers_of(examined: Examined, plan: Plan, rules: Rules) -> Iterator[Move | Refusal]:
+    """Plan to give slivers, crumbs of several parts, and spikes to the grids beside them.
+
+    Grids that the plan changes already are left for the next round.
+    """
+    layer, shapes = examined.layer, examined.shapes
+    busy = {row for move in plan.moves for row in (*move.rows, move.keeps)}
+    busy |= {*plan.twins, *plan.twins.values(), *shapes.invalid.tolist()}
+    slivers = {fault.rows[0] for fault in _shapes.slivers(layer, shapes, rules.profile)}
+    parted = set(np.flatnonzero(shapely.get_num_geometries(layer.geometries) > 1).tolist())
+    spiked = set(layer.rings.row[examined.scan.spike >= 0].tolist())
+    every = slivers | parted | spiked
+    for row in sorted(every, key=lambda row: name_of(layer, row)):
+        if row in busy or rules.fixed(layer, row):
+            continue
+        if row in slivers:
+            found = list(_sliver(examined, plan.origin, row, rules))
+        else:
+            found = list(_crumbs(examined, plan.origin, row, rules)) if row in parted else []
+            if row in spiked and not any(isinstance(move, Move) for move in found):
+                found += _spikes(examined, plan.origin, row, rules)
+        moves = [move for move in found if isinstance(move, Move)]
+        if any(busy & set(move.rows) for move in moves):
+            continue
+        if row in slivers:  # a second sliver must not be given to the first
+            busy |= {row for move in moves for row in move.rows}
+        yield from found
+
+
+def _sliver(
+    examined: Examined, origin: FloatArray, row: int, rules: Rules
+) -> Iterator[Move | Refusal]:
+    """A sliver goes as a whole: its row is dropped."""
+    layer = examined.layer
+    found: list[Move | Refusal] = []
+    for part in shapely.get_parts(layer.geometries[row]):
+        found += _gone(examined, origin, row, part, "sliver", rules)
+    if all(isinstance(move, Move) for move in found):
+        yield from found
+        return
+    yield from (refusal for refusal in found if isinstance(refusal, Refusal))
+
+
+def _crumbs(
+    examined: Examined, origin: FloatArray, row: int, rules: Rules
+) -> Iterator[Move | Refusal]:
+    """Parts no wider than the limit go, but for the largest."""
+    parts = shapely.get_parts(examined.layer.geometries[row])
+    largest = int(np.argmax(shapely.area(parts)))
+    for k, part in enumerate(parts):
+        if k != largest:
+            yield from _gone(examined, origin, row, part, "multipart", rules)
+
+
+def _gone(
+    examined: Examined, origin: FloatArray, row: int, part: Geometry, kind: str, rules: Rules
+) -> list[Move | Refusal]:
+    """Give a whole part of a row to whoever is beside it."""
+    spot = _spot(examined, origin, row, part)
+    width_m = spot.width_m
+    if not rules.allows(width_m) or not rules.allows(widest_m(spot, rules.limit_m)):
+        return [Refusal(spot.polygon, width_m)]
+    at = part.representative_point()
+    takers = rules.takers(spot, examined.layer, examined.outline, at)
+    return filled(spot, takers, kind, (row,), rules)
+
+
+def _spot(examined: Examined, origin: FloatArray, row: int, polygon: Geometry) -> Spot:
+    """A polygon with the grids that share its border exactly."""
+    placed = _arrays.relative(_arrays.array_of(shapely.orient_polygons(polygon)), origin)[0]
+    sides = _sides(examined, origin, row, polygon)
+    edges: list[tuple[float, ...]] = []
+    of: list[int] = []
+    rows: list[int] = []
+    for ring in shapely.get_rings(placed):
+        xy = [tuple(p) for p in shapely.get_coordinates(ring).tolist()]
+        for a, b in pairwise(xy):
+            owners = sides.get((a, b), [])
+            of += [len(edges)] * len(owners)
+            rows += owners
+            edges.append((*a, *b))
+    scale = scale_at(examined.layer.ground, float(shapely.bounds(polygon)[1]))
+    return Spot(placed, np.array(edges), np.array(of, np.int64), np.array(rows, np.int64), scale)
+
+
+def _sides(examined: Examined, origin: FloatArray, row: int, near: Geometry) -> Sides:
+    layer = examined.layer
+    found: Sides = {}
+    for other in sorted(layer.tree.query(near).tolist()):
+        if other == row:
+            continue
+        shape = shapely.orient_polygons(layer.geometries[other])
+        for ring in shapely.get_rings(shapely.get_parts(shape)):
+            xy = [tuple(p) for p in (shapely.get_coordinates(ring) - origin).tolist()]
+            for a, b in pairwise(xy):
+                found.setdefault((b, a), []).append(other)
+    return found
+
+
+def _spikes(examined: Examined, origin: FloatArray, row: int, rules: Rules) -> list[Move | Refusal]:
+    """Cut off what ends in a sharp outward corner, and give it to the grid around it.
+
+    An inward spike is the outward spike of the grid that fills it.
+    """
+    layer = examined.layer
+    scale = scale_at(layer.ground, float(shapely.bounds(layer.geometries[row])[1]))
+    least = float(np.cos(np.radians(rules.profile.spike_degrees)))
+    found: list[Move | Refusal] = []
+    shape = shapely.orient_polygons(layer.geometries[row])
+    for ring in shapely.get_rings(shapely.get_parts(shape)):
+        xy = shapely.get_coordinates(ring)[:-1]
+        ahead = (np.roll(xy, -1, axis=0) - xy) * scale
+        back = (np.roll(xy, 1, axis=0) - xy) * scale
+        size = np.hypot(*ahead.T) * np.hypot(*back.T)
+        cosine = np.einsum("ik,ik->i", ahead, back) / np.where(size > 0.0, size, np.inf)
+        left = ahead[:, 0] * back[:, 1] - ahead[:, 1] * back[:, 0] > 0.0
+        for k in np.flatnonzero((cosine > least) & left).tolist():
+            found += _cut_off(examined, origin, row, xy[[k - 1, k, (k + 1) % len(xy)]], rules)
+    return found
+
+
+def _cut_off(
+    examined: Examined, origin: FloatArray, row: int, corners: FloatArray, rules: Rules
+) -> list[Move | Refusal]:
+    triangle = shapely.Polygon(corners)
+    layer = examined.layer
+    if triangle.area >= layer.geometries[row].area:
+        return []
+    spot = _spot(examined, origin, row, triangle)
+    tip = corners[1] - origin
+    beside_tip = np.flatnonzero((spot.edges.reshape(-1, 2, 2) == tip).all(axis=2).any(axis=1))
+    rows = np.full(len(beside_tip), row)
+    own = Spot(spot.polygon, spot.edges, beside_tip, rows, spot.scale)
+    by = shift(own, row, rules.limit_m)
+    if not rules.allows(by.moved_m):
+        return [Refusal(spot.polygon, by.moved_m)]
+    at = triangle.representative_point()
+    takers = rules.takers(spot, layer, examined.outline, at)
+    return filled(spot, takers, "spike", (row,), rules) if takers else []
