@@ -54,6 +54,8 @@ class Sheet:
         valid[rows] = False
         geometries = layer.geometries.copy()
         geometries[rows] = array_of(*(fresh[row] for row in rows.tolist()))
+        boxes = layer.boxes.copy()
+        boxes[rows] = shapely.bounds(geometries[rows])
         rings = _spliced(layer.rings, geometries, rows, kept)
         geometries = geometries[kept]
         layer = replace(
@@ -62,7 +64,7 @@ class Sheet:
             geometries=geometries,
             valid=geometries,
             rings=rings,
-            tree=shapely.STRtree(geometries),
+            boxes=boxes[kept],
             codes=[layer.codes[row] for row in np.flatnonzero(kept).tolist()],
         )
         scan = _scanned(layer, self.rules)
