@@ -128,6 +128,18 @@ def epsg(crs: Any) -> int | None:
     return _epsg(parse_crs(crs).to_wkt())
 
 
+def unit_m(crs: Any) -> float:
+    """Metres in a unit of a projected system: 1, or 0.3048 and the like for feet.
+
+    Examples
+    --------
+    >>> unit_m("EPSG:4547"), round(unit_m("EPSG:2232"), 6)
+    (1.0, 0.304801)
+    """
+    axes = parse_crs(crs).axis_info
+    return float(axes[0].unit_conversion_factor) if axes else 1.0
+
+
 def name(crs: Any) -> str:
     """Name a coordinate system for people and answers: ``EPSG:4547`` where it has a number.
 

@@ -44,6 +44,12 @@ def test_shares_areas_and_what_lies_outside() -> None:
     assert_shares_add_up(table, a, b)
 
 
+def test_areas_of_a_layer_in_feet_are_square_metres() -> None:
+    feet = layer(A=box(0, 0, 100, 100)).set_crs(2232, allow_override=True)
+    [area_m2] = crosswalk.crosswalk(feet, feet)["area_m2"]
+    assert area_m2 == pytest.approx((100 * 1200 / 3937) ** 2, rel=1e-12)
+
+
 @settings(max_examples=8, deadline=None)
 @given(seed=st.integers(0, 50), dx=st.floats(-900, 900), dy=st.floats(-900, 900))
 def test_any_two_tilings(tiling: Tiling, seed: int, dx: float, dy: float) -> None:

@@ -54,8 +54,7 @@ class Ground:
             unit_m = 1.0
         else:
             lonlat = crs_.is_lonlat(crs)
-            axis = crs_.parse_crs(crs).axis_info
-            unit_m = 1.0 if lonlat or not axis else float(axis[0].unit_conversion_factor)
+            unit_m = 1.0 if lonlat else crs_.unit_m(crs)
         noise = _NOISE_ULPS * float(np.spacing(np.abs(bounds).max()))
         return cls(crs, lonlat, unit_m, ((x0 + x1) / 2, (y0 + y1) / 2), noise)
 

@@ -12,6 +12,8 @@ import pandas as pd
 import shapely
 
 from geo_service import codes as grid_codes
+from geo_service import crs as crs_
+from geo_service import crs as crs_
 from geo_service.drawing.edits import share_whole
 from geo_service.errors import InputError
 
@@ -167,13 +169,13 @@ def _square_metres(
 
 
 def unit_m2(crs: Any, shapes: Shapes) -> npt.NDArray[np.float64]:
-    """Give the square metres of a unit of area at every shape: 1, or those of a square degree.
+    """Give the square metres of a unit of area at every shape, of the plane or of a square degree.
 
     On the ellipsoid that is M N cos(latitude) per square radian (M and N the radii of curvature),
     good to 1e-6 for anything of a grid's size.
     """
     if crs is None or not crs.is_geographic:
-        return np.ones(len(shapes))
+        return np.full(len(shapes), 1.0 if crs is None else crs_.unit_m(crs) ** 2)
     latitude = np.radians(shapely.get_y(shapely.centroid(shapes)))
     axis, flattening = crs.ellipsoid.semi_major_metre, 1 / crs.ellipsoid.inverse_flattening
     e2 = flattening * (2 - flattening)

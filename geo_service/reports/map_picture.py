@@ -303,7 +303,7 @@ def _scale_bar(frame: _Frame, system: Any) -> str:
     """A bar of a round length; none where the file named no coordinate system."""
     if system is None:
         return ""
-    unit_m = _EARTH_M_PER_DEGREE if crs.is_lonlat(system) else 1.0
+    unit_m = _EARTH_M_PER_DEGREE if crs.is_lonlat(system) else crs.unit_m(system)
     metres_per_unit = unit_m / frame.y_scale
     longest_m = 360 * metres_per_unit
     power = 10.0 ** np.floor(np.log10(longest_m))
