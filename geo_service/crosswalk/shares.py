@@ -13,7 +13,6 @@ import shapely
 
 from geo_service import codes as grid_codes
 from geo_service import crs as crs_
-from geo_service import crs as crs_
 from geo_service.drawing.edits import share_whole
 from geo_service.errors import InputError
 
