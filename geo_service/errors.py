@@ -431,8 +431,10 @@ CATALOGUE: dict[str, Refusal] = {
     ),
     "draft_stale": Refusal(
         409,
-        "草稿 {draft} 建立后，“{layer}”又发布了修订 {revision}。请重新导入后再发布。",
-        "“{layer}” has moved on to revision {revision} since draft {draft} was made. Import it again.",
+        "草稿 {draft} 建立后，“{layer}”已发布到修订 {revision}，双方都改了 {count} 个网格：{codes}。"
+        "请在最新修订上重做这些网格后再导入。",
+        "“{layer}” has moved on to revision {revision} since draft {draft} was made, and both changed "
+        "{count} features: {codes}. Redo them on the latest revision and import again.",
     ),
     "draft_check_outdated": Refusal(
         409,
@@ -444,6 +446,11 @@ CATALOGUE: dict[str, Refusal] = {
         "草稿 {draft} 还有 {errors} 个错误（{kinds}），不能发布。请修复，或逐类说明接受理由。",
         "Draft {draft} has {errors} errors ({kinds}) and can't be published. "
         "Mend them, or accept each kind by name.",
+    ),
+    "acceptance_unnamed": Refusal(
+        422,
+        "要带着 {kinds} 发布，必须写明由谁接受、为什么（--author、--reason）。",
+        "Publishing in spite of {kinds} takes a name and a reason (--author, --reason).",
     ),
     "revision_unknown": Refusal(
         404,

@@ -110,6 +110,8 @@ def make(
         "revision": {
             "number": revision.number,
             "published_at": revision.published_at,
+            "drawn_by": revision.drawn_by,
+            "checked_by": revision.check.checked_by if revision.check else "",
             "published_by": revision.author,
             "message": revision.message,
             "features": revision.features,
@@ -135,7 +137,7 @@ def make(
             "within": dict(check.against),
             "when_published": revision.check.to_dict() if revision.check else None,
         },
-        "accepted": [_accepted(a) for a in revision.accepted],
+        "accepted": [acceptance.to_dict() for acceptance in revision.accepted],
         "sample": _sample(frame, revision.sha256),
         "software": {
             "geo-service": __version__,
@@ -284,10 +286,6 @@ def _inputs(log: Sequence[Any], origins: Mapping[int, int]) -> list[dict[str, An
         for revision in log
         if origins.get(revision.number)
     ]
-
-
-def _accepted(accepted: Any) -> Any:
-    return accepted if isinstance(accepted, str) else accepted.to_dict()
 
 
 def _list_hash(register: Sequence[str]) -> str:

@@ -315,8 +315,9 @@ def test_faults_forbid_publishing_until_accepted_by_name(
     kinds = list(store.draft(draft.id).check.errors)
     assert all(kind in str(refused.value) for kind in kinds)
     assert store.history("grids") == []
-    revision = store.publish(draft.id, accept=[*kinds, "overlap"])
-    assert revision.accepted == tuple(sorted(kinds))
+    revision = store.publish(draft.id, accept=[*kinds, "overlap"], author="李", reason="河道待测")
+    assert [acceptance.kind for acceptance in revision.accepted] == sorted(kinds)
+    assert {(a.by, a.reason) for a in revision.accepted} == {("李", "河道待测")}
     assert revision.check.verdict == "faults"
 
 
@@ -347,7 +348,7 @@ def test_a_check_is_repeated_when_the_parent_has_moved_on(
 
 
 def test_a_draft_of_an_older_state_is_stale(store: Store, city: dict[str, Any]) -> None:
-    late = store.create_draft("grids", city["grids"])
+    late = store.create_draft("grids", city["grids"].assign(head="王"))
     publish(store, "grids", city["grids"])
     with pytest.raises(ConflictError) as refused:
         store.publish(late.id)
@@ -358,7 +359,7 @@ def test_retired_codes_are_not_used_again(store: Store, city: dict[str, Any]) ->
     grids = city["grids"]
     code = grids["code"][10]
     publish(store, "grids", grids)
-    publish(store, "grids", grids.drop(index=10), accept=["missing_grid", "gap", "rim_gap"])
+    publish(store, "grids", grids.drop(index=10), accept=checking_kinds(), **NAMED)
     draft = store.create_draft("grids", grids)
     with pytest.raises(ConflictError) as refused:
         store.publish(draft.id)
@@ -408,7 +409,7 @@ def test_areas_side_by_side_do_not_make_each_other_stale(
         store.create_draft("grids", part.assign(head=code), replace_within=code)
         for part, code in zip(inside, codes[:2], strict=True)
     ]
-    again = store.create_draft("grids", inside[0], replace_within=codes[0])
+    again = store.create_draft("grids", inside[0].assign(head="王"), replace_within=codes[0])
     for draft in drafts:
         store.publish(draft.id)
     assert store.frame("grids")["head"].nunique() == 2
@@ -452,8 +453,11 @@ def edited(store: Store, city: dict[str, Any]) -> tuple[Store, list[gpd.GeoDataF
         pd.concat([second.drop(index=[left, right]), merged], ignore_index=True), crs=4547
     )
     for frame, author in zip((first, second, third), "甲乙丙", strict=True):
-        publish(store, "grids", frame, author=author, accept=checking_kinds())
+        publish(store, "grids", frame, author=author, accept=checking_kinds(), reason="历史数据")
     return store, [first, second, third]
+
+
+NAMED = {"author": "李", "reason": "合并前的空地"}
 
 
 def checking_kinds() -> list[str]:

@@ -72,6 +72,7 @@ class Publication(BaseModel):
     message: str = ""
     author: str = ""
     accept: list[str] = []
+    reason: str = ""
 
 
 @router.get("/drafts", summary="All drafts")
@@ -141,7 +142,11 @@ def publish(number: int, state: StateOf, publication: Publication | None = None)
     """Make a draft the next revision: needs a check without errors, or each kind accepted."""
     asked = publication or Publication()
     revision = state.store.publish(
-        number, message=asked.message, author=asked.author, accept=asked.accept
+        number,
+        message=asked.message,
+        author=asked.author,
+        accept=asked.accept,
+        reason=asked.reason,
     )
     state.look_again()
     if "grids" in state.revisions():

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 LayerName = Annotated[str, typer.Argument(help="图层 · Layer: city counties townships … grids")]
 DraftNumber = Annotated[int, typer.Argument(help="草稿编号 · Number of the draft")]
-Author = Annotated[str, typer.Option(help="操作人 · Who does it")]
+Author = Annotated[str, typer.Option(envvar="GEO_SERVICE_AUTHOR", help="操作人 · Who does it")]
 
 
 def register(app: terminal.App) -> None:
@@ -130,8 +130,9 @@ def publish(
     message: Annotated[str, typer.Option(help="说明 · What changed and why")] = "",
     accept: Annotated[
         list[str] | None,
-        typer.Option(help="带着这类问题发布 · Publish with faults of this kind, repeatable"),
+        typer.Option(help="接受的问题：类别或 类别:编码+编码 · A kind, or one fault, repeatable"),
     ] = None,
+    reason: Annotated[str, typer.Option(help="接受的理由 · Why they are accepted")] = "",
     profile: Annotated[str, typer.Option(help="规则方案 · Rule profile, or a .toml")] = "default",
     author: Author = "",
     store: terminal.StorePath = None,
@@ -142,9 +143,11 @@ def publish(
     from geo_service.store import open_store
 
     with open_store(terminal.store_path(store)) as opened:
-        opened.check_draft(draft, profile=profile)
+        opened.check_draft(draft, profile=profile, author=author)
         try:
-            revision = opened.publish(draft, message=message, author=author, accept=accept or ())
+            revision = opened.publish(
+                draft, message=message, author=author, accept=accept or (), reason=reason
+            )
         except ConflictError as error:
             if error.code != "draft_has_faults":
                 raise

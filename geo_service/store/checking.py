@@ -12,7 +12,7 @@ import shapely
 from geo_service import codes, placement, profiles
 from geo_service.layers import LAYERS, Layer
 from geo_service.notes import Note
-from geo_service.store import times
+from geo_service.store import accepting, times
 from geo_service.store.records import Check, told
 
 _OPEN_GROUND = ("gap", "missing_grid", "rim_gap", "outline_mismatch")
@@ -40,6 +40,7 @@ def check(
     within: gpd.GeoDataFrame | shapely.Geometry | None,
     current: Current,
     register: Sequence[str] | None = None,
+    by: str = "",
     on_progress: Callable[..., None] | None = None,
 ) -> tuple[Any, Check]:
     """Check a layer by its contract.
@@ -60,6 +61,8 @@ def check(
         As in `outline_for`.
     register : sequence of str, optional
         The codes that should be on the map.
+    by : str
+        Who checks.
     on_progress : callable, optional
         Passed to the check.
 
@@ -82,15 +85,18 @@ def check(
     report = coverage.check(
         frame, within=within, profile=rules, register=register, on_progress=on_progress
     )
+    errors = errors_of(report)
     return report, Check(
         verdict=report.verdict,
         counts=dict(report.counts),
-        errors=errors_of(report),
+        errors=errors,
         coverage_percent=report.coverage_percent,
         profile=rules.label,
         against=against,
         notes=tuple(map(told, notes)),
         checked_at=times.now(),
+        checked_by=by,
+        error_faults=accepting.fault_names(report, errors),
     )
 
 

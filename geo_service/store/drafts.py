@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,8 +12,9 @@ import sqlalchemy as sa
 from geo_service import codes, crs
 from geo_service.errors import ConflictError, MissingError
 from geo_service.notes import Note
-from geo_service.store import conversion, log, register, revisions, times
-from geo_service.store.records import Check, Draft, State, Told, told
+from geo_service.store import conversion, log, rebasing, register, revisions, times
+from geo_service.store.rebasing import Rebased
+from geo_service.store.records import Check, Clash, Draft, State, Told, told
 from geo_service.store.revisions import Shelf
 from geo_service.store.rows import RESERVED, Column, Rows, from_frame
 from geo_service.store.schema import Schema
@@ -110,18 +111,27 @@ def require_open(draft: Draft) -> Draft:
     return draft
 
 
-def whole_layer(shelf: Shelf, draft: Draft) -> tuple[Rows, tuple[Column, ...]]:
-    """Give the layer as it would be with a draft in it."""
-    rows, columns = _content(shelf, draft.id)
+def rebased(shelf: Shelf, draft: Draft) -> Rebased:
+    """Give a draft's rows on the latest revision of its layer."""
+    rows, _ = _content(shelf, draft.id)
+    return rebasing.rebase(shelf, rows, base=draft.base_revision, area=draft.replace_within)
+
+
+def whole_layer(shelf: Shelf, draft: Draft) -> tuple[Rows, tuple[Column, ...], tuple[Clash, ...]]:
+    """Give the layer as it would be with a draft in it, and what forbids that."""
+    _, columns = _content(shelf, draft.id)
+    based = rebased(shelf, draft)
+    if based.taken or draft.replace_within is not None:
+        columns = _united(shelf.columns, columns)
     if draft.replace_within is None:
-        return rows, columns
+        return based.rows, columns, based.clashes
     published = revisions.current(shelf).rows
     around = [
         i
         for i, code in enumerate(published.codes)
         if not codes.is_within(code, draft.replace_within)
     ]
-    return published.take(around) + rows, _united(shelf.columns, columns)
+    return published.take(around) + based.rows, columns, based.clashes
 
 
 def keep_check(schema: Schema, connection: sa.Connection, number: int, check: Check) -> None:
@@ -144,42 +154,25 @@ def close(
     )
 
 
-def refuse_stale(shelf: Shelf, draft: Draft) -> None:
-    """Refuse a draft whose ground was published again since it was made.
-
-    Six counties work side by side: a draft of one area goes stale only by changes inside that area.
+def refuse_stale(shelf: Shelf, draft: Draft, clashes: Sequence[Clash]) -> None:
+    """Refuse a draft that changes what was published differently since it was made.
 
     Raises
     ------
     ConflictError
-        ``draft_stale``.
+        ``draft_stale``, naming the codes, who published them and when.
     """
-    if draft.base_revision == shelf.number:
+    if not clashes:
         return
-    if draft.replace_within is not None:
-        gone, born = revisions.versions_between(shelf, draft.base_revision, shelf.number)
-        touched = (*gone.rows.codes, *born.rows.codes)
-        if not any(codes.is_within(code, draft.replace_within) for code in touched):
-            return
-    raise ConflictError("draft_stale", draft=draft.id, layer=shelf.layer, revision=shelf.number)
-
-
-def refuse_faults(draft: Draft, check: Check, accept: Iterable[str]) -> list[str]:
-    """Refuse errors that are not accepted by name; give the kinds that were.
-
-    Raises
-    ------
-    ConflictError
-        ``draft_has_faults``.
-    """
-    named = set(accept)
-    refused = {kind: count for kind, count in check.errors.items() if kind not in named}
-    if refused:
-        kinds = ", ".join(f"{kind} {count}" for kind, count in sorted(refused.items()))
-        raise ConflictError(
-            "draft_has_faults", draft=draft.id, errors=sum(refused.values()), kinds=kinds
-        )
-    return sorted(named & check.errors.keys())
+    shown = [*map(str, clashes[:_SHOWN]), *(["…"] if len(clashes) > _SHOWN else [])]
+    raise ConflictError(
+        "draft_stale",
+        draft=draft.id,
+        layer=shelf.layer,
+        revision=shelf.number,
+        count=len(clashes),
+        codes=shown,
+    )
 
 
 def refuse_reused_codes(shelf: Shelf, rows: Rows) -> None:

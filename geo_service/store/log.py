@@ -7,7 +7,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from geo_service.store.records import Check, Revision
+from geo_service.store.records import Acceptance, Check, Revision
 from geo_service.store.rows import Column
 from geo_service.store.schema import Schema
 
@@ -65,7 +65,8 @@ def check_from(stored: Mapping[str, Any] | None) -> Check | None:
     """A verdict as the store keeps it."""
     if stored is None:
         return None
-    return Check(**{**stored, "notes": tuple(stored["notes"])})
+    named = tuple(stored.get("error_faults", ()))
+    return Check(**{**stored, "notes": tuple(stored["notes"]), "error_faults": named})
 
 
 def _revision(found: Mapping[Any, Any]) -> Revision:
@@ -79,8 +80,9 @@ def _revision(found: Mapping[Any, Any]) -> Revision:
         sha256=found["sha256"],
         changes=found["changes"],
         check=check_from(found["verdict"]),
-        accepted=tuple(found["accepted"]),
+        accepted=tuple(Acceptance(**{**a, "codes": tuple(a["codes"])}) for a in found["accepted"]),
         draft=found["draft"],
         source=found["source"],
         source_sha256=found["source_sha256"],
+        drawn_by=found["drawn_by"],
     )

@@ -6,14 +6,20 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from geo_service.errors import ConflictError, InputError
-from geo_service.store import drafts, log, register, revisions, times
+from geo_service.store import accepting, drafts, log, register, revisions, times
 from geo_service.store.records import Check, Draft, Revision
 from geo_service.store.revisions import Shelf
 from geo_service.store.rows import Column, Rows
 
 
 def publish(
-    shelf: Shelf, draft: Draft, *, message: str, author: str, accept: Iterable[str]
+    shelf: Shelf,
+    draft: Draft,
+    *,
+    message: str,
+    author: str,
+    accept: Iterable[str],
+    reason: str,
 ) -> Revision:
     """Make an open, checked draft the next revision of its layer.
 
@@ -21,11 +27,13 @@ def publish(
     ------
     ConflictError
         ``draft_check_outdated``, ``draft_stale``, ``draft_has_faults``, ``code_reused``.
+    InputError
+        ``acceptance_unnamed``.
     """
-    drafts.refuse_stale(shelf, draft)
+    whole, columns, clashes = drafts.whole_layer(shelf, draft)
+    drafts.refuse_stale(shelf, draft, clashes)
     check = _fresh_check(shelf, draft)
-    accepted = drafts.refuse_faults(draft, check, accept)
-    whole, columns = drafts.whole_layer(shelf, draft)
+    accepted = accepting.accepted(check, accept, draft=draft.id, by=author, reason=reason)
     drafts.refuse_reused_codes(shelf, whole)
     revision = _write(
         shelf,
@@ -34,7 +42,8 @@ def publish(
         message=message,
         author=author,
         verdict=check.to_dict(),
-        accepted=accepted,
+        accepted=[acceptance.to_dict() for acceptance in accepted],
+        drawn_by=draft.author,
         draft=draft.id,
         source=draft.source,
         source_sha256=draft.sha256,
@@ -62,7 +71,8 @@ def rollback(shelf: Shelf, target: Revision, *, message: str, author: str) -> Re
         message=message or f"恢复到修订 {target.number} / back to revision {target.number}",
         author=author,
         verdict=target.check.to_dict() if target.check else None,
-        accepted=list(target.accepted),
+        accepted=[acceptance.to_dict() for acceptance in target.accepted],
+        drawn_by=target.drawn_by,
         draft=None,
         source=target.source,
         source_sha256=target.source_sha256,

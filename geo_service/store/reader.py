@@ -24,11 +24,13 @@ from geo_service.store import (
     register,
     revisions,
     rows,
+    seams,
     senders,
     tables,
     times,
 )
 from geo_service.store.home import Home
+from geo_service.store.rebasing import Rebased
 from geo_service.store.records import Check, CodeRecord, Diff, Draft, Info, Revision
 
 Box = tuple[float, float, float, float]
@@ -158,7 +160,8 @@ class Reader:
         """Give the whole layer as it would be after publishing a draft.
 
         Rows stand in the order of the uploaded file; of a draft that replaces one area, the
-        published rows around it come first.
+        published rows around it come first. What was published since the draft was made stands as
+        published, unless the draft changed it too: see `rebase`.
 
         Raises
         ------
@@ -167,8 +170,36 @@ class Reader:
         """
         with self._home.reading() as connection:
             draft = self._open_draft(connection, id)
-            whole, columns = drafts.whole_layer(self._shelf(connection, draft.layer), draft)
+            whole, columns, _ = drafts.whole_layer(self._shelf(connection, draft.layer), draft)
         return rows.to_frame(whole, columns, self.plane)
+
+    def rebase(self, id: int) -> Rebased:
+        """Tell how an open draft comes onto the latest revision: what it takes, what clashes."""
+        with self._home.reading() as connection:
+            draft = self._open_draft(connection, id)
+            return drafts.rebased(self._shelf(connection, draft.layer), draft)
+
+    def seam(self, id: int, report: Any) -> pd.DataFrame:
+        """List the faults of a draft's check that lie between it and its published neighbours.
+
+        Parameters
+        ----------
+        id : int
+            An open draft that replaces one area; of any other the list is empty.
+        report : geo_service.coverage.CoverageReport
+            As `geo_service.store.Store.check_draft` gives it.
+
+        Returns
+        -------
+        pandas.DataFrame
+            `seams.COLUMNS`: each fault once, with the codes and the owners of both sides.
+        """
+        with self._home.reading() as connection:
+            draft = self._open_draft(connection, id)
+            if draft.replace_within is None:
+                return pd.DataFrame(columns=list(seams.COLUMNS))
+            shelf = self._shelf(connection, draft.layer)
+            return seams.faults_across(shelf, report, draft.replace_within)
 
     def history(self, layer: str) -> list[Revision]:
         """Give a layer's revisions, oldest first; empty where nothing is published."""

@@ -41,8 +41,10 @@ class Check:
         Layer -> revision it was checked with: its own published neighbours and its parent.
     notes : tuple of Told
         What was special about this check.
-    checked_at : str
-        UTC, ISO 8601.
+    checked_at, checked_by : str
+        When (UTC, ISO 8601), and who.
+    error_faults : tuple of str
+        The errors by name, ``kind:code+code``, as far as they are kept: see `accepting`.
     """
 
     verdict: str
@@ -53,10 +55,63 @@ class Check:
     against: Mapping[str, int]
     notes: tuple[Told, ...]
     checked_at: str
+    checked_by: str = ""
+    error_faults: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """As plain JSON."""
         return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Acceptance:
+    """Faults that a revision was published in spite of.
+
+    Parameters
+    ----------
+    kind : str
+        The kind of fault.
+    codes : tuple of str
+        Of the one fault that is accepted; empty: every fault of the kind.
+    count : int
+        How many errors that was.
+    by, reason : str
+        Who accepted them, and why.
+    """
+
+    kind: str
+    codes: tuple[str, ...]
+    count: int
+    by: str
+    reason: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain JSON."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Clash:
+    """A code that a draft and a later publication both changed.
+
+    Parameters
+    ----------
+    code : str
+        Which.
+    revision : int
+        The revision that changed it last.
+    who, when : str
+        Who published that, and when (UTC, ISO 8601).
+    """
+
+    code: str
+    revision: int
+    who: str
+    when: str
+
+    def __str__(self) -> str:
+        who = f", {self.who}" if self.who else ""
+        return f"{self.code or '—'} (r{self.revision}{who}, {self.when[:16]})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,8 +178,10 @@ class Revision:
         From 1 on, per layer.
     published_at : str
         UTC, ISO 8601.
-    author, message : str
-        Who and why.
+    author, drawn_by : str
+        Who published it, and who drew it; who checked it stands in `check`.
+    message : str
+        Why.
     features : int
         How many.
     sha256 : str
@@ -133,8 +190,8 @@ class Revision:
         ``added``, ``removed`` and ``changed`` features since the revision before.
     check : Check or None
         The verdict it was published with.
-    accepted : tuple of str
-        Kinds of faults it was published in spite of.
+    accepted : tuple of Acceptance
+        Faults it was published in spite of.
     draft : int or None
         The draft it came from; ``None`` for a rollback.
     source, source_sha256 : str
@@ -150,10 +207,11 @@ class Revision:
     sha256: str
     changes: Mapping[str, int]
     check: Check | None
-    accepted: tuple[str, ...]
+    accepted: tuple[Acceptance, ...]
     draft: int | None
     source: str
     source_sha256: str
+    drawn_by: str = ""
 
     @property
     def profile(self) -> str | None:

@@ -19,7 +19,7 @@ from geo_service.errors import InputError
 from geo_service.store.rows import Column
 
 APPLICATION = "geo-service"
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 _INTEGER = sa.BigInteger().with_variant(sa.Integer(), "sqlite")  # GeoPackage knows no BIGINT
 _TYPES: dict[str, TypeEngine[Any]] = {
@@ -133,6 +133,7 @@ def schema(
         sa.Column("draft", sa.Integer),
         sa.Column("source", sa.Text, nullable=False),
         sa.Column("source_sha256", sa.Text, nullable=False),
+        sa.Column("drawn_by", sa.Text, nullable=False, server_default=""),
         sa.UniqueConstraint("layer", "number"),
     )
     drafts = sa.Table(

@@ -114,6 +114,7 @@ class Store(Reader):
         *,
         profile: str | profiles.Profile = "default",
         within: gpd.GeoDataFrame | shapely.Geometry | None = None,
+        author: str = "",
         on_progress: Callable[..., None] | None = None,
     ) -> Any:
         """Check the layer as it would be after publishing a draft, and keep the verdict.
@@ -127,6 +128,8 @@ class Store(Reader):
         within : GeoDataFrame or shapely geometry, optional
             The outline; by default the current revision of the parent layer, or of the nearest
             published layer above it.
+        author : str
+            Who checks; kept with the verdict.
         on_progress : callable, optional
             Passed to the check.
 
@@ -143,6 +146,7 @@ class Store(Reader):
             own_revision=own,
             within=within,
             current=self._current,
+            by=author,
             on_progress=on_progress,
         )
         with self._home.writing() as connection:
@@ -164,12 +168,19 @@ class Store(Reader):
             return drafts.get(self._schema, connection, id)
 
     def publish(
-        self, id: int, *, message: str = "", author: str = "", accept: Iterable[str] = ()
+        self,
+        id: int,
+        *,
+        message: str = "",
+        author: str = "",
+        accept: Iterable[str] = (),
+        reason: str = "",
     ) -> Revision:
         """Make a draft the next revision of its layer, in one transaction.
 
         A draft that was not checked, or whose neighbours or parent have moved on since, is checked
-        first.
+        first. One whose layer was published meanwhile is brought onto that revision where the two
+        did not change the same codes.
 
         Parameters
         ----------
@@ -178,20 +189,30 @@ class Store(Reader):
         message, author : str
             Kept with the revision; the author defaults to the draft's.
         accept : iterable of str
-            Fault kinds that are known and accepted; recorded with the revision.
+            Errors that are known and accepted: kinds (``gap``) or single faults by name
+            (``gap:411002001001003+411002001001004``).
+        reason : str
+            Why they are accepted; kept with the revision, with the author.
 
         Raises
         ------
         ConflictError
             ``draft_closed``, ``draft_has_faults``, ``draft_stale``, ``code_reused``,
             ``draft_check_outdated``.
+        InputError
+            ``acceptance_unnamed``: accepting takes an author and a reason.
         """
-        self._check_where_outdated(self.draft(id))
+        self._check_where_outdated(self.draft(id), author)
         with self._home.writing() as connection:
             draft = self._open_draft(connection, id)
             shelf = self._shelf(connection, draft.layer)
             revision = publishing.publish(
-                shelf, draft, message=message, author=author or draft.author, accept=accept
+                shelf,
+                draft,
+                message=message,
+                author=author or draft.author,
+                accept=accept,
+                reason=reason,
             )
         self._home.settle()
         return revision
@@ -305,12 +326,12 @@ class Store(Reader):
         if wrong:
             raise InputError("store_damaged", store=self._home.name, found="; ".join(wrong))
 
-    def _check_where_outdated(self, draft: Draft) -> None:
+    def _check_where_outdated(self, draft: Draft, author: str) -> None:
         drafts.require_open(draft)
         if draft.check is None:
-            self.check_draft(draft.id)
+            self.check_draft(draft.id, author=author or draft.author)
         elif publishing.outdated(draft.check, self.current_revisions()):
             name = draft.check.profile.split("@")[0]
             if name not in profiles.known():
                 raise ConflictError("draft_check_outdated", draft=draft.id)
-            self.check_draft(draft.id, profile=name)
+            self.check_draft(draft.id, profile=name, author=author or draft.author)
