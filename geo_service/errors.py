@@ -447,6 +447,11 @@ CATALOGUE: dict[str, Refusal] = {
         "Draft {draft} has {errors} errors ({kinds}) and can't be published. "
         "Mend them, or accept each kind by name.",
     ),
+    "edits_missing": Refusal(
+        404,
+        "“{layer}”没有在 GIS 软件中直接编辑过的内容。",
+        "Nothing of “{layer}” was edited in a GIS program.",
+    ),
     "acceptance_unnamed": Refusal(
         422,
         "要带着 {kinds} 发布，必须写明由谁接受、为什么（--author、--reason）。",

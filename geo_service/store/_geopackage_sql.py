@@ -1,4 +1,4 @@
-"""The SQL that GeoPackage prescribes (OGC 12-128r19), and the guards of published layers."""
+"""The SQL that GeoPackage prescribes (OGC 12-128r19), and what keeps published rows."""
 
 from __future__ import annotations
 
@@ -92,29 +92,86 @@ def insert_rtree(layer: str) -> str:
 
 
 def trigger_names(layer: str) -> list[str]:
-    """Name every trigger of a layer's table."""
+    """Name every trigger of a layer's table, those of older versions too."""
     index = [f"{rtree(layer)}_{name}" for name in _RTREE_TRIGGERS]
-    return [*index, *(f"{layer}_guard_{event}" for event in _GUARDED)]
+    former = [f"{layer}_guard_{event}" for event in ("INSERT", "UPDATE", "DELETE")]
+    return [*index, *former, *(f"{layer}_keep_{name}" for name in _KEEPING)]
 
 
-def triggers(layer: str) -> list[str]:
-    """Write every trigger of a layer's table: the R-tree extension's, then the guards."""
+def originals(layer: str) -> str:
+    """Name the table of published rows that somebody edited since, as they were published."""
+    return f"gs_originals_{layer}"
+
+
+def published(layer: str) -> str:
+    """Name the table of the published rows' numbers that still stand in the layer's table."""
+    return f"gs_published_{layer}"
+
+
+CREATE_EDITED = "CREATE TABLE IF NOT EXISTS gs_edited (layer TEXT PRIMARY KEY, at TEXT NOT NULL)"
+"""Layers that a GIS program has edited, and when it did last."""
+
+
+def begin_keeping(layer: str) -> list[str]:
+    """Write the tables that keep a published layer safe from edits, empty of any."""
+    return [
+        CREATE_EDITED,
+        f"DELETE FROM gs_edited WHERE layer = '{layer}'",
+        f'CREATE TABLE "{originals(layer)}" AS SELECT * FROM "{layer}" WHERE 0',
+        f'CREATE UNIQUE INDEX "{originals(layer)}_fid" ON "{originals(layer)}" (fid)',
+        # The reference makes GDAL refuse to drop or overwrite the whole table.
+        f'CREATE TABLE "{published(layer)}" (fid INTEGER PRIMARY KEY REFERENCES "{layer}" (fid))',
+        f'INSERT INTO "{published(layer)}" SELECT fid FROM "{layer}"',
+    ]
+
+
+def end_keeping(layer: str) -> list[str]:
+    """Write what takes the tables of `begin_keeping` away."""
+    return [
+        f'DROP TABLE IF EXISTS "{originals(layer)}"',
+        f'DROP TABLE IF EXISTS "{published(layer)}"',
+    ]
+
+
+def triggers(layer: str, columns: str) -> list[str]:
+    """Write every trigger of a layer's table: the R-tree extension's, then what keeps originals.
+
+    `columns` names the columns as published: a GIS program may add others.
+    """
     index = [
         f'CREATE TRIGGER "{rtree(layer)}_{name}" {body}'.replace("<t>", f'"{layer}"').replace(
             "<r>", f'"{rtree(layer)}"'
         )
         for name, body in _RTREE_TRIGGERS.items()
     ]
-    guards = [
-        f'CREATE TRIGGER "{layer}_guard_{event}" BEFORE {event} ON "{layer}" BEGIN '
-        f"SELECT RAISE(ABORT, '{_GUARD}'); END"
-        for event in _GUARDED
-    ]
-    return index + guards
+    names = {"<c>": columns, "<t>": f'"{layer}"', "<o>": f'"{originals(layer)}"', "<p>": f'"{published(layer)}"'}
+    keep = []
+    for name, body in _KEEPING.items():
+        statement = f'CREATE TRIGGER "{layer}_keep_{name}" {body}'.replace("<layer>", layer)
+        for mark, table in names.items():
+            statement = statement.replace(mark, table)
+        keep.append(statement)
+    return index + keep
 
 
-_GUARDED = ("INSERT", "UPDATE", "DELETE")
-_GUARD = "已发布的图层不能直接修改，请导入草稿 / this layer is published: import a draft instead"
+# A row of the published state is copied away before it is first changed. Conditions stand in WHERE,
+# for a conflict clause of the outer statement (INSERT OR REPLACE) would override one in here.
+_KEEP = (
+    "INSERT INTO <o> (<c>) SELECT <c> FROM <t> WHERE fid = {fid}"
+    " AND fid IN (SELECT fid FROM <p>) AND fid NOT IN (SELECT fid FROM <o>);"
+)
+_LET_GO = "DELETE FROM <p> WHERE fid = OLD.fid;"
+_MARK = (
+    "DELETE FROM gs_edited WHERE layer = '<layer>';"
+    " INSERT INTO gs_edited VALUES ('<layer>', strftime('%Y-%m-%dT%H:%M:%fZ', 'now'));"
+)
+_KEEPING = {
+    "insert": f"BEFORE INSERT ON <t> BEGIN {_KEEP.format(fid='NEW.fid')} {_MARK} END",
+    "update": f"BEFORE UPDATE ON <t> BEGIN {_KEEP.format(fid='OLD.fid')} {_MARK} END",
+    "renumber": "BEFORE UPDATE ON <t> WHEN OLD.fid != NEW.fid"
+    f" BEGIN {_KEEP.format(fid='OLD.fid')} {_LET_GO} END",
+    "delete": f"BEFORE DELETE ON <t> BEGIN {_KEEP.format(fid='OLD.fid')} {_LET_GO} {_MARK} END",
+}
 
 _FULL = "({row}.geom NOT NULL AND NOT ST_IsEmpty({row}.geom))"
 _NEW, _OLD = _FULL.format(row="NEW"), _FULL.format(row="OLD")

@@ -1,7 +1,9 @@
 """The embedded home: one GeoPackage file in WAL mode, opened by QGIS and GDAL as it is.
 
-Format: OGC GeoPackage 1.4 (12-128r19) with the R-tree extension. A published layer carries guard
-triggers, so that an edit from outside can't change a proven revision behind the history's back.
+Format: OGC GeoPackage 1.4 (12-128r19) with the R-tree extension. A GIS program may edit the table
+of a published layer: triggers copy each published row away before it is first changed, so that
+readers of the store go on seeing what was published, and the edits can be taken in as a draft
+(`edits`).
 """
 
 from __future__ import annotations
@@ -9,7 +11,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -137,9 +139,13 @@ class GeoPackage:
         """
         for name in gpkg.trigger_names(layer):
             connection.exec_driver_sql(f'DROP TRIGGER IF EXISTS "{name}"')
-        yield
-        for statement in gpkg.triggers(layer):
+        for statement in gpkg.end_keeping(layer):
             connection.exec_driver_sql(statement)
+        yield
+        quote = connection.dialect.identifier_preparer.quote_identifier
+        columns = ", ".join(quote(name) for name, _ in self._columns(connection, layer))
+        for statement in (*gpkg.begin_keeping(layer), *gpkg.triggers(layer, columns)):
+            connection.exec_driver_sql(statement, execution_options={"no_parameters": True})
         connection.exec_driver_sql(gpkg.TOUCH, (*extent, layer))
 
     @contextmanager
@@ -176,10 +182,60 @@ class GeoPackage:
         connection.exec_driver_sql(gpkg.REGISTER_LAYER, (name, "attributes", name, None))
         yield table
 
+    def edited_at(self, connection: sa.Connection, layer: str) -> str | None:
+        """Tell when a GIS program last edited a layer's table; ``None``: it is as published."""
+        query = "SELECT at FROM gs_edited WHERE layer = ?"
+        return connection.exec_driver_sql(query, (layer,)).scalar()
+
+    def published(self, connection: sa.Connection, table: sa.Table) -> sa.FromClause:
+        """Give where the published rows of a layer stand: in its table, unless it was edited."""
+        if self.edited_at(connection, table.name) is None:
+            return table
+        fids = sa.select(sa.table(gpkg.published(table.name), sa.column("fid")).c.fid)
+        kept = self._originals(table)
+        untouched = sa.select(table).where(
+            table.c.fid.in_(fids), table.c.fid.not_in(sa.select(kept.c.fid))
+        )
+        return untouched.union_all(sa.select(kept)).subquery()
+
+    def added_columns(self, connection: sa.Connection, table: sa.Table) -> list[Column]:
+        """Name the columns that a GIS program added to a layer's table."""
+        known = {column.name for column in table.columns}
+        found = self._columns(connection, table.name)
+        return [Column(name, _kind_of(kind)) for name, kind in found if name not in known]
+
+    def restore(self, connection: sa.Connection, table: sa.Table) -> None:
+        """Put the published rows of a layer back in the place of what was made of them."""
+        layer, names = table.name, [column.name for column in table.columns]
+        source = self.published(connection, table)
+        before = connection.execute(sa.select(*(source.c[n] for n in names))).all()
+        wkb = self.decode([row.geom for row in before])
+        rows = Rows([row.code for row in before], wkb, [b"{}"] * len(before))
+        added = self.added_columns(connection, table)
+        quote = connection.dialect.identifier_preparer.quote_identifier
+        with self.editing(connection, layer, rows.extent):
+            for column in added:
+                drop = f'ALTER TABLE "{layer}" DROP COLUMN {quote(column.name)}'
+                connection.exec_driver_sql(drop, execution_options={"no_parameters": True})
+            connection.exec_driver_sql(f'DELETE FROM "{layer}"')
+            connection.exec_driver_sql(f'DELETE FROM "{gpkg.rtree(layer)}"')
+            self.insert(connection, table, names, [tuple(row) for row in before])
+            self.index(connection, table, [row.fid for row in before], rows.bounds)
+
+    def _columns(self, connection: sa.Connection, layer: str) -> list[tuple[str, str]]:
+        found = connection.exec_driver_sql(f'PRAGMA table_info("{layer}")')
+        return [(row[1], row[2]) for row in found]
+
+    def _originals(self, table: sa.Table) -> sa.TableClause:
+        columns = [sa.column(column.name, column.type) for column in table.columns]
+        return sa.table(gpkg.originals(table.name), *columns)
+
     def go_on_counting(self, connection: sa.Connection) -> None:
         """Nothing to do: SQLite goes on after the largest number by itself."""
 
     def _drop_layer(self, connection: sa.Connection, layer: str) -> None:
+        for statement in gpkg.end_keeping(layer):
+            connection.exec_driver_sql(statement)
         connection.exec_driver_sql(f'DROP TABLE IF EXISTS "{gpkg.rtree(layer)}"')
         connection.exec_driver_sql(f'DROP TABLE IF EXISTS "{layer}"')
         for registry in ("gpkg_extensions", "gpkg_geometry_columns", "gpkg_contents"):
@@ -235,7 +291,11 @@ class GeoPackage:
 
     def settle(self) -> None:
         """Bring the write-ahead log into the file, as far as readers allow."""
-        with closing(sqlite3.connect(self.path, timeout=0.1)) as connection:
+        # A full disk or a file one may only read is no failure here: what was published is synced.
+        with (
+            suppress(sqlite3.OperationalError),
+            closing(sqlite3.connect(self.path, timeout=0.1)) as connection,
+        ):
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def close(self) -> None:
@@ -275,6 +335,12 @@ class GeoPackage:
                 answer = check.scalar_one()
                 found += [] if answer == "ok" else [f"{gpkg.rtree(layer)}: {answer}"]
         return found
+
+
+def _kind_of(declared: str) -> str:
+    """Give our name of a GeoPackage column type."""
+    kinds = {"BOOLEAN": "boolean", "FLOAT": "real", "DOUBLE": "real", "REAL": "real"}
+    return kinds.get(declared.upper(), "integer" if "INT" in declared.upper() else "text")
 
 
 def _engine(path: Path) -> sa.Engine:

@@ -62,6 +62,21 @@ class Home(Protocol):
     def declared_kind(self, connection: sa.Connection, layer: str) -> str:
         """Give the geometry type a layer's table is declared with, such as ``POLYGON``."""
 
+    def edited_at(self, connection: sa.Connection, layer: str) -> str | None:
+        """Tell when a GIS program last edited a layer's table; ``None``: it is as published."""
+
+    def published(self, connection: sa.Connection, table: sa.Table) -> sa.FromClause:
+        """Give where the published rows of a layer stand: `table` itself where it is as published.
+
+        Columns have the names of the table's.
+        """
+
+    def added_columns(self, connection: sa.Connection, table: sa.Table) -> list[Column]:
+        """Name the columns that a GIS program added to a layer's table."""
+
+    def restore(self, connection: sa.Connection, table: sa.Table) -> None:
+        """Put the published rows of a layer back in the place of what was made of them."""
+
     def editing(
         self, connection: sa.Connection, layer: str, extent: Extent
     ) -> AbstractContextManager[None]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from geo_service import crs
 from geo_service.errors import InputError, MissingError
-from geo_service.store import geopackage_file, times
+from geo_service.store import geopackage_file, times, upgrading
 from geo_service.store.home import Fill, Home
 from geo_service.store.schema import APPLICATION, SCHEMA_VERSION
 from geo_service.store.store import Store
@@ -96,12 +96,15 @@ def open_store(where: Where) -> Store:
 
 
 def open_home(where: Where) -> tuple[Home, dict[str, str]]:
-    """Open the home of a store that exists, and read its settings."""
+    """Open the home of a store that exists, upgraded where it is older, and read its settings."""
+    home: Home
     if is_url(where):
         from geo_service.store import postgis_database  # files need no database driver
 
-        return postgis_database.open_home(os.fspath(where))
-    return geopackage_file.open_home(Path(where))
+        home, settings = postgis_database.open_home(os.fspath(where))
+    else:
+        home, settings = geopackage_file.open_home(Path(where))
+    return home, upgrading.upgrade(home, settings)
 
 
 def store_exists(where: Where) -> bool:

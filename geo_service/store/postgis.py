@@ -160,6 +160,21 @@ class PostGIS:
         """Give the geometry type a layer's table is declared with."""
         return str(connection.exec_driver_sql(sql.DECLARED_KIND, (layer,)).scalar_one())
 
+    def edited_at(self, connection: sa.Connection, layer: str) -> str | None:
+        """Nobody can: the guards refuse."""
+        return None
+
+    def published(self, connection: sa.Connection, table: sa.Table) -> sa.FromClause:
+        """Give where the published rows of a layer stand: in its table."""
+        return table
+
+    def added_columns(self, connection: sa.Connection, table: sa.Table) -> list[Column]:
+        """Nobody can add any: the guards refuse."""
+        return []
+
+    def restore(self, connection: sa.Connection, table: sa.Table) -> None:
+        """Nothing to do: the guards refuse edits."""
+
     @contextmanager
     def editing(self, connection: sa.Connection, layer: str, extent: Extent) -> Iterator[None]:
         """Let the writer at a guarded layer: the guards know it by its transaction."""

@@ -20,6 +20,7 @@ from geo_service.store import (
     checking,
     differences,
     drafts,
+    edits,
     log,
     register,
     revisions,
@@ -31,7 +32,7 @@ from geo_service.store import (
 )
 from geo_service.store.home import Home
 from geo_service.store.rebasing import Rebased
-from geo_service.store.records import Check, CodeRecord, Diff, Draft, Info, Revision
+from geo_service.store.records import Check, CodeRecord, Diff, Draft, Edit, Info, Revision
 
 Box = tuple[float, float, float, float]
 
@@ -144,6 +145,17 @@ class Reader:
         with self._home.reading() as connection:
             found = drafts.listed(self._schema, connection)
         return [draft for draft in found if state is None or draft.state == state]
+
+    def edits(self) -> list[Edit]:
+        """Tell which layers were edited in a GIS program, and what of them.
+
+        What was published stands unharmed; `Store.take_edits` makes a draft of the edits,
+        `Store.discard_edits` lets them go.
+        """
+        with self._home.reading() as connection:
+            shelves = [self._shelf(connection, name) for name in self._published(connection)]
+            found = [edits.found(shelf, self.plane) for shelf in shelves]
+        return [edit for edit in found if edit is not None]
 
     def draft(self, id: int) -> Draft:
         """Give one draft.

@@ -64,6 +64,36 @@ class Check:
 
 
 @dataclass(frozen=True, slots=True)
+class Edit:
+    """What a GIS program made of a published layer's table; the published rows stand as they were.
+
+    Parameters
+    ----------
+    layer : str
+        Whose.
+    at : str
+        When it was last edited (UTC, ISO 8601).
+    added, removed, changed : tuple of str
+        Codes of the features that are new, gone, or different.
+    """
+
+    layer: str
+    at: str
+    added: tuple[str, ...]
+    removed: tuple[str, ...]
+    changed: tuple[str, ...]
+
+    @property
+    def features(self) -> int:
+        """How many features that are."""
+        return len(self.added) + len(self.removed) + len(self.changed)
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain JSON."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
 class Acceptance:
     """Faults that a revision was published in spite of.
 

@@ -88,18 +88,24 @@ def open_shelf(home: Home, schema: Schema, connection: sa.Connection, layer: str
 
 
 def current(shelf: Shelf, *, bbox: Box | None = None, code: str | None = None) -> Lived:
-    """Read the current rows: of a box if one is given (by their boxes), of a code if one is."""
+    """Read the current rows: of a code if one is given, of a box (at least) if one is."""
     if shelf.number == 0:
         return Lived(Rows([], [], []), [], [], [])
     table = shelf.table
-    query = sa.select(table)
-    if bbox is not None:
+    stands = shelf.home.published(shelf.connection, table)
+    query = sa.select(*(stands.c[column.name] for column in table.columns))
+    if bbox is not None and stands is table:
         query = query.where(shelf.home.within_bbox(table, bbox))
     if code is not None:
-        query = query.where(table.c.code == code)
-    fetched = shelf.connection.execute(query.order_by(table.c.fid)).all()
-    fids, blobs, codes, *attributes, valid_from = _by_column(fetched, len(table.columns))
-    rows = Rows(codes, shelf.home.decode(blobs), _canonical(attributes, shelf.columns, len(codes)))
+        query = query.where(stands.c.code == code)
+    fetched = shelf.connection.execute(query.order_by(stands.c.fid)).all()
+    return from_table(shelf, fetched, shelf.columns)
+
+
+def from_table(shelf: Shelf, fetched: Sequence[Any], columns: Sequence[Column]) -> Lived:
+    """Put together what was read of a layer's table: fid, geometry, code, columns, valid_from."""
+    fids, blobs, codes, *attributes, valid_from = _by_column(fetched, len(columns) + 4)
+    rows = Rows(codes, shelf.home.decode(blobs), _canonical(attributes, columns, len(codes)))
     return Lived(rows, valid_from, [ALIVE] * len(codes), fids)
 
 
@@ -193,6 +199,27 @@ def fill(
         extent=rows.extent,
     ) as table:
         _add(shelf, table, columns, rows, since, 1)
+
+
+def rewrite(shelf: Shelf) -> None:
+    """Write a layer's table anew, as this version makes it; not a revision."""
+    now = _all_of_table(shelf)
+    with shelf.home.replacing(
+        shelf.connection,
+        shelf.layer,
+        shelf.columns,
+        kind=now.rows.geometry_kind,
+        identifier=_identifier(shelf.layer),
+        extent=now.rows.extent,
+    ) as table:
+        _add(shelf, table, shelf.columns, now.rows, now.valid_from, 1)
+
+
+def _all_of_table(shelf: Shelf) -> Lived:
+    """Read a layer's table as it stands, without asking whether somebody edited it."""
+    columns = shelf.table.columns
+    query = sa.select(*columns).order_by(columns["fid"])
+    return from_table(shelf, shelf.connection.execute(query).all(), shelf.columns)
 
 
 def match_equal(

@@ -70,9 +70,9 @@ class Schema:
             sa.MetaData(),
             sa.Column("fid", sa.Integer, primary_key=True),
             sa.Column("geom", self.geometry(kind), nullable=False),
-            sa.Column("code", sa.Text, nullable=False),
+            sa.Column("code", sa.Text, nullable=False, server_default=""),
             *_attributes(columns, self.longest_name_bytes),
-            sa.Column("valid_from", sa.Integer, nullable=False),
+            sa.Column("valid_from", sa.Integer, nullable=False, server_default="0"),
             sa.Index(f"{name}_code", "code"),
             sqlite_autoincrement=True,
         )

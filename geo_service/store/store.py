@@ -16,11 +16,12 @@ import pandas as pd
 import shapely
 
 from geo_service import codes, layers, profiles
-from geo_service.errors import ConflictError, InputError
+from geo_service.errors import ConflictError, InputError, MissingError
 from geo_service.notes import Note
 from geo_service.store import (
     checking,
     drafts,
+    edits,
     log,
     publishing,
     revisions,
@@ -206,6 +207,7 @@ class Store(Reader):
         with self._home.writing() as connection:
             draft = self._open_draft(connection, id)
             shelf = self._shelf(connection, draft.layer)
+            edits.take(shelf, self.plane, author=author)  # nothing that was edited gets lost
             revision = publishing.publish(
                 shelf,
                 draft,
@@ -216,6 +218,36 @@ class Store(Reader):
             )
         self._home.settle()
         return revision
+
+    def take_edits(self, layer: str, *, author: str = "") -> Draft:
+        """Make a draft of what a GIS program edited in a layer's table; the table is as published.
+
+        Raises
+        ------
+        MissingError
+            ``edits_missing``: nothing was edited.
+        """
+        with self._home.writing() as connection:
+            shelf = self._shelf(connection, layers.layer(layer).name)
+            number = edits.take(shelf, self.plane, author=author)
+            made = None if number is None else drafts.get(self._schema, connection, number)
+        if made is None:
+            raise MissingError("edits_missing", layer=layer)
+        return made
+
+    def discard_edits(self, layer: str) -> None:
+        """Let go of what a GIS program edited in a layer's table.
+
+        Raises
+        ------
+        MissingError
+            ``edits_missing``: nothing was edited.
+        """
+        with self._home.writing() as connection:
+            shelf = self._shelf(connection, layers.layer(layer).name)
+            if edits.found(shelf, self.plane) is None:
+                raise MissingError("edits_missing", layer=layer)
+            edits.put_back(shelf)
 
     def rollback(
         self, layer: str, revision: times.Moment, *, message: str = "", author: str = ""
@@ -234,6 +266,7 @@ class Store(Reader):
         with self._home.writing() as connection:
             target = self._at(connection, layer, revision)
             shelf = self._shelf(connection, layer)
+            edits.take(shelf, self.plane, author=author)
             made = publishing.rollback(shelf, target, message=message, author=author)
         self._home.settle()
         return made
