@@ -20,6 +20,7 @@ from geo_service.api.state import State
 from geo_service.boundary_files import BoundaryFile
 from geo_service.errors import InputError
 from geo_service.store import Draft
+from geo_service.store.records import Edit
 
 _TEXT_FIELDS = {
     "layer": "Which layer it belongs to: city, counties, townships, communities, grids …",
@@ -77,8 +78,9 @@ class Publication(BaseModel):
 
 @router.get("/drafts", summary="All drafts")
 def drafts(state: StateOf) -> Response:
-    """List the drafts, oldest first."""
-    return _json({"drafts": [_told(draft) for draft in state.store.drafts()]})
+    """List the drafts, oldest first, and layers that were edited in a GIS program meanwhile."""
+    edited = [_offered(edit) for edit in state.store.edits()]
+    return _json({"drafts": [_told(draft) for draft in state.store.drafts()], "edited": edited})
 
 
 @router.post(
@@ -112,7 +114,8 @@ def draft(number: int, state: StateOf) -> Response:
 def check(number: int, state: StateOf, profile: Profile = "default") -> Response:
     """Check the layer as it would be with the draft in it; every fault is in the answer."""
     report = state.store.check_draft(number, profile=profile)
-    return _json({"draft": number, **report.to_dict()})
+    seam = state.store.seam(number, report).to_dict("records")
+    return _json({"draft": number, **report.to_dict(), "seam": seam})
 
 
 @router.get("/drafts/{number}/diff", summary="What a draft would change")
@@ -159,6 +162,20 @@ def publish(number: int, state: StateOf, publication: Publication | None = None)
 def discard(number: int, state: StateOf) -> Response:
     """Close a draft without publishing it."""
     state.store.discard(number)
+    return Response(status_code=204)
+
+
+@router.post("/edits/{layer}", status_code=201, summary="Make a draft of what QGIS edited")
+def take_edits(layer: str, state: StateOf, author: str = "") -> Response:
+    """Take what a GIS program saved into a published layer's table in as a draft."""
+    draft = state.store.take_edits(layer, author=author)
+    return _json(_told(draft), 201, {"Location": f"/drafts/{draft.id}"})
+
+
+@router.delete("/edits/{layer}", status_code=204, summary="Discard what QGIS edited")
+def discard_edits(layer: str, state: StateOf) -> Response:
+    """Let go of what a GIS program saved into a published layer's table."""
+    state.store.discard_edits(layer)
     return Response(status_code=204)
 
 
@@ -217,6 +234,10 @@ def _read(state: State, path: Path, options: dict[str, Any]) -> BoundaryFile:
         if near is None:
             raise
     return uploads.read(path, {**options, "near": near})
+
+
+def _offered(edit: Edit) -> dict[str, Any]:
+    return {**edit.to_dict(), "links": {"take": f"/edits/{edit.layer}"}}
 
 
 def _told(draft: Draft) -> dict[str, Any]:

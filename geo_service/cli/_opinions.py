@@ -101,6 +101,7 @@ def of_store(
     profile: str,
     beside: Beside,
     since: str | None,
+    author: str,
     on_progress: terminal.OnProgress,
 ) -> Opinion:
     """Check what the store holds; a draft may be compared with another draft of its layer."""
@@ -115,7 +116,9 @@ def of_store(
             old = _old_report(since)
         if draft is not None:
             source, grids = f"draft {draft}", opened.draft_frame(draft)
-            report = opened.check_draft(draft, profile=profile, on_progress=on_progress)
+            report = opened.check_draft(
+                draft, profile=profile, author=author, on_progress=on_progress
+            )
         else:
             assert layer is not None
             source = f"{layer} r{opened.revision(layer, at=at).number}"

@@ -36,6 +36,7 @@ StorePath = Annotated[
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="机器可读输出 · Machine form on stdout")]
+Author = Annotated[str, typer.Option(envvar="GEO_SERVICE_AUTHOR", help="操作人 · Who does it")]
 Output = Annotated[
     Path | None, typer.Option("-o", "--output", help="写到文件 · Write to this file")
 ]

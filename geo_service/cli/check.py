@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from geo_service.cli import _opinions
+from geo_service.cli import _opinions, _seams
 from geo_service.cli import _terminal as terminal
 from geo_service.cli.columns import Map, Sender, mapping, remembered
 from geo_service.errors import InputError
@@ -105,7 +105,7 @@ def check(
         if layer is not None or draft is not None:
             opinion = _opinions.of_store(
                 store, layer, draft, at, profile=profile, beside=beside, since=since,
-                on_progress=advance,
+                author=author, on_progress=advance,
             )  # fmt: skip
         elif file is not None:
             grids, area, notes, source = _read(
@@ -121,12 +121,16 @@ def check(
         else:
             reason = "give a FILE, or --layer (with --draft or --at)"
             raise InputError("parameter_invalid", name="FILE", value="", reason=reason)
+    seam = None if draft is None else _seams.of_draft(store, draft, opinion.report)
     if output is not None:
         reports.write_check(opinion, output)
     if as_json:
-        terminal.print_json(opinion.to_dict())
+        across = {} if seam is None else {"seam": seam.to_dict("records")}
+        terminal.print_json({**opinion.to_dict(), **across})
     else:
         _opinions.show(opinion, output)
+        if seam is not None:
+            _seams.show(seam)
     return terminal.FOUND_FAULTS if opinion.report.verdict != "clean" else 0
 
 

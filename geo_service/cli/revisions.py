@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from geo_service.cli import _terminal as terminal
 from geo_service.cli.check import Crs, Datum, Encoding, LayerInFile, SwapAxes, read_near
 from geo_service.cli.columns import Map, Sender, mapping, remembered
+from geo_service.errors import InputError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from geo_service.boundary_files import BoundaryFile
     from geo_service.georeference import Box
     from geo_service.store import Store
+    from geo_service.store.records import Edit
 
 LayerName = Annotated[str, typer.Argument(help="图层 · Layer: city counties townships … grids")]
 DraftNumber = Annotated[int, typer.Argument(help="草稿编号 · Number of the draft")]
@@ -30,6 +32,7 @@ def register(app: terminal.App) -> None:
     app.command("drafts")(drafts)
     app.command("publish")(publish)
     app.command("discard")(discard)
+    app.command("edits")(edits)
     app.command("history")(history)
     app.command("diff")(diff)
     app.command("rollback")(rollback)
@@ -117,12 +120,57 @@ def drafts(store: terminal.StorePath = None, as_json: terminal.AsJson = False) -
 
     with open_store(terminal.store_path(store)) as opened:
         found = [draft.to_dict() for draft in opened.drafts()]
+        edited = opened.edits()
     if as_json:
         terminal.print_json(found)
         return
     columns = ("id", "layer", "state", "features", "source", "author", "created_at")
     rows = [[draft.get(column) for column in columns] for draft in found]
     terminal.out().print(terminal.table(terminal.say("草稿", "drafts"), columns, rows))
+    for edit in edited:
+        _offer(edit)
+
+
+def edits(
+    take: Annotated[
+        str | None, typer.Option(help="把该图层的编辑变成草稿 · Make a draft of this layer's edits")
+    ] = None,
+    discard: Annotated[
+        str | None, typer.Option(help="放弃该图层的编辑 · Let go of this layer's edits")
+    ] = None,
+    author: terminal.Author = "",
+    store: terminal.StorePath = None,
+    as_json: terminal.AsJson = False,
+) -> None:
+    """在 QGIS 中的编辑 · Edits saved from QGIS into published layers: list, take in, let go."""
+    from geo_service.store import open_store
+
+    if take is not None and discard is not None:
+        reason = "take in or discard, not both"
+        raise InputError("parameter_invalid", name="--take", value=take, reason=reason)
+    say, console = terminal.say, terminal.out()
+    with open_store(terminal.store_path(store)) as opened:
+        if discard is not None:
+            opened.discard_edits(discard)
+            told: Any = {"discarded": discard}
+            said = say(f"已放弃对 {discard} 的编辑", f"Discarded the edits of {discard}")
+        elif take is not None:
+            draft = opened.take_edits(take, author=author)
+            told = draft.to_dict()
+            zh = f"草稿 {draft.id}：下一步 geo-service check --draft {draft.id}"
+            en = f"Draft {draft.id}; next: geo-service check --draft {draft.id}"
+            said = say(zh, en)
+        else:
+            found = opened.edits()
+            told = [edit.to_dict() for edit in found]
+            said = "" if found else say("没有直接编辑", "nothing was edited")
+            if not as_json:
+                for edit in found:
+                    _offer(edit)
+    if as_json:
+        terminal.print_json(told)
+    elif said:
+        console.print(said, markup=False)
 
 
 def publish(
@@ -134,16 +182,19 @@ def publish(
     ] = None,
     reason: Annotated[str, typer.Option(help="接受的理由 · Why they are accepted")] = "",
     profile: Annotated[str, typer.Option(help="规则方案 · Rule profile, or a .toml")] = "default",
-    author: Author = "",
+    author: terminal.Author = "",
     store: terminal.StorePath = None,
     as_json: terminal.AsJson = False,
 ) -> int:
     """检查并发布草稿 · Check a draft and publish it as a dated revision."""
+    from geo_service import profiles
     from geo_service.errors import ConflictError
     from geo_service.store import open_store
 
     with open_store(terminal.store_path(store)) as opened:
-        opened.check_draft(draft, profile=profile, author=author)
+        kept = opened.draft(draft).check
+        if kept is None or kept.profile != profiles.load(profile).label:
+            opened.check_draft(draft, profile=profile, author=author)
         try:
             revision = opened.publish(
                 draft, message=message, author=author, accept=accept or (), reason=reason
@@ -222,7 +273,7 @@ def diff(
 def rollback(
     layer: LayerName,
     revision: Annotated[int, typer.Argument(help="回到哪个修订 · Back to which revision")],
-    author: Author = "",
+    author: terminal.Author = "",
     store: terminal.StorePath = None,
     as_json: terminal.AsJson = False,
 ) -> None:
@@ -270,6 +321,20 @@ def export(
         zh = f"{layer} 修订 {number}，{len(frame)} 个图形，已写入 {output}"
         en = f"{layer} r{number}, {len(frame)} features, written to {output}"
         terminal.out().print(terminal.say(zh, en), markup=False)
+
+
+def _offer(edit: Edit) -> None:
+    """Say what a planner edited in QGIS, and what can be done with it."""
+    counts = (len(edit.added), len(edit.removed), len(edit.changed))
+    zh = "{} 于 {} 在 QGIS 中编辑：新增 {}，删除 {}，改动 {}（未发布）。".format(
+        edit.layer, edit.at[:16], *counts
+    )
+    en = "{} was edited in QGIS at {}: {} added, {} removed, {} changed; not published.".format(
+        edit.layer, edit.at[:16], *counts
+    )
+    console, say = terminal.out(), terminal.say
+    console.print(say(zh, en), style="yellow", markup=False)
+    console.print(f"  geo-service edits --take {edit.layer} | --discard {edit.layer}", markup=False)
 
 
 def _city_box(path: str) -> Box | None:

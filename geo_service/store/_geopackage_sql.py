@@ -144,7 +144,12 @@ def triggers(layer: str, columns: str) -> list[str]:
         )
         for name, body in _RTREE_TRIGGERS.items()
     ]
-    names = {"<c>": columns, "<t>": f'"{layer}"', "<o>": f'"{originals(layer)}"', "<p>": f'"{published(layer)}"'}
+    names = {
+        "<c>": columns,
+        "<t>": f'"{layer}"',
+        "<o>": f'"{originals(layer)}"',
+        "<p>": f'"{published(layer)}"',
+    }
     keep = []
     for name, body in _KEEPING.items():
         statement = f'CREATE TRIGGER "{layer}_keep_{name}" {body}'.replace("<layer>", layer)

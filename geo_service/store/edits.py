@@ -8,24 +8,23 @@ from __future__ import annotations
 
 from collections import Counter
 
-import geopandas as gpd
 import sqlalchemy as sa
 
 from geo_service.notes import Note
 from geo_service.store import drafts, revisions
 from geo_service.store.records import Edit
 from geo_service.store.revisions import Shelf
-from geo_service.store.rows import content_hash, from_frame, to_frame
+from geo_service.store.rows import Column, Rows, content_hash, to_frame
 
 SOURCE = "QGIS"
 
 
-def found(shelf: Shelf, plane: str) -> Edit | None:
+def found(shelf: Shelf) -> Edit | None:
     """Tell what was edited of a layer; ``None`` where its table is as published."""
     at = None if shelf.number == 0 else shelf.home.edited_at(shelf.connection, shelf.layer)
     if at is None:
         return None
-    now, _ = from_frame(_edited(shelf, plane), source=SOURCE)
+    now, _ = _edited(shelf)
     before = revisions.current(shelf).rows
     _, leaves, comes = revisions.match_equal(before.digests(), now.digests())
     gone = Counter(before.codes[i] for i in leaves)
@@ -44,13 +43,14 @@ def take(shelf: Shelf, plane: str, *, author: str) -> int | None:
 
     ``None`` where nothing is different: then the rows are only put back.
     """
-    edit = found(shelf, plane)
+    edit = found(shelf)
     if edit is None:
         return None
-    frame = _edited(shelf, plane)
+    rows, columns = _edited(shelf)
     put_back(shelf)
     if not edit.features:
         return None
+    frame = to_frame(rows, columns, plane)
     arrived = drafts.arrive(frame, plane, source=SOURCE, replace_within=None)
     note = Note(
         "edited_outside",
@@ -75,7 +75,7 @@ def put_back(shelf: Shelf) -> None:
     shelf.home.restore(shelf.connection, shelf.table)
 
 
-def _edited(shelf: Shelf, plane: str) -> gpd.GeoDataFrame:
+def _edited(shelf: Shelf) -> tuple[Rows, tuple[Column, ...]]:
     """Read a layer's table as it stands, with the columns that were added."""
     added = shelf.home.added_columns(shelf.connection, shelf.table)
     named = {column.name for column in shelf.columns}
@@ -83,4 +83,4 @@ def _edited(shelf: Shelf, plane: str) -> gpd.GeoDataFrame:
     table = shelf.schema.layer_table(shelf.layer, columns)
     order = sa.select(*(table.c[c.name] for c in table.columns)).order_by(table.c.fid)
     fetched = shelf.connection.execute(order).all()
-    return to_frame(revisions.from_table(shelf, fetched, columns).rows, columns, plane)
+    return revisions.from_table(shelf, fetched, columns).rows, columns

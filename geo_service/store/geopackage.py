@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 import numpy.typing as npt
@@ -142,8 +143,8 @@ class GeoPackage:
         for statement in gpkg.end_keeping(layer):
             connection.exec_driver_sql(statement)
         yield
-        quote = connection.dialect.identifier_preparer.quote_identifier
-        columns = ", ".join(quote(name) for name, _ in self._columns(connection, layer))
+        quoted = connection.dialect.identifier_preparer.quote_identifier
+        columns = ", ".join(quoted(name) for name, _ in self._columns(connection, layer))
         for statement in (*gpkg.begin_keeping(layer), *gpkg.triggers(layer, columns)):
             connection.exec_driver_sql(statement, execution_options={"no_parameters": True})
         connection.exec_driver_sql(gpkg.TOUCH, (*extent, layer))
@@ -212,10 +213,10 @@ class GeoPackage:
         wkb = self.decode([row.geom for row in before])
         rows = Rows([row.code for row in before], wkb, [b"{}"] * len(before))
         added = self.added_columns(connection, table)
-        quote = connection.dialect.identifier_preparer.quote_identifier
+        quoted = connection.dialect.identifier_preparer.quote_identifier
         with self.editing(connection, layer, rows.extent):
             for column in added:
-                drop = f'ALTER TABLE "{layer}" DROP COLUMN {quote(column.name)}'
+                drop = f'ALTER TABLE "{layer}" DROP COLUMN {quoted(column.name)}'
                 connection.exec_driver_sql(drop, execution_options={"no_parameters": True})
             connection.exec_driver_sql(f'DELETE FROM "{layer}"')
             connection.exec_driver_sql(f'DELETE FROM "{gpkg.rtree(layer)}"')
@@ -251,9 +252,9 @@ class GeoPackage:
         """Insert many rows; SQLAlchemy's own way takes longer over them than SQLite does."""
         if not values:
             return
-        quote = connection.dialect.identifier_preparer.quote
-        names, places = ", ".join(map(quote, columns)), ", ".join("?" * len(columns))
-        statement = f"INSERT INTO {quote(table.name)} ({names}) VALUES ({places})"
+        quoted = connection.dialect.identifier_preparer.quote
+        names, places = ", ".join(map(quoted, columns)), ", ".join("?" * len(columns))
+        statement = f"INSERT INTO {quoted(table.name)} ({names}) VALUES ({places})"
         connection.exec_driver_sql(statement, list(values))
 
     def index(
@@ -343,9 +344,28 @@ def _kind_of(declared: str) -> str:
     return kinds.get(declared.upper(), "integer" if "INT" in declared.upper() else "text")
 
 
+def address(path: Path) -> str:
+    """Give SQLite's address of a file.
+
+    Who may not write can't join the write-ahead log; a file whose log is settled is whole without
+    it, and is read as one that nobody changes.
+    """
+    log = path.with_name(path.name + "-wal")
+    settled = not log.exists() or log.stat().st_size == 0
+    own = not path.exists() or os.access(path, os.W_OK)
+    may_write = own and os.access(path.absolute().parent, os.W_OK)
+    plain = f"file:{quote(str(path.absolute()))}"
+    return plain if may_write or not settled else f"{plain}?mode=ro&immutable=1"
+
+
 def _engine(path: Path) -> sa.Engine:
+    path = path.absolute()  # whatever folder the program goes to
     engine = sa.create_engine(
-        f"sqlite:///{path}", connect_args={"timeout": BUSY_SECONDS, "check_same_thread": False}
+        "sqlite://",
+        creator=lambda: sqlite3.connect(
+            address(path), uri=True, timeout=BUSY_SECONDS, check_same_thread=False
+        ),
+        poolclass=sa.pool.QueuePool,
     )
 
     @sa.event.listens_for(engine, "connect")

@@ -100,7 +100,8 @@ def _settings_of(path: Path) -> dict[str, str]:
         ``store_foreign`` where it has none, ``file_unreadable``.
     """
     try:
-        with closing(sqlite3.connect(path, timeout=geopackage.BUSY_SECONDS)) as connection:
+        where, patience = geopackage.address(path), geopackage.BUSY_SECONDS
+        with closing(sqlite3.connect(where, uri=True, timeout=patience)) as connection:
             return dict(connection.execute("SELECT key, value FROM gs_settings"))
     except sqlite3.OperationalError as error:
         if "no such table" in str(error):

@@ -154,7 +154,7 @@ class Reader:
         """
         with self._home.reading() as connection:
             shelves = [self._shelf(connection, name) for name in self._published(connection)]
-            found = [edits.found(shelf, self.plane) for shelf in shelves]
+            found = [edits.found(shelf) for shelf in shelves]
         return [edit for edit in found if edit is not None]
 
     def draft(self, id: int) -> Draft:

@@ -245,7 +245,7 @@ class Store(Reader):
         """
         with self._home.writing() as connection:
             shelf = self._shelf(connection, layers.layer(layer).name)
-            if edits.found(shelf, self.plane) is None:
+            if edits.found(shelf) is None:
                 raise MissingError("edits_missing", layer=layer)
             edits.put_back(shelf)
 
