@@ -23,6 +23,7 @@ def build() -> App:
         facilities,
         locate,
         operate,
+        repair,
         revisions,
         statements,
         walking,
@@ -32,6 +33,7 @@ def build() -> App:
     for room in (
         demo,
         check,
+        repair,
         columns,
         revisions,
         statements,

@@ -1,4 +1,4 @@
-"""``check`` and ``repair``: prove a tiling, or locate every fault and mend what may be mended."""
+"""``check``: prove a tiling, or locate, measure and name every fault."""
 
 from __future__ import annotations
 
@@ -37,13 +37,10 @@ LayerInFile = Annotated[
     str | None, typer.Option("--file-layer", help="文件中的图层 · Which layer of the file")
 ]
 
-_CHANGES_SHOWN = 40
-
 
 def register(app: terminal.App) -> None:
     """Put this file's commands on the app."""
     app.command("check")(check)
-    app.command("repair")(repair)
 
 
 def check(
@@ -108,13 +105,13 @@ def check(
                 author=author, on_progress=advance,
             )  # fmt: skip
         elif file is not None:
-            grids, area, notes, source = _read(
+            grids, area, notes, read = read_layer(
                 file, within, crs=crs, datum=datum, swap_axes=swap_axes, encoding=encoding,
                 layer=file_layer, code_field=code_field, fields=mapping(map_),
                 known=remembered(terminal.store_path(store), author),
             )  # fmt: skip
             opinion = _opinions.of_file(
-                grids, area, profile=profile, expect=expect, source=source, read=notes,
+                grids, area, profile=profile, expect=expect, source=read.source, read=notes,
                 code_field=_code_field(grids, code_field), files={"layer": file, "outline": within},
                 beside=beside, since=since, on_progress=advance,
             )  # fmt: skip
@@ -134,54 +131,7 @@ def check(
     return terminal.FOUND_FAULTS if opinion.report.verdict != "clean" else 0
 
 
-def repair(
-    file: Annotated[Path, typer.Argument(help="边界文件 · A boundary file")],
-    output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="写到文件 · Write to this file")
-    ] = None,
-    within: Within = None,
-    code_field: CodeField = None,
-    max_gap_m: Annotated[
-        float | None, typer.Option(help="最多修补的缝隙宽度（米）· Widest gap to close, m")
-    ] = None,
-    snap_m: Annotated[
-        float | None, typer.Option(help="结点最多移动（米）· Farthest a vertex may move, m")
-    ] = None,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="只列出改动 · List the changes, write nothing")
-    ] = False,
-    crs: Crs = None,
-    datum: Datum = None,
-    swap_axes: SwapAxes = False,
-    encoding: Encoding = None,
-    file_layer: LayerInFile = None,
-    profile: Annotated[str, typer.Option(help="规则方案 · Rule profile, or a .toml")] = "default",
-    as_json: terminal.AsJson = False,
-) -> int:
-    """修复 · Mend gaps and overlaps; only grids at a fault change, each change is listed."""
-    from geo_service import boundary_files, mending
-
-    if output is None and not dry_run:
-        reason = "say where to write (-o FILE), or --dry-run"
-        raise InputError("parameter_invalid", name="--output", value="", reason=reason)
-    grids, area, _, source = _read(
-        file, within, crs=crs, datum=datum, swap_axes=swap_axes, encoding=encoding,
-        layer=file_layer, code_field=code_field,
-    )  # fmt: skip
-    with terminal.progress("修复", "mending", quiet=as_json):
-        mended = mending.repair(
-            grids, within=area, profile=profile, max_gap_m=max_gap_m, snap_m=snap_m
-        )
-    if output is not None and not dry_run:
-        boundary_files.write(mended.grids, output)
-    if as_json:
-        terminal.print_json({**mended.to_dict(), "source": source, "written": str(output or "")})
-    else:
-        _show_mended(mended, source, output if not dry_run else None)
-    return terminal.FOUND_FAULTS if len(mended.left) else 0
-
-
-def _read(
+def read_layer(
     file: Path,
     within: Path | None,
     *,
@@ -193,7 +143,8 @@ def _read(
     layer: str | None,
     fields: Mapping[str, str] | None = None,
     known: Mapping[str, str] | None = None,
-) -> tuple[gpd.GeoDataFrame, gpd.GeoDataFrame | None, Sequence[Note], str]:
+) -> tuple[gpd.GeoDataFrame, gpd.GeoDataFrame | None, Sequence[Note], boundary_files.BoundaryFile]:
+    """Read a layer and the area it is to fill; the layer under our field names if it has codes."""
     from geo_service import boundary_files, placement
 
     given = {**(fields or {}), **({"code": code_field} if code_field else {})}
@@ -203,10 +154,10 @@ def _read(
     )  # fmt: skip
     grids = read.layer_frame() if "code" in read.fields else read.frame
     if within is None:
-        return grids, None, read.notes, read.source
+        return grids, None, read.notes, read
     area = boundary_files.read_area(within, like=grids)
     placed = placement.require_place(grids, area, source=read.source)
-    return grids, area, (*placed, *read.notes), read.source
+    return grids, area, (*placed, *read.notes), read
 
 
 def read_near(
@@ -237,32 +188,3 @@ def _box_of(within: Path | None) -> Box | None:
 def _code_field(grids: gpd.GeoDataFrame, given: str | None) -> str | None:
     # The column was renamed when the file was read.
     return "code" if "code" in grids.columns else given
-
-
-def _show_mended(mended: Any, source: str, output: Path | None) -> None:
-    say, console = terminal.say, terminal.out()
-    changed, left = len(mended.changes), len(mended.left)
-    console.print(
-        say(
-            f"{source}：{changed} 处改动，{left} 处留待人工",
-            f"{source}: {changed} changes, {left} left",
-        ),
-        style="bold",
-        markup=False,
-    )
-    rows = [
-        (c.code, say(c.action_zh, c.action_en), f"{c.area_before_m2:.3f}", f"{c.area_after_m2:.3f}")
-        for c in mended.changes.head(_CHANGES_SHOWN).itertuples()
-    ]
-    columns = (
-        say("编码", "code"),
-        say("改动", "change"),
-        say("原面积 m²", "m² before"),
-        say("现面积 m²", "m² after"),
-    )
-    if rows:
-        console.print(terminal.table("", columns, rows))
-    for fault in mended.left.itertuples():
-        console.print(f"· {say(fault.message_zh, fault.message_en)}", markup=False)
-    if output is not None:
-        console.print(say(f"已写入 {output}", f"Written to {output}"), markup=False)

@@ -15,7 +15,7 @@ from geo_service.coverage._ground import Ground
 from geo_service.coverage._places import Lines, Places
 from geo_service.mending._distance import PRECISION_M, border_of, farthest
 
-_FINE = 0.01  # precision of a width, as a share of the limit
+_FINE = 0.01  # precision of a width, as a share of the mean width
 
 
 @dataclass(frozen=True)
@@ -119,8 +119,9 @@ def shift(spot: Spot, row: int, limit_m: float, border: Geometry | None = None) 
 def widest_m(spot: Spot, limit_m: float) -> float:
     """Diameter of the largest circle inside a spot, rounded up; above the limit where it is."""
     shape = scaled(spot.polygon, spot.scale)
-    circle = shapely.maximum_inscribed_circle(_arrays.array_of(shape), _FINE * limit_m)
-    width_m = 2.0 * (float(shapely.length(circle)[0]) + _FINE * limit_m)
+    fine_m = _FINE * spot.width_m
+    circle = shapely.maximum_inscribed_circle(_arrays.array_of(shape), fine_m)
+    width_m = 2.0 * (float(shapely.length(circle)[0]) + fine_m)
     if shapely.buffer(shape, -limit_m / 2.0).is_empty:
         return min(width_m, limit_m)
     return max(width_m, float(np.nextafter(limit_m, np.inf)) + PRECISION_M)

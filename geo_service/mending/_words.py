@@ -37,8 +37,8 @@ _REASONS = {
     "detached": ("须确认是否为飞地", "people have to say whether the exclave is meant"),
 }
 _FAR = (
-    "修补须移动边线 {needed}，超过上限 {limit}",
-    "mending it would move a border by {needed}, above the limit of {limit}",
+    "修补须移动边线 {needed} 以上，超过上限 {limit}",
+    "mending it would move a border by {needed} or more, above the limit of {limit}",
 )
 _NOBODY = (
     "没有可以改动的网格，须由人决定",
