@@ -1,6 +1,7 @@
 """Lookup against shapely's STRtree: the same points, in turn (A B A B), 10 % of them on borders.
 
     python scripts/bench/locate.py [--grids 18936] [--points 1000000] [--rounds 3]
+    python scripts/bench/locate.py --layer FILE [--code-field F] --points 10000000 --rounds 1
 
 Prints points a second, the ratio of each round, and differing answers, which must be none.
 """
@@ -31,9 +32,11 @@ def main() -> None:
     options.add_argument("--grids", type=int, default=18_936)
     options.add_argument("--points", type=int, default=1_000_000)
     options.add_argument("--rounds", type=int, default=3)
+    options.add_argument("--layer", type=Path, help="a boundary file instead of a made-up tiling")
+    options.add_argument("--code-field")
     given = options.parse_args()
 
-    grids = _tiling(given.grids)
+    grids = _layer(given.layer, given.code_field) if given.layer else _tiling(given.grids)
     vertices = int(shapely.get_num_coordinates(grids.geometry.values).sum())
     Locator(grids.iloc[:10]).rows_xy(0.0, 0.0)  # compile
     locator, built_s = _timed(lambda: Locator(grids))
@@ -107,6 +110,12 @@ def _points(grids: Any, count: int) -> Any:
     at = random.integers(0, len(ends) - 1, count // 20)
     places[10::20][: at.size] = ((ends[at] + ends[at + 1]) / 2)[: len(places[10::20])]
     return np.ascontiguousarray(places[:, 0]), np.ascontiguousarray(places[:, 1])
+
+
+def _layer(file: Path, code_field: str | None) -> Any:
+    grids = gpd.read_file(file)
+    codes = grids[code_field].astype(str) if code_field else [f"{k:06d}" for k in range(len(grids))]
+    return grids.assign(code=codes).to_crs(grids.estimate_utm_crs())
 
 
 def _tiling(count: int) -> Any:
