@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Mapping
 from typing import Any
 
 import geopandas as gpd
@@ -44,11 +45,15 @@ def checked(frame: gpd.GeoDataFrame, source: str, notes: list[Note]) -> gpd.GeoD
     geometry = frame.geometry.name if isinstance(frame, gpd.GeoDataFrame) else None
     plain = [c for c in frame.columns if c != geometry]
     frame = frame.drop(columns=_require_names(frame, plain, source))
-    texts = [c for c in plain if c in frame and not pd.api.types.is_numeric_dtype(frame[c])]
-    _require_size(frame, texts, source)
+    texts = {
+        c: frame[c].to_numpy(object)
+        for c in plain
+        if c in frame and not pd.api.types.is_numeric_dtype(frame[c])
+    }
+    _require_size(texts, source)
     mended: list[str] = []
-    for column in texts:
-        frame = _values_checked(frame, column, source, notes, mended)
+    for column, values in texts.items():
+        frame = _values_checked(frame, column, values, source, notes, mended)
     renamed = {c: told for c in plain if (told := encodings.undone(str(c))) is not None}
     mended += [f"{old} → {new}" for old, new in renamed.items()]
     if mended:
@@ -105,8 +110,11 @@ def _require_names(frame: pd.DataFrame, plain: list[Any], source: str) -> list[A
     return nameless
 
 
-def _require_size(frame: pd.DataFrame, texts: list[Any], source: str) -> None:
-    sizes = {c: sum(len(v.encode()) for v in frame[c] if isinstance(v, str)) for c in texts}
+def _require_size(texts: Mapping[Any, Any], source: str) -> None:
+    sizes = {
+        column: len("".join(v for v in values if isinstance(v, str)).encode("utf-8", "replace"))
+        for column, values in texts.items()
+    }
     size = sum(sizes.values())
     if size > limits.MOST_ATTRIBUTES_MB * limits.MB:
         raise InputError(
@@ -119,15 +127,20 @@ def _require_size(frame: pd.DataFrame, texts: list[Any], source: str) -> None:
 
 
 def _values_checked(
-    frame: gpd.GeoDataFrame, column: Any, source: str, notes: list[Note], mended: list[str]
+    frame: gpd.GeoDataFrame,
+    column: Any,
+    texts: Any,
+    source: str,
+    notes: list[Note],
+    mended: list[str],
 ) -> gpd.GeoDataFrame:
-    values = {v for v in frame[column].dropna().unique() if isinstance(v, str) and v}
+    values = {v for v in texts if isinstance(v, str) and v}
     redecoded = {v: told for v in values if (told := encodings.undone(v)) is not None}
     lost = {v for v in values - redecoded.keys() if encodings.is_lost(v)}
     if lost:
-        rows = [row for row, v in enumerate(frame[column], 1) if isinstance(v, str) and v in lost]
+        rows = [row for row, v in enumerate(texts, 1) if isinstance(v, str) and v in lost]
         if len(rows) > _MOST_LOST * len(frame):
-            value = str(frame[column].iloc[rows[0] - 1])[:40]
+            value = str(texts[rows[0] - 1])[:40]
             raise InputError("text_garbled", file=source, row=rows[0], column=column, value=value)
         told = ", ".join(map(str, rows[:_TOLD]))
         notes.append(

@@ -13,7 +13,7 @@ from geo_service.errors import InputError
 
 
 def read(
-    path: Path, source: str, *, layer: str | None, encoding: str | None = None
+    path: Path, source: str, *, layer: str | None, encoding: str | None = None, sole: bool = False
 ) -> gpd.GeoDataFrame:
     """Read a file's one layer, or the layer named.
 
@@ -27,6 +27,8 @@ def read(
         Which layer, where there are several.
     encoding : str, optional
         What texts are decoded by; UTF-8 or what the format says unless given.
+    sole : bool
+        Whether the file is known to hold one layer: listing those of a GeoJSON reads all of it.
 
     Returns
     -------
@@ -38,7 +40,7 @@ def read(
     InputError
         ``layer_choice``, ``layer_empty``, ``columns_too_many``, ``features_too_many``.
     """
-    chosen = _chosen(path, source, layer)
+    chosen = None if sole else _chosen(path, source, layer)
     told = pyogrio.read_info(path, layer=chosen, encoding=encoding)
     require_columns(len(told["fields"]), source)
     require_features(int(told["features"]), source)
@@ -74,7 +76,7 @@ def _chosen(path: Path, source: str, layer: str | None) -> str:
     raise InputError("layer_choice", file=source, layers=", ".join(names))
 
 
-def _whole_numbers(path: Path, layer: str, column: str, encoding: str | None) -> Any:
+def _whole_numbers(path: Path, layer: str | None, column: str, encoding: str | None) -> Any:
     options = {"encoding": encoding} if encoding else {}
     _, table = pyogrio.read_arrow(
         path, layer=layer, columns=[column], read_geometry=False, **options

@@ -150,7 +150,8 @@ def _through_gdal(document: Mapping[str, Any], source: str, layer: str | None) -
     with tempfile.TemporaryDirectory(prefix="geo-service-") as folder:
         path = Path(folder) / "boundaries.json"
         path.write_bytes(orjson.dumps(document))
-        return gdal_layers.read(path, source, layer=layer)
+        sole = document["type"] == "FeatureCollection"
+        return gdal_layers.read(path, source, layer=layer, sole=sole)
 
 
 def _require_feature(feature: Any, number: int, source: str) -> None:
