@@ -273,6 +273,15 @@ def test_absurd_counts_in_headers(tmp_path: Path, shapefile: dict[str, bytes], c
         told(tmp_path / "g.shp")
 
 
+def test_half_a_shp_is_told_by_its_bytes(tmp_path: Path, shapefile: dict[str, bytes]) -> None:
+    for name, content in shapefile.items():
+        (tmp_path / name).write_bytes(
+            content[: len(content) * 2 // 3] if name == "g.shp" else content
+        )
+    error = refused("file_unreadable", tmp_path / "g.shp")
+    assert f"{len(shapefile['g.shp']):,}" in error.message("zh")
+
+
 def test_deep_nesting_breaks_no_parser(tmp_path: Path) -> None:
     deep = 50_000
     (tmp_path / "deep.json").write_text("[" * deep + "]" * deep)

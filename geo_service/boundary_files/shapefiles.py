@@ -20,6 +20,7 @@ from geo_service.boundary_files.archives import PARTS, part_missing
 from geo_service.errors import InputError, Phrase
 from geo_service.notes import Note
 
+_LENGTH_AT = 24  # in the header of a .shp, in words of two bytes
 _LANGUAGE_BYTE = 29  # in the header of a DBF
 _LANGUAGES = {  # dBase's and FoxPro's language driver ids
     0x03: "cp1252",
@@ -69,8 +70,27 @@ def read(path: Path, source: str, encoding: str | None, notes: list[Note]) -> gp
         if ending not in parts:
             raise part_missing(source, ".shp", ending)
     frame = _read_bytes(parts, source, notes)
+    _require_whole(parts[".shp"], frame, source)
     found = _encoding_of(parts, decoding.sample(frame), encoding, source, notes)
     return decoding.decoded(frame, found, notes)
+
+
+def _require_whole(shp: Path, frame: gpd.GeoDataFrame, source: str) -> None:
+    """Refuse a .shp that is shorter than it says, where that cost a shape.
+
+    Some old writers leave a wrong length in the header; what they lose nothing by is no fault.
+    """
+    if not isinstance(frame, gpd.GeoDataFrame) or not frame.geometry.isna().any():
+        return
+    with shp.open("rb") as content:
+        said = int.from_bytes(content.read(_LENGTH_AT + 4)[_LENGTH_AT:], "big") * 2
+    size = shp.stat().st_size
+    if size < said:
+        reason = Phrase(
+            f".shp 应有 {said:,} 字节，只有 {size:,} 字节",
+            f"its .shp should have {said:,} bytes and has {size:,}",
+        )
+        raise InputError("file_unreadable", file=source, reason=reason)
 
 
 def _parts(path: Path) -> Mapping[str, Path]:
