@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import shapely
@@ -117,8 +118,14 @@ class Borders:
 
     def of(self, place: int) -> slice:
         """Where a place's neighbours stand."""
-        first, last = np.searchsorted(self.place, [place, place + 1])
-        return slice(int(first), int(last))
+        first = self._first
+        return slice(first[place], first[place + 1]) if place + 1 < len(first) else slice(0)
+
+    @cached_property
+    def _first(self) -> list[int]:
+        """Where each place's pairs begin; asked place by place, of which there may be thousands."""
+        count = int(self.place.max(initial=-1)) + 2
+        return np.searchsorted(self.place, np.arange(count)).tolist()
 
 
 class Lines:

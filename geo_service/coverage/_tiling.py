@@ -239,17 +239,19 @@ def detached(layer: Layer, graph: Graph) -> list[Fault]:
         return []
     mine = np.isin(faces.edge_face, covered)
     everyone = np.ones(faces.count + len(faces.nodes), np.bool_)
-    near = _NEAR_M / layer.ground.north_m
+    face, node = faces.edge_face[mine], faces.edge_ends[mine, 0] + faces.count
+    size = shapely.area(faces.polygons[covered])
+    part = _arrays.components(len(everyone), face, node, everyone)[covered]
+    main = int(np.argmax(np.bincount(part, size)))
+    loose = covered[part != main]
+    if len(loose) == 0:
+        return []
     a, b = shapely.STRtree(faces.polygons[covered]).query(
-        faces.polygons[covered], predicate="dwithin", distance=near
+        faces.polygons[loose], predicate="dwithin", distance=_NEAR_M / layer.ground.north_m
     )
-    part = _arrays.components(
-        len(everyone),
-        np.concatenate([faces.edge_face[mine], covered[a]]),
-        np.concatenate([faces.edge_ends[mine, 0] + faces.count, covered[b]]),
-        everyone,
-    )[covered]
-    main = int(np.argmax(np.bincount(part, shapely.area(faces.polygons[covered]))))
+    face, node = np.append(face, loose[a]), np.append(node, covered[b])
+    part = _arrays.components(len(everyone), face, node, everyone)[covered]
+    main = int(np.argmax(np.bincount(part, size)))
     inner = _arrays.points_at(_arrays.inner_points(layer.geometries) - faces.origin)
     tree = shapely.STRtree(inner)
     found = []
