@@ -181,7 +181,7 @@ def report_of(
         layer, shapes, rules, register=register, expect=expect
     )
     faults = _with_absent(_once(faults + told), absent, layer)
-    names = [layer.label(row) for row in range(layer.rings.features)] if faults or slips else []
+    names = layer.labels() if faults or slips else []
     verdict = _report.verdict_of(faults, rules)
     faults, at, unlisted = _report.listed(faults, names)
     slips += unlisted

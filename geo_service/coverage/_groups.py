@@ -138,7 +138,8 @@ def _units(layer: Layer, names: Sequence[str]) -> list[Unit]:
     parts = []
     known = [code for code in layer.codes if code]
     for digits in _PREFIXES if known else ():
-        if all(len(code) > digits and code[:digits].isdigit() for code in known):
+        short = min(map(len, known)) <= digits
+        if not short and all(map(str.isdigit, {code[:digits] for code in known})):
             parts += [Unit("", [code[:digits] for code in layer.codes])]
     for column in layer.frame.columns:
         told = layer.frame[column]
@@ -146,7 +147,7 @@ def _units(layer: Layer, names: Sequence[str]) -> list[Unit]:
             continue
         if pd.api.types.is_float_dtype(told) or pd.api.types.is_bool_dtype(told):
             continue
-        parts.append(Unit(str(column), list(map(str, told))))
+        parts.append(Unit(str(column), list(map(str, told.to_numpy(dtype=object)))))
     # Of columns that part it alike the one with the shortest names is told.
     by_size: dict[int, Unit] = {}
     for unit in sorted(parts, key=lambda unit: -sum(map(len, set(unit.of)))):

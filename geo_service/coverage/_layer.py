@@ -75,6 +75,10 @@ class Layer:
         """What a row is called in faults: its code, else ``row 17`` (counted from 1)."""
         return self.codes[row] or f"row {row + 1}"
 
+    def labels(self) -> list[str]:
+        """What every row is called."""
+        return [code or f"row {row + 1}" for row, code in enumerate(self.codes)]
+
     def column(self, field: str) -> pd.Series | None:
         """The frame's column of one of our fields, or ``None``."""
         return self.frame[self.fields[field]] if field in self.fields else None

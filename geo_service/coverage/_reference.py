@@ -72,8 +72,8 @@ def reference_of(outline: Outline, layer: Layer, profile: Profile) -> Reference:
     shapes = _shapes.shapes_of(own, scan)
     own = own.with_valid(shapes.invalid)
     faults = _shapes.faults(own, scan, shapes, profile)
-    left = _residual.residual([(own.rings, scan)])
-    if not left.empty:
+    if own.rings.count > 1:  # one ring has nothing to lie beside
+        left = _residual.residual([(own.rings, scan)])
         graph = _tiling.graph_of(own, None, left)
         faults += _tiling.tiling_of(own, None, graph, shapes, profile).faults
     rings = _interiors(own.geometries)

@@ -8,6 +8,8 @@ width in the system it was drawn in, and that is how it is known.
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 import pyproj
 import shapely
@@ -47,7 +49,7 @@ def recognised(
     best: tuple[str, BoolArray] | None = None
     for system in _candidates(ground):
         try:
-            along = pyproj.Transformer.from_crs(ground.crs, system, always_xy=True)
+            along = _between(crs_.parse_crs(ground.crs).to_wkt(), system)
             x, y = along.transform(xy[:, 0] + origin[0], xy[:, 1] + origin[1], errcheck=True)
         except ProjError:
             continue
@@ -60,6 +62,12 @@ def recognised(
         if best is None or found > best[1].sum():
             best = system, gone
     return best
+
+
+@functools.cache
+def _between(own: str, other: str) -> pyproj.Transformer:
+    """The way between two systems; finding one takes pyproj longer than the rest of a check."""
+    return pyproj.Transformer.from_crs(own, other, always_xy=True)
 
 
 def _slenderness(polygons: GeometryArray, xy: FloatArray, of: np.ndarray) -> FloatArray:
@@ -78,7 +86,7 @@ def _candidates(ground: Ground) -> list[str]:
     if not ground.lonlat:
         if base is None:
             return []
-        down = pyproj.Transformer.from_crs(own, base, always_xy=True)
+        down = _between(own.to_wkt(), base.to_wkt())
         lon, lat = down.transform(lon, lat)
     planes = [crs_.plane_for(lon + east, lat) for east in (0.0, -3.0, 3.0)]
     found = [f"EPSG:{number}" for number in (4490, 4326, 3857, *planes)]
