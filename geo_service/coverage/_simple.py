@@ -123,7 +123,7 @@ def _meets_itself(xy: FloatArray, box: FloatArray, level: IntArray, stack: IntAr
         first, last = (i - base) * size, min((j - base + 1) * size, n)
         if j <= i + 1 and _forward(xy, first, last, 0):
             continue
-        if i == base and j == level[at + 1] - 1 and _forward(xy, (j - base) * size, n, size):
+        if i == base < j == level[at + 1] - 1 and _forward(xy, (j - base) * size, n, size):
             continue  # the ring's last run and its first
         if at == 0:
             if _leaves_meet(xy, box, i, j):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,6 +17,7 @@ from geo_service.coverage._places import DUST_M, MANY_DUST, Places, places_of
 LINE_M = 0.1
 """A place of many grids no wider than this is borders drawn twice, told pair by pair."""
 
+_PILE = 12  # grids on one spot beyond which their pairs are not told apart: there are too many
 _ALL = 1.0 - 1e-6  # share of a face that counts as all of it
 
 
@@ -128,7 +128,8 @@ def faults(
     """Give the overlaps and overruns, relative to the faces' origin.
 
     One grid over some others, or several on one spot, is one place with all their codes, unless it
-    is so narrow that it is borders drawn twice: then each pair is told of its own border.
+    is so narrow that it is borders drawn twice: then each pair is told of its own border. A pile of
+    more than `_PILE` grids is one place always.
     """
     found = []
     places = surplus.places
@@ -139,7 +140,9 @@ def faults(
             found += _straddling(rows, shape, faces, layer, outline)
         elif outline is not None and surplus.inside[place] == 0.0:
             found.append(Fault("overrun", rows, shape, area_m2, width_m))
-        elif len(rows) < 3 or (width_m > narrow_m and _covered_by_one(rows, shape, faces, layer)):
+        elif not 2 < len(rows) <= _PILE or (
+            width_m > narrow_m and _covered_by_one(rows, shape, faces, layer)
+        ):
             found.append(Fault("overlap", rows, shape, area_m2, width_m))
         else:
             found += _pairs(rows, shape, faces, layer)
@@ -201,8 +204,3 @@ def _fault(kind: str, rows: tuple[int, ...], shape: Geometry, faces: Faces, laye
     areal = _arrays.areas(shape)
     area_m2, width_m = layer.ground.measure(_arrays.array_of(areal), origin=faces.origin)
     return Fault(kind, rows, areal, float(area_m2[0]), float(width_m[0]))
-
-
-def pair_set(rows: tuple[int, ...]) -> set[frozenset[int]]:
-    """Give all pairs of rows."""
-    return {frozenset(pair) for pair in itertools.combinations(rows, 2)}

@@ -191,24 +191,30 @@ def placed(faults: list[Fault], origin: FloatArray) -> list[Fault]:
 def _copies(layer: Layer, surplus: list[Fault], shapes: Shapes) -> tuple[list[Fault], list[Fault]]:
     """Tell grids drawn twice from overlaps: the same rings, or all but the same area."""
     form: dict[tuple[int, ...], str] = {}
-    twin: set[frozenset[int]] = set()
+    first: dict[int, int] = {}  # row -> the first row it is a copy of
+
+    def alike(rows: tuple[int, ...]) -> bool:
+        return len({first.get(row, row) for row in rows}) == 1
+
     for rows in shapes.copies:
         same = shapely.equals_exact(layer.geometries[rows[0]], layer.geometries[list(rows)], 0.0)
         form[rows] = "identical" if same.all() else "turned"
-        twin |= _surplus.pair_set(rows)
+        first |= dict.fromkeys(rows, rows[0])
     for fault in surplus:
-        if fault.kind != "overlap" or len(fault.rows) != 2 or frozenset(fault.rows) in twin:
+        if fault.kind != "overlap" or len(fault.rows) != 2 or alike(fault.rows):
             continue
         if fault.area_m2 >= _SAME_SHARE * shapes.area_m2[list(fault.rows)].max():
             form[fault.rows] = "redrawn"
-            twin.add(frozenset(fault.rows))
+            one, two = (first.get(row, row) for row in fault.rows)
+            first |= dict.fromkeys((two, *fault.rows), one)
+            first |= {row: one for row, before in first.items() if before == two}
     copies = []
     for rows, how in form.items():
         geometry = layer.geometries[rows[0]]
         area_m2, width_m = layer.ground.measure(layer.geometries[[rows[0]]])
         size = float(area_m2[0]), float(width_m[0])
         copies.append(Fault("duplicate_geometry", rows, geometry, *size, facts={"form": how}))
-    left = [f for f in surplus if f.kind != "overlap" or not _surplus.pair_set(f.rows) <= twin]
+    left = [f for f in surplus if f.kind != "overlap" or not alike(f.rows)]
     return copies, left
 
 
