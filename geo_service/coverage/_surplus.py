@@ -128,8 +128,7 @@ def faults(
     """Give the overlaps and overruns, relative to the faces' origin.
 
     One grid over some others, or several on one spot, is one place with all their codes, unless it
-    is so narrow that it is borders drawn twice: then each pair is told of its own border. A pile of
-    more than `_PILE` grids is one place always.
+    is so narrow that it is borders drawn twice: then each pair is told of its own border.
     """
     found = []
     places = surplus.places
@@ -140,9 +139,7 @@ def faults(
             found += _straddling(rows, shape, faces, layer, outline)
         elif outline is not None and surplus.inside[place] == 0.0:
             found.append(Fault("overrun", rows, shape, area_m2, width_m))
-        elif not 2 < len(rows) <= _PILE or (
-            width_m > narrow_m and _covered_by_one(rows, shape, faces, layer)
-        ):
+        elif len(rows) < 3 or (width_m > narrow_m and _covered_by_one(rows, shape, faces, layer)):
             found.append(Fault("overlap", rows, shape, area_m2, width_m))
         else:
             found += _pairs(rows, shape, faces, layer)
@@ -184,10 +181,15 @@ def _straddling(
 
 
 def _pairs(rows: tuple[int, ...], shape: Geometry, faces: Faces, layer: Layer) -> list[Fault]:
-    """Cut a place where many grids lie over many others into what each pair shares."""
+    """Cut a place where many grids lie over many others into what each pair shares.
+
+    A pile of more than `_PILE` grids stays one place.
+    """
     whole = _arrays.absolute(_arrays.array_of(shape), faces.origin)
     grids = layer.valid[list(rows)]
     parts = _arrays.common(np.repeat(whole, len(grids)), grids, noise=layer.ground.noise)
+    if shapely.area(parts).sum() > _PILE * shapely.area(shape):
+        return [_fault("overlap", rows, shape, faces, layer)]
     a, b = shapely.STRtree(parts).query(parts)
     a, b = a[a < b], b[a < b]
     common = _arrays.common(parts[a], parts[b], noise=layer.ground.noise)
