@@ -251,6 +251,14 @@ def test_a_large_layer_is_drawn_by_its_divisions() -> None:
     assert "M" in picture
 
 
+def test_the_map_shows_borders_of_multipolygons_and_of_a_single_grid() -> None:
+    for grids in (boxes((0, 0, 90, 50), (90, 0, 200, 50)), boxes((0, 0, 9, 9))):
+        multi = grids.set_geometry([shapely.multipolygons([g]) for g in grids.geometry], crs=4547)
+        assert map_picture.draw(multi, None, []) == map_picture.draw(grids, None, [])
+        assert 'stroke="#c9d3dc"' in map_picture.draw(grids, None, [])
+        assert '<path d="" fill="none" stroke="#c9d3dc"' not in map_picture.draw(grids, None, [])
+
+
 # --- re-checks
 
 

@@ -150,8 +150,9 @@ class _Frame:
 
 def _borders(grids: gpd.GeoDataFrame, frame: _Frame) -> tuple[Any, Any]:
     """Lines of the finest level that can be shown, and of the level above it."""
-    geometries = grids.geometry.to_numpy()
-    rings, row = shapely.get_rings(geometries, return_index=True)
+    parts, of_part = shapely.get_parts(grids.geometry.to_numpy(), return_index=True)
+    rings, part = shapely.get_rings(parts, return_index=True)
+    row = of_part[part]
     xy, ring = shapely.get_coordinates(rings, return_index=True)
     lattice = np.rint(frame.place(xy)).astype(np.int64)
     start, end = lattice[:-1], lattice[1:]
@@ -187,16 +188,17 @@ def _lines(start: IntArray, end: IntArray, area: IntArray) -> Any:
     first = (start[:, 0] < end[:, 0]) | ((start[:, 0] == end[:, 0]) & (start[:, 1] < end[:, 1]))
     low, high = np.where(first[:, None], start, end), np.where(first[:, None], end, start)
     key = ((low[:, 0] * 4096 + low[:, 1]) * 4096 + high[:, 0]) * 4096 + high[:, 1]
+    if not len(key):
+        return shapely.MultiLineString()
     order = np.lexsort((area, key))
     key, area = key[order], area[order]
-    head = np.flatnonzero(np.r_[True, key[1:] != key[:-1]]) if len(key) else np.empty(0, np.int64)
+    head = np.flatnonzero(np.r_[True, key[1:] != key[:-1]])
     last = np.r_[head[1:], len(key)] - 1
     # Within one area both sides cancel; a piece only one ring has is the rim.
     shown = (area[head] != area[last]) | (head == last)
     at = order[head[shown]]
     pieces: Any = shapely.linestrings(np.stack([low[at], high[at]], axis=1).astype(float))
-    merged = shapely.line_merge(shapely.multilinestrings(pieces)) if len(pieces) else None
-    return shapely.simplify(merged, _SMOOTHED) if merged is not None else shapely.MultiLineString()
+    return shapely.simplify(shapely.line_merge(shapely.multilinestrings(pieces)), _SMOOTHED)
 
 
 def _land(coarse: Any, fine: Any) -> npt.NDArray[np.object_]:
