@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from geo_service import coverage, siting, walking
     from geo_service.coverage import check as check_coverage
+    from geo_service.hierarchy import check as check_hierarchy
     from geo_service.locate import Locator
     from geo_service.mending import repair
     from geo_service.siting import propose_sites
@@ -24,6 +25,7 @@ __all__ = [
     "Locator",
     "WalkNetwork",
     "check_coverage",
+    "check_hierarchy",
     "coverage",
     "open_store",
     "propose_sites",
@@ -42,6 +44,7 @@ _DOORS = {
     "Locator": ("geo_service.locate", "Locator"),
     "WalkNetwork": ("geo_service.streets", "WalkNetwork"),
     "check_coverage": ("geo_service.coverage", "check"),
+    "check_hierarchy": ("geo_service.hierarchy", "check"),
     "open_store": ("geo_service.store", "open_store"),
     "propose_sites": ("geo_service.siting", "propose_sites"),
     "repair": ("geo_service.mending", "repair"),

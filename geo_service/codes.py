@@ -26,6 +26,10 @@ LENGTHS = {"city": 4, "county": 6, "township": 9, "community": 12, "grid": 15, "
 """Digits of a code at each level. A city is written 411000, or by its 4 significant digits."""
 
 _LEVEL_OF_LENGTH = {length: level for level, length in LENGTHS.items()}
+
+# CJ/T 349-2010 puts 6 digits of object class before county, street and community, and numbers the
+# grids of a community in 2 digits.
+_CLASSED, _CLASS_DIGITS, _COMMUNITY_END = 20, 6, 18
 _DIGITS = re.compile(r"[0-9]+\Z")  # full-width digits are not codes
 _FLOAT_TAIL = re.compile(r"(\d+)\.0+\Z")
 _NOTHING = {"<NA>", "nan", "None"}
@@ -44,6 +48,8 @@ def level_of(code: str) -> str | None:
         return None
     if len(code) == 6 and code.endswith("00"):
         return "city"
+    if len(code) == _CLASSED:
+        return "grid"
     return _LEVEL_OF_LENGTH.get(len(code))
 
 
@@ -54,12 +60,14 @@ def parent(code: str) -> str | None:
     --------
     >>> parent("411002001001003")
     '411002001001'
-    >>> parent("411002")
-    '411000'
+    >>> parent("411002"), parent("01010041100200100103")
+    ('411000', '411002001001')
     """
     level = level_of(code)
     if level is None or level == "city":
         return None
+    if len(code) == _CLASSED:
+        return code[_CLASS_DIGITS:_COMMUNITY_END]
     upper = LEVELS[LEVELS.index(level) - 1]
     return code[:4] + "00" if upper == "city" else code[: LENGTHS[upper]]
 
@@ -89,7 +97,20 @@ def is_within(code: str, area: str) -> bool:
     (True, False)
     """
     prefix = area[:4] if level_of(area) == "city" else area
+    if len(code) == _CLASSED and len(area) < _CLASSED:
+        return code[_CLASS_DIGITS:].startswith(prefix)
     return code.startswith(prefix)
+
+
+def sequence_digits(code: str) -> int:
+    """Give how many digits at a code's end number it below its parent.
+
+    Examples
+    --------
+    >>> sequence_digits("411002001001003"), sequence_digits("01010041100200100103")
+    (3, 2)
+    """
+    return 2 if len(code) == _CLASSED else 3
 
 
 def in_functional_zone(code: str) -> bool:

@@ -346,6 +346,11 @@ CATALOGUE: dict[str, Refusal] = {
         "没有名为“{profile}”的规则方案。现有：{known}。",
         "There is no rule profile “{profile}”. Known: {known}.",
     ),
+    "profile_key_unknown": Refusal(
+        422,
+        "规则方案“{file}”里有不认识的项“{key}”。最接近的是：{nearest}。",
+        "The rule profile “{file}” has an unknown key “{key}”. The nearest known: {nearest}.",
+    ),
     # the store
     "store_missing": Refusal(
         404,

@@ -1,21 +1,28 @@
-"""Rule profiles: tolerances, size bounds, required fields and severities, from TOML.
+"""Rule profiles: patterns, tolerances, size bounds, required fields, severities, words; from TOML.
 
-A verdict names the profile and its version. Profiles ship in ``defaults/profile_<name>.toml``; a
-city's own is any TOML file of the same form, and says only what it changes.
+A verdict names the profile, its version and the digest of its rules. Profiles ship in
+``defaults/profile_<name>.toml``; a city's own is any TOML file of the same form, says what it
+``extends`` (``default`` where it says nothing), and only what it changes.
 """
 
 from __future__ import annotations
 
+import difflib
+import hashlib
+import json
+import re
 import tomllib
-from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
 from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
 
+from geo_service.codes import LEVELS
 from geo_service.errors import InputError, MissingError
 
 Severity = Literal["error", "warning", "note"]
+_SEVERITIES = ("error", "warning", "note")
 _PREFIX, _SUFFIX = "profile_", ".toml"
 
 
@@ -25,6 +32,22 @@ class Tolerance:
 
     area_m2: float
     width_m: float
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """How many households and people a grid of one type may hold; ``None``: not judged."""
+
+    households: tuple[int, int] | None = None
+    population: tuple[int, int] | None = None
+
+
+@dataclass(frozen=True)
+class Sentence:
+    """A city's own words for a fault kind; places such as ``{codes}`` are filled in."""
+
+    zh: str = ""
+    en: str = ""
 
 
 @dataclass(frozen=True)
@@ -64,6 +87,11 @@ class Profile:
         Largest difference of an area column from the geometry.
     code_pattern : str
         Regular expression that a grid's code matches.
+    code_patterns : Mapping
+        Level -> the same for the codes of other levels; digits by level where one is not named.
+    city_box : tuple of float, or None
+        Longitudes and latitudes (min, min, max, max) the city lies in: what a file without a
+        coordinate system is proposed one by.
     required_fields : tuple of str
         Fields that may not be empty.
     households, population : tuple of int, or None
@@ -73,8 +101,14 @@ class Profile:
         0: not asked.
     most_grids_per_person : int
         A person on more grids is told.
+    sizes : Mapping
+        Type of grid (its ``kind`` column: 专属网格) -> `Sizes` in place of the two above.
     severities : Mapping
         Fault kind -> ``error``, ``warning`` or ``note``.
+    messages : Mapping
+        Fault kind -> `Sentence`, in place of the product's own.
+    digest : str
+        The first 12 hex digits of the SHA-256 of all rules, those taken over included.
     """
 
     name: str = "default"
@@ -100,7 +134,12 @@ class Profile:
     least_heads: int = 1
     least_full_time: int = 0
     most_grids_per_person: int = 3
+    code_patterns: Mapping[str, str] = field(default_factory=dict)
+    city_box: tuple[float, float, float, float] | None = None
+    sizes: Mapping[str, Sizes] = field(default_factory=dict)
     severities: Mapping[str, Severity] = field(default_factory=dict)
+    messages: Mapping[str, Sentence] = field(default_factory=dict)
+    digest: str = ""
 
     @property
     def label(self) -> str:
@@ -122,7 +161,8 @@ def load(name_or_path: str | Path = "default") -> Profile:
     Parameters
     ----------
     name_or_path : str or Path
-        A shipped profile (``default``) or the path of a file ending in ``.toml``.
+        A shipped profile (``default``) or the path of a file ending in ``.toml``. What it
+        ``extends`` is a shipped one's name, or a file beside it.
 
     Returns
     -------
@@ -131,21 +171,12 @@ def load(name_or_path: str | Path = "default") -> Profile:
     Raises
     ------
     MissingError
-        ``profile_unknown``.
+        ``profile_unknown``, ``file_missing``.
     InputError
-        ``file_unreadable`` or ``parameter_invalid``, naming the key.
+        ``file_unreadable``, ``profile_key_unknown`` (with the nearest known key) or
+        ``parameter_invalid``, naming the key.
     """
-    text = str(name_or_path)
-    base = Profile() if text == "default" else load("default")
-    if text.endswith(_SUFFIX):
-        path = Path(text)
-        if not path.is_file():
-            raise MissingError("file_missing", file=text)
-        return _read(path.read_bytes(), base, source=path.name)
-    shipped = resources.files("geo_service") / "defaults" / f"{_PREFIX}{text}{_SUFFIX}"
-    if not shipped.is_file():
-        raise MissingError("profile_unknown", profile=text, known=", ".join(known()))
-    return _read(shipped.read_bytes(), base, source=text)
+    return _load(str(name_or_path), ())
 
 
 def known() -> list[str]:
@@ -155,24 +186,171 @@ def known() -> list[str]:
     return sorted(n.removeprefix(_PREFIX).removesuffix(_SUFFIX) for n in found)
 
 
-def _read(content: bytes, base: Profile, *, source: str) -> Profile:
+def to_dict(profile: Profile) -> dict[str, Any]:
+    """Give every rule of a profile as plain data, as its file would name it."""
+    plain: dict[str, Any] = json.loads(json.dumps(asdict(profile)))
+    return plain
+
+
+def _load(text: str, below: tuple[str, ...]) -> Profile:
+    if text in below:
+        reason = " → ".join((*below, text))
+        raise InputError("parameter_invalid", name="extends", value=text, reason=reason)
+    path = Path(text)
+    if text.endswith(_SUFFIX):
+        if not path.is_file():
+            raise MissingError("file_missing", file=text)
+        rules = _rules(path.read_bytes(), path.name)
+    else:
+        shipped = resources.files("geo_service") / "defaults" / f"{_PREFIX}{text}{_SUFFIX}"
+        if not shipped.is_file():
+            raise MissingError("profile_unknown", profile=text, known=", ".join(known()))
+        rules = _rules(shipped.read_bytes(), text)
+    above = rules.pop("extends", None if text == "default" else "default")
+    if above is None:
+        base = Profile()
+    else:
+        beside = str(path.parent / above) if str(above).endswith(_SUFFIX) else str(above)
+        base = _load(beside, (*below, text))
+    return _digested(_applied(rules, base, path.name))
+
+
+def _rules(content: bytes, source: str) -> dict[str, Any]:
     try:
-        rules: dict[str, Any] = tomllib.loads(content.decode("utf-8"))
+        return tomllib.loads(content.decode("utf-8-sig"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InputError("file_unreadable", file=source, reason=error) from error
-    allowed = {f.name for f in fields(Profile)}
-    unknown = sorted(set(rules) - allowed)
-    if unknown:
-        reason = f"unknown rule; known: {', '.join(sorted(allowed))}"
-        raise InputError("parameter_invalid", name=source, value=unknown[0], reason=reason)
-    for key in ("required_fields", "households", "population"):
-        if key in rules:
-            rules[key] = tuple(rules[key])
-    if "severities" in rules:
-        rules["severities"] = {**base.severities, **rules["severities"]}
+
+
+def _digested(profile: Profile) -> Profile:
+    rules = {key: value for key, value in to_dict(profile).items() if key != "digest"}
+    told = json.dumps(rules, sort_keys=True, ensure_ascii=False).encode()
+    return replace(profile, digest=hashlib.sha256(told).hexdigest()[:12])
+
+
+def _applied(rules: dict[str, Any], base: Profile, source: str) -> Profile:
+    """The base with a file's rules over it, each of them looked at."""
+    _require_known(rules, [f.name for f in fields(Profile) if f.name != "digest"], source, "")
+    made = dict(rules)
+    for key, value in rules.items():
+        made[key] = _value(key, value, getattr(base, key), base, source)
     if "tolerances" in rules:
-        rules["tolerances"] = _tolerances(rules, base, source=source)
-    return replace(base, **rules)
+        _require_kinds(rules["tolerances"], base, source, "tolerances")
+        made["tolerances"] = _tolerances(rules, base, source=source)
+    return replace(base, **made)
+
+
+def _value(key: str, value: Any, before: Any, base: Profile, source: str) -> Any:
+    if key in {"households", "population"}:
+        return _bounds(key, value, source)
+    if key == "city_box":
+        _require(_numbers(value, 4), source, key, "four degrees: west, south, east, north")
+        return tuple(map(float, value))
+    if key == "required_fields":
+        _require(_texts(value), source, key, "a list of field names")
+        return tuple(value)
+    if key == "sizes":
+        return {**before, **_sizes(value, source)}
+    if key == "messages":
+        _require_kinds(value, base, source, key)
+        return {**before, **_sentences(value, source)}
+    if key == "severities":
+        _require_kinds(value, base, source, key)
+        wrong = next((k for k, v in value.items() if v not in _SEVERITIES), None)
+        _require(wrong is None, source, f"{key}.{wrong}", ", ".join(_SEVERITIES))
+        return {**before, **value}
+    if key == "code_patterns":
+        _require_known(value, LEVELS, source, "code_patterns.")
+        for level, pattern in value.items():
+            _require(_compiles(pattern), source, f"{key}.{level}", "a regular expression")
+        return {**before, **value}
+    if key == "code_pattern":
+        _require(_compiles(value), source, key, "a regular expression")
+    elif key == "tolerances":
+        _require(isinstance(value, dict), source, key, "a table of kinds")
+    elif isinstance(before, int):
+        whole = isinstance(value, int) and not isinstance(value, bool) and value >= 0
+        _require(whole, source, key, "a whole number, 0 or more")
+    elif isinstance(before, float):
+        number = isinstance(value, int | float) and not isinstance(value, bool) and value >= 0
+        _require(number, source, key, "a number, 0 or more")
+        return float(value)
+    else:
+        _require(isinstance(value, str), source, key, "a text")
+    return value
+
+
+def _sizes(value: Any, source: str) -> dict[str, Sizes]:
+    _require(isinstance(value, dict), source, "sizes", "tables by type of grid")
+    found = {}
+    for kind, bounds in value.items():
+        name = f"sizes.{kind}"
+        _require(isinstance(bounds, dict), source, name, "a table of households and population")
+        _require_known(bounds, ("households", "population"), source, f"{name}.")
+        found[kind] = Sizes(**{k: _bounds(f"{name}.{k}", v, source) for k, v in bounds.items()})
+    return found
+
+
+def _sentences(value: dict[str, Any], source: str) -> dict[str, Sentence]:
+    found = {}
+    for kind, words in value.items():
+        name = f"messages.{kind}"
+        _require(isinstance(words, dict), source, name, "a table of zh and en")
+        _require_known(words, ("zh", "en"), source, f"{name}.")
+        _require(_texts(list(words.values())), source, name, "texts")
+        found[kind] = Sentence(**words)
+    return found
+
+
+def _bounds(name: str, value: Any, source: str) -> tuple[int, int] | None:
+    if value == []:
+        return None
+    _require(_numbers(value, 2) and value[0] <= value[1], source, name, "[least, most], or []")
+    return int(value[0]), int(value[1])
+
+
+def _numbers(value: Any, count: int) -> bool:
+    return (
+        isinstance(value, list)
+        and len(value) == count
+        and all(isinstance(v, int | float) and not isinstance(v, bool) for v in value)
+    )
+
+
+def _texts(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(v, str) for v in value)
+
+
+def _compiles(pattern: Any) -> bool:
+    try:
+        re.compile(pattern)
+    except (re.error, TypeError):
+        return False
+    return True
+
+
+def _require(fits: bool, source: str, key: str, reason: str) -> None:
+    if not fits:
+        raise InputError("parameter_invalid", name=source, value=key, reason=reason)
+
+
+def _require_kinds(value: Any, base: Profile, source: str, key: str) -> None:
+    """Fault kinds are those that the default profile gives a severity."""
+    _require(isinstance(value, dict), source, key, "a table by fault kind")
+    _require_known(value, base.severities or value, source, f"{key}.")
+
+
+def _require_known(given: Iterable[str], known_: Iterable[str], source: str, above: str) -> None:
+    allowed = sorted(known_)
+    for key in given:
+        if key not in allowed:
+            near = difflib.get_close_matches(key, allowed, 1, 0.5)
+            raise InputError(
+                "profile_key_unknown",
+                file=source,
+                key=above + key,
+                nearest=above + near[0] if near else ", ".join(allowed),
+            )
 
 
 def _tolerances(rules: Mapping[str, Any], base: Profile, *, source: str) -> dict[str, Tolerance]:

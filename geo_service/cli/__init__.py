@@ -21,8 +21,10 @@ def build() -> App:
         demo,
         drawing,
         facilities,
+        hierarchy,
         locate,
         operate,
+        profile,
         repair,
         revisions,
         statements,
@@ -35,6 +37,7 @@ def build() -> App:
         check,
         repair,
         columns,
+        hierarchy,
         revisions,
         statements,
         locate,
@@ -42,6 +45,7 @@ def build() -> App:
         facilities,
         drawing,
         crosswalk,
+        profile,
         operate,
     ):
         room.register(app)

@@ -107,7 +107,7 @@ def check(
         elif file is not None:
             grids, area, notes, read = read_layer(
                 file, within, crs=crs, datum=datum, swap_axes=swap_axes, encoding=encoding,
-                layer=file_layer, code_field=code_field, fields=mapping(map_),
+                layer=file_layer, code_field=code_field, fields=mapping(map_), profile=profile,
                 known=remembered(terminal.store_path(store), author),
             )  # fmt: skip
             opinion = _opinions.of_file(
@@ -143,13 +143,14 @@ def read_layer(
     layer: str | None,
     fields: Mapping[str, str] | None = None,
     known: Mapping[str, str] | None = None,
+    profile: str = "default",
 ) -> tuple[gpd.GeoDataFrame, gpd.GeoDataFrame | None, Sequence[Note], boundary_files.BoundaryFile]:
     """Read a layer and the area it is to fill; the layer under our field names if it has codes."""
     from geo_service import boundary_files, placement
 
     given = {**(fields or {}), **({"code": code_field} if code_field else {})}
     read = read_near(
-        file, lambda: _box_of(within), crs=crs, datum=datum, swap_axes=swap_axes,
+        file, lambda: _box_of(within, profile), crs=crs, datum=datum, swap_axes=swap_axes,
         encoding=encoding, layer=layer, fields=given, remembered=known,
     )  # fmt: skip
     grids = read.layer_frame() if "code" in read.fields else read.frame
@@ -175,11 +176,12 @@ def read_near(
     return boundary_files.read(file, **options, near=near)
 
 
-def _box_of(within: Path | None) -> Box | None:
-    from geo_service import boundary_files, georeference
+def _box_of(within: Path | None, profile: str) -> Box | None:
+    """Where a file should lie: in the area it is to fill, else in the profile's city."""
+    from geo_service import boundary_files, georeference, profiles
 
     if within is None:
-        return None
+        return profiles.load(profile).city_box
     area = boundary_files.read_area(within)
     x0, y0, x1, y1 = map(float, area.total_bounds)
     return georeference.lonlat_box((x0, y0, x1, y1), area.crs)

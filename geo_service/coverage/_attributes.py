@@ -21,7 +21,6 @@ from geo_service.notes import Note
 from geo_service.profiles import Profile
 
 _MANY = 200  # rows beyond which one fault of a kind tells them all
-_SEQUENCE = 3  # digits of the running number at a code's end
 _M2_OF_MU = 10_000.0 / 15.0
 _FIELDS_ZH = {field.name: field.zh for field in layers.FIELDS}
 
@@ -35,9 +34,8 @@ def faults(
     wrong, told = _areas(layer, shapes, profile)
     found += wrong
     notes += told
-    for field, bounds in (("households", profile.households), ("population", profile.population)):
-        if bounds is not None:
-            found += _sizes(layer, field, bounds)
+    found += _sizes(layer, "households", profile)
+    found += _sizes(layer, "population", profile)
     absent: list[str] = []
     if register is not None:
         listed = register_codes(register)
@@ -150,7 +148,8 @@ def _order(layer: Layer, rows: IntArray, area_m2: FloatArray) -> list[Fault]:
     side = np.sqrt(area_m2[rows]) / layer.ground.north_m
     x, y = (box[:, 0] + box[:, 2]) / 2 * layer.ground.squeeze, (box[:, 1] + box[:, 3]) / 2
     codes = np.array([layer.codes[row] for row in rows.tolist()], dtype=str)
-    parent = codes.astype(f"U{max(codes.dtype.itemsize // 4 - _SEQUENCE, 1)}")
+    sequence = codes_.sequence_digits(str(codes[0]))
+    parent = codes.astype(f"U{max(codes.dtype.itemsize // 4 - sequence, 1)}")
     order = np.argsort(codes, kind="stable")
     one, two = order[:-1], order[1:]
     size = np.maximum(np.maximum(side[one], side[two]), 1e-300)
@@ -232,12 +231,18 @@ def _half_last_decimal(values: FloatArray) -> float:
     return 0.5 * 10.0 ** -float(np.median(np.sum(decimals, axis=0)))
 
 
-def _sizes(layer: Layer, field: str, bounds: tuple[int, ...]) -> list[Fault]:
+def _sizes(layer: Layer, field: str, profile: Profile) -> list[Fault]:
+    """Grids whose households or people are out of the bounds of their type, or of all types."""
     column = layer.column(field)
-    if column is None:
+    general: tuple[int, int] | None = getattr(profile, field)
+    by_type = {kind: getattr(sizes, field) for kind, sizes in profile.sizes.items()}
+    if column is None or (general is None and not any(by_type.values())):
         return []
     value = pd.to_numeric(column, errors="coerce").to_numpy(float)
-    low, high = bounds
+    types = layer.column("kind")
+    kinds = codes_.texts(types) if types is not None else [""] * len(value)
+    bounds = [by_type.get(kind, general) or (-np.inf, np.inf) for kind in kinds]
+    low, high = np.array(bounds, float).T
     return [
         _at(
             layer,
@@ -246,8 +251,8 @@ def _sizes(layer: Layer, field: str, bounds: tuple[int, ...]) -> list[Fault]:
             field=field,
             zh_field=_FIELDS_ZH[field],
             value=f"{value[row]:g}",
-            low=low,
-            high=high,
+            low=f"{low[row]:g}",
+            high=f"{high[row]:g}",
         )
         for row in np.flatnonzero((value < low) | (value > high)).tolist()
     ]

@@ -197,6 +197,7 @@ def report_of(
         expected=_expected(expect, register),
         crs=None if layer.ground.crs is None else crs_.name(layer.ground.crs),
         profile=rules.label,
+        profile_digest=rules.digest,
         notes=(*notes, *remarks, *explained, *_hidden_notes(slips)),
         hidden=_report.hidden_of(slips),
         groups=groups,

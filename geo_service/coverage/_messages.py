@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from geo_service.coverage._faults import Fault
 from geo_service.notes import Note
+from geo_service.profiles import Sentence
 
 _NAMED = 6  # grids named in a sentence; the fault's codes list them all
 
@@ -222,7 +224,9 @@ class Message:
     en: str
 
 
-def message(fault: Fault, names: Sequence[str], at: str = "") -> Message:
+def message(
+    fault: Fault, names: Sequence[str], at: str = "", own: Sentence | None = None
+) -> Message:
     """Tell a fault.
 
     Parameters
@@ -232,12 +236,20 @@ def message(fault: Fault, names: Sequence[str], at: str = "") -> Message:
         What each row of the layer is called.
     at : str
         Where it is, in figures; empty where it has no place.
+    own : Sentence, optional
+        A profile's own words. A place they name that the fault has not is left as written.
     """
     zh, en = _SENTENCES[fault.kind]
+    in_zh, in_en = (_places(fault, names, at, zh=zh_) for zh_ in (True, False))
     return Message(
-        zh.format(**_places(fault, names, at, zh=True)),
-        en.format(**_places(fault, names, at, zh=False)),
+        _filled(own.zh, in_zh) if own and own.zh else zh.format(**in_zh),
+        _filled(own.en, in_en) if own and own.en else en.format(**in_en),
     )
+
+
+def _filled(words: str, places: Mapping[str, Any]) -> str:
+    """Fill a city's own sentence, whatever it says: no format language, only names in braces."""
+    return re.sub(r"\{(\w+)\}", lambda place: str(places.get(place[1], place[0])), words)
 
 
 def group(

@@ -61,6 +61,8 @@ class CoverageReport:
         Name of the grids' system.
     profile : str
         ``default@1``.
+    profile_digest : str
+        Twelve hex digits of the SHA-256 of its rules.
     notes : tuple of Note
         What was found, assumed and left out.
     hidden : dict
@@ -84,6 +86,7 @@ class CoverageReport:
     hidden: dict[str, dict[str, float]]
     groups: pd.DataFrame
     reference: gpd.GeoDataFrame
+    profile_digest: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """Give the report as plain data, the form that ``check --json`` prints.
@@ -97,6 +100,7 @@ class CoverageReport:
             "expected": self.expected,
             "crs": self.crs,
             "profile": self.profile,
+            "profile_digest": self.profile_digest,
             "coverage_percent": self.coverage_percent,
             "on_map_percent": self.on_map_percent,
             "counts": self.counts,
@@ -206,7 +210,7 @@ def faults_frame(
     for fault, (x, y), figure in zip(faults, place, figures, strict=True):
         codes = sorted(names[row] for row in fault.rows) + sorted(fault.others)
         ordered = replace(fault, rows=tuple(sorted(fault.rows, key=names.__getitem__)))
-        message = _messages.message(ordered, names, figure)
+        message = _messages.message(ordered, names, figure, profile.messages.get(fault.kind))
         severity = severity_of(fault, profile)
         values = (
             fault.kind, severity, codes, fault.area_m2, fault.width_m, float(x), float(y),

@@ -81,7 +81,7 @@ def check(
         within, looked_up, notes = outline_for(layer, current)
         against.update(looked_up)
         if layer.contract == "nests_in" and within is not None:
-            within = _parents_named(frame, within)
+            within = parents_named(frame, within)
     report = coverage.check(
         frame, within=within, profile=rules, register=register, on_progress=on_progress
     )
@@ -142,7 +142,7 @@ def placed(
     return placement.require_place(frame, reference, source=source)
 
 
-def _parents_named(frame: gpd.GeoDataFrame, parents: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
+def parents_named(frame: gpd.GeoDataFrame, parents: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
     """Leave only the parents that some feature names as its own: the rest is open by contract.
 
     One subdistrict's micro-grids would else leave 18,800 grids to be told as uncovered.
@@ -182,7 +182,7 @@ def rules_for(layer: Layer, profile: str | profiles.Profile) -> profiles.Profile
         return rules
     return replace(
         rules,
-        code_pattern=_pattern(layer.level),
+        code_pattern=rules.code_patterns.get(layer.level, _pattern(layer.level)),
         households=None,
         population=None,
         required_fields=(),
