@@ -378,11 +378,10 @@ def _totals(
     reached = _grids_reached(frames, parents)
     rows = []
     for name, frame in frames.items():
-        figures = _figures(frames, {}, name).sum(min_count=1)
-        rows.append(
-            {"layer": name, "features": len(frame), "coverage_percent": percents.get(name),
-             **figures.to_dict(), **({"grids": reached[name]} if name in reached else {})}
-        )  # fmt: skip
+        figures = _figures(frames, {}, name).sum(min_count=1).to_dict()
+        figures |= {"grids": reached[name]} if name in reached else {}
+        percent = percents.get(name)
+        rows.append({"layer": name, "features": len(frame), "coverage_percent": percent, **figures})
     return pd.DataFrame(rows)
 
 

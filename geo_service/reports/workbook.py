@@ -224,7 +224,8 @@ class _Cover:
         self._section("依据", "how it was made")
         from geo_service import __version__
 
-        self._line("规则方案", "profile", f"{report.profile} {report.profile_digest}".strip())
+        self._line("规则方案", "profile", report.profile)
+        self._line("规则摘要", "profile digest", report.profile_digest)
         for zh, name, value in opinion.rules():
             self._line(zh, name, value)
         for given in opinion.inputs:
