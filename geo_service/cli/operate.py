@@ -148,11 +148,16 @@ def _store(given: str | None) -> dict[str, Any]:
 
 def _warm() -> dict[str, Any]:
     """Run every compiled loop once on a tiny city, so that no request waits for the compiler."""
-    from geo_service import demo_city
+    import geopandas as gpd
+    import shapely
+
+    from geo_service import demo_city, mending
     from geo_service.cli import demo
 
     began = time.perf_counter()
     with tempfile.TemporaryDirectory(prefix="geo-service-") as folder:
         demo.run(demo.Steps(quiet=True), Path(folder), grids=demo_city.FEWEST_GRIDS)
+    apart = gpd.GeoDataFrame(geometry=[shapely.box(0, 0, 90, 90), shapely.box(91, 0, 200, 90)])
+    mending.repair(apart, within=shapely.box(0, 0, 200, 90))
     said = f"{time.perf_counter() - began:.1f} s"
     return _finding("kernels", True, f"已编译，用时 {said}", f"compiled in {said}")

@@ -15,7 +15,7 @@ from geo_service.coverage._ground import Ground
 from geo_service.coverage._places import Lines, Places
 from geo_service.mending._distance import PRECISION_M, border_of, farthest
 
-_FINE = 0.01  # precision of a width, as a share of the mean width
+_FINE = 0.03  # precision of a width, as a share of it
 
 
 @dataclass(frozen=True)
@@ -119,12 +119,20 @@ def shift(spot: Spot, row: int, limit_m: float, border: Geometry | None = None) 
 def widest_m(spot: Spot, limit_m: float) -> float:
     """Diameter of the largest circle inside a spot, rounded up; above the limit where it is."""
     shape = scaled(spot.polygon, spot.scale)
-    fine_m = _FINE * spot.width_m
-    circle = shapely.maximum_inscribed_circle(_arrays.array_of(shape), fine_m)
-    width_m = 2.0 * (float(shapely.length(circle)[0]) + fine_m)
-    if shapely.buffer(shape, -limit_m / 2.0).is_empty:
-        return min(width_m, limit_m)
-    return max(width_m, float(np.nextafter(limit_m, np.inf)) + PRECISION_M)
+
+    def holds(width_m: float) -> bool:
+        return not shapely.buffer(shape, -width_m / 2.0).is_empty
+
+    low_m = spot.width_m
+    if holds(limit_m):
+        return max(low_m, limit_m + 2.0 * PRECISION_M)
+    high_m = min(low_m, limit_m)
+    while high_m < limit_m and holds(high_m):
+        low_m, high_m = high_m, min(1.5 * high_m, limit_m)
+    while high_m > (1.0 + _FINE) * low_m + PRECISION_M:
+        middle_m = (low_m + high_m) / 2.0
+        low_m, high_m = (middle_m, high_m) if holds(middle_m) else (low_m, middle_m)
+    return high_m
 
 
 def scaled(shape: Geometry, scale: FloatArray) -> Geometry:
