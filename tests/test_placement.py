@@ -9,6 +9,7 @@ from typing import Any
 
 import geopandas as gpd
 import numpy as np
+import osmium
 import pytest
 import shapely
 
@@ -241,3 +242,22 @@ def test_real_layers_are_not_called_shifted(real_data: Path) -> None:
     assert placement.compare(blocks, precincts).note() is None
     off = placement.compare(moved(blocks.to_crs(32613), 80.0, -60.0), precincts)
     assert (off.verdict, off.move_m) == ("moved", pytest.approx(100.0, abs=2.0))
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("datum", ["gcj02", "bd09"])
+def test_real_streets_tell_a_shift_where_no_outline_is_at_hand(real_data: Path, datum: str) -> None:
+    """Blocks between the streets of Guixi, as they are and as drawn on a web map."""
+    ways = osmium.FileProcessor(real_data / "osm/guixi_jiangxi.osm.pbf").with_locations()
+    lines = [
+        shapely.LineString([(n.lon, n.lat) for n in way.nodes])
+        for way in ways
+        if way.is_way() and "highway" in way.tags and len(way.nodes) > 1
+    ]
+    streets = Frame(geometry=lines, crs=4326)
+    blocks = shapely.get_parts(shapely.polygonize([shapely.union_all(lines)]))
+    grids = Frame(geometry=blocks, crs=4326)
+    assert placement.compare(grids, streets).verdict == "fits"
+    found = placement.compare(shifted(grids, datum), streets)
+    assert found.shift == datum
+    assert found.before_m > 100.0 > 1.0 > found.after_m
