@@ -229,3 +229,27 @@ def test_rollback_keeps_what_was_accepted_and_by_whom(
     pd.testing.assert_series_equal(
         published.frame("grids").area, published.frame("grids", at=made.number).area
     )
+
+
+# what became of codes
+
+
+def test_old_and_new_codes_by_area_share(published: Store, grids: gpd.GeoDataFrame) -> None:
+    one, other = grids.sindex.query(grids.geometry, predicate="touches")
+    shared = shapely.length(
+        shapely.intersection(grids.geometry.to_numpy()[one], grids.geometry.to_numpy()[other])
+    )
+    left, right = int(one[shared.argmax()]), int(other[shared.argmax()])
+    merged = grids.loc[[left]].assign(
+        code="411002001001900",
+        geometry=[shapely.coverage_union(grids.geometry[left], grids.geometry[right])],
+    )
+    after = pd.concat([grids.drop(index=[left, right]), merged], ignore_index=True)
+    publish(published, gpd.GeoDataFrame(after, crs=grids.crs))
+    found = published.diff("grids", "1", "2")
+    assert found.to_dict()["added"] == ["411002001001900"]
+    table = found.successors()
+    assert table["code_b"].tolist() == ["411002001001900"] * 2
+    assert set(table["code_a"]) == set(grids["code"][[left, right]])
+    assert table["share_a"].tolist() == pytest.approx([1.0, 1.0])
+    assert table["share_b"].sum() == pytest.approx(1.0)

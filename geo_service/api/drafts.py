@@ -187,7 +187,7 @@ def history(layer: str, state: StateOf) -> Response:
 
 
 @router.get("/history/{layer}/diff", summary="What changed between two revisions")
-def changes(layer: str, state: StateOf, a: int, b: int | None = None) -> Response:
+def changes(layer: str, state: StateOf, a: str, b: str | None = None) -> Response:
     """Compare two revisions: codes added, removed and changed, with the area that moved."""
     return _json(state.store.diff(layer, a, b).to_dict())
 

@@ -245,8 +245,8 @@ def history(
 
 def diff(
     layer: LayerName,
-    a: Annotated[int, typer.Argument(help="较早修订 · The earlier revision")],
-    b: Annotated[int, typer.Argument(help="较晚修订 · The later revision")],
+    a: Annotated[str, typer.Argument(help="较早的修订或日期 · The earlier revision or date")],
+    b: Annotated[str, typer.Argument(help="较晚的修订或日期 · The later revision or date")],
     output: terminal.Output = None,
     store: terminal.StorePath = None,
     as_json: terminal.AsJson = False,
@@ -259,7 +259,8 @@ def diff(
         found = opened.diff(layer, a, b)
     tables = {"added": found.added, "removed": found.removed, "changed": found.changed}
     if output is not None:
-        reports.write_tables({name: _plain(frame) for name, frame in tables.items()}, output)
+        plain = {name: _plain(frame) for name, frame in tables.items()}
+        reports.write_tables({**plain, "crosswalk": found.successors()}, output)
     if as_json:
         terminal.print_json(found.to_dict())
         return
@@ -361,4 +362,4 @@ def _opened_or_made(path: str, read: BoundaryFile) -> Store:
 
 
 def _plain(frame: pd.DataFrame) -> pd.DataFrame:
-    return frame.drop(columns=[c for c in ("geometry",) if c in frame.columns])
+    return frame.drop(columns=[c for c in ("geometry", "geometry_before") if c in frame.columns])

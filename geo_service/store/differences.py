@@ -94,6 +94,7 @@ def _changed(
             "revision": [revision.number for revision in touched],
             "who": [revision.author for revision in touched],
             "when": [revision.published_at for revision in touched],
+            "geometry_before": gpd.GeoSeries(old, crs=plane),
         },
         geometry=new,
         crs=plane,

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 import geopandas as gpd
+import pandas as pd
 
 from geo_service.notes import Note
 
@@ -268,7 +269,7 @@ class Diff:
     changed : geopandas.GeoDataFrame
         ``code``, ``moved_area_m2`` (area in one of the two geometries only, measured in the working
         plane), ``attributes`` (column -> [before, after]), ``revision``, ``who`` and ``when`` of
-        the latest change, and the geometry after.
+        the latest change, ``geometry_before``, and the geometry after.
     """
 
     layer: str
@@ -278,6 +279,25 @@ class Diff:
     removed: gpd.GeoDataFrame
     changed: gpd.GeoDataFrame
 
+    def successors(self) -> pd.DataFrame:
+        """Give old and new codes by area share, of what was added, removed or moved.
+
+        Returns
+        -------
+        pandas.DataFrame
+            As `geo_service.crosswalk.crosswalk` gives it: ``code_a`` before, ``code_b`` after
+            (empty where that ground was, or is, in no feature that changed), shares, ``area_m2``.
+        """
+        from geo_service import crosswalk
+
+        moved = self.changed[self.changed["moved_area_m2"] > 0]
+        before = moved.set_geometry("geometry_before")[["code", "geometry_before"]]
+        before = before.rename_geometry("geometry").set_crs(moved.crs, allow_override=True)
+        old = pd.concat([self.removed[["code", "geometry"]], before], ignore_index=True)
+        new = pd.concat([self.added, moved], ignore_index=True)[["code", "geometry"]]
+        frames = (gpd.GeoDataFrame(f, geometry="geometry", crs=moved.crs) for f in (old, new))
+        return crosswalk.crosswalk(*frames)
+
     @property
     def empty(self) -> bool:
         """Whether nothing is different."""
@@ -285,7 +305,8 @@ class Diff:
 
     def to_dict(self) -> dict[str, Any]:
         """As plain JSON, without geometries."""
-        changed = self.changed.drop(columns="geometry").to_dict("records")
+        plain = self.changed.drop(columns=["geometry", "geometry_before"])
+        changed = plain.to_dict("records")
         return {
             "layer": self.layer,
             "before": self.before,
