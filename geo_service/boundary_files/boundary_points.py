@@ -20,8 +20,7 @@ import numpy as np
 import pandas as pd
 import shapely
 
-from geo_service import crs, encodings
-from geo_service.boundary_files import decoding
+from geo_service import crs
 from geo_service.errors import InputError, Phrase
 from geo_service.notes import Note
 
@@ -99,22 +98,6 @@ def read(text: str, source: str, *, crs_told: bool, notes: list[Note]) -> gpd.Ge
     parcels_frame = gpd.GeoDataFrame(frame, geometry=geometries, crs=chosen)
     _compare_areas(parcels_frame, notes)
     return parcels_frame
-
-
-def decoded(path: Path, source: str, encoding: str | None, notes: list[Note]) -> str:
-    """The text of a file, and a note which encoding it was in."""
-    data = path.read_bytes()
-    found = (
-        encodings.Encoding(encoding, Phrase("按您的说明", "as told"))
-        if encoding
-        else encodings.detect(data, file=source)
-    )
-    try:
-        text = data.decode(found.name, "strict" if encoding else "replace")
-    except (UnicodeDecodeError, LookupError) as error:
-        raise InputError("encoding_unreadable", file=source, tried=found.name) from error
-    notes.append(decoding.encoding_note(found))
-    return text
 
 
 def _parsed(text: str, source: str) -> tuple[dict[str, str], list[_Parcel]]:

@@ -11,7 +11,7 @@ import geopandas as gpd
 import pandas as pd
 
 from geo_service import encodings, layers
-from geo_service.boundary_files import limits
+from geo_service.boundary_files import gdal_layers, limits
 from geo_service.errors import InputError
 from geo_service.notes import Note
 
@@ -96,10 +96,7 @@ def _numbers(column: pd.Series[Any]) -> Any:
 
 def _require_names(frame: pd.DataFrame, plain: list[Any], source: str) -> list[Any]:
     """The nameless columns that are empty as well; a nameless one with values is refused."""
-    if len(plain) > limits.MOST_COLUMNS:
-        raise InputError(
-            "columns_too_many", file=source, count=len(plain), limit=limits.MOST_COLUMNS
-        )
+    gdal_layers.require_columns(len(plain), source)
     name, times = next(iter(Counter(map(str, plain)).most_common(1)), ("", 0))
     if times > 1 and name.strip():
         raise InputError("column_repeated", file=source, column=name)

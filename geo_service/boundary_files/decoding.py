@@ -9,6 +9,7 @@ import geopandas as gpd
 import pandas as pd
 
 from geo_service import encodings
+from geo_service.errors import InputError, Phrase
 from geo_service.notes import Note
 
 _SAMPLED_VALUES = 500  # of each column
@@ -61,6 +62,26 @@ def decoded(
     notes.append(encoding_note(found))
     texts = {column: _values(frame[column], found.name) for column in text_columns(frame)}
     return frame.assign(**texts).rename(columns=_names(frame.columns, found.name, notes))
+
+
+def text(data: bytes, source: str, encoding: str | None, notes: list[Note]) -> str:
+    """Decode a text file by what its sender says, or else by its content, and tell which.
+
+    Raises
+    ------
+    InputError
+        ``encoding_unreadable``.
+    """
+    if encoding is None:
+        found = encodings.detect(data, file=source)
+    else:
+        found = encodings.Encoding(encoding, Phrase("按您的说明", "as told"))
+    try:
+        decoded_text = data.decode(found.name, "strict" if encoding else "replace")
+    except (UnicodeDecodeError, LookupError) as error:
+        raise InputError("encoding_unreadable", file=source, tried=found.name) from error
+    notes.append(encoding_note(found))
+    return decoded_text
 
 
 def encoding_note(found: encodings.Encoding) -> Note:

@@ -18,7 +18,7 @@ import numpy as np
 import orjson
 import shapely
 
-from geo_service import crs, encodings
+from geo_service import crs
 from geo_service.boundary_files import decoding, gdal_layers
 from geo_service.errors import InputError, Phrase
 from geo_service.notes import Note
@@ -73,21 +73,9 @@ _SILENT: Any = object()
 
 
 def _as_utf8(data: bytes, source: str, encoding: str | None, notes: list[Note]) -> bytes:
-    if encoding is None and not data.isascii():
-        found = encodings.detect(data, file=source)
-    elif encoding is not None:
-        found = encodings.Encoding(encoding, Phrase("按您的说明", "as told"))
-    else:
+    if data.isascii():
         return data
-    if found.name in {"utf-8", "utf-8-sig"} and encoding is None:
-        text = data.decode("utf-8-sig", "replace")
-    else:
-        try:
-            text = data.decode(found.name)
-        except (UnicodeDecodeError, LookupError) as error:
-            raise InputError("encoding_unreadable", file=source, tried=found.name) from error
-    notes.append(decoding.encoding_note(found))
-    return text.encode("utf-8")
+    return decoding.text(data, source, encoding, notes).removeprefix("\ufeff").encode("utf-8")
 
 
 def _parsed(data: bytes, source: str) -> Any:

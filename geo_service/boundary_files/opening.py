@@ -16,6 +16,7 @@ from geo_service.boundary_files import (
     archives,
     boundary_points,
     columns,
+    decoding,
     dxf,
     gdal_layers,
     geojson,
@@ -159,7 +160,7 @@ def _read_parquet(path: Path, source: str) -> gpd.GeoDataFrame:
 def _read_table(path: Path, source: str, told: Told, notes: list[Note]) -> gpd.GeoDataFrame:
     if path.suffix.lower() == ".txt":
         heard: list[Note] = []
-        text = boundary_points.decoded(path, source, told.encoding, heard)
+        text = decoding.text(path.read_bytes(), source, told.encoding, heard)
         if boundary_points.is_one(text):
             notes.extend(heard)
             return boundary_points.read(text, source, crs_told=told.crs, notes=notes)
