@@ -8,7 +8,7 @@ from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from xml.sax.saxutils import escape, quoteattr
+from xml.sax.saxutils import quoteattr
 
 import geopandas as gpd
 import numpy as np
@@ -17,7 +17,6 @@ import pyogrio
 import shapely
 
 from geo_service import crs as crs_
-from geo_service.errors import InputError
 from geo_service.reports import tables, words
 
 if TYPE_CHECKING:
@@ -67,12 +66,7 @@ def write_fault_layers(opinion: Opinion, target: Path) -> Path:
             pyogrio.set_gdal_config_options({"OGR_CURRENT_DATE": before})
         with closing(sqlite3.connect(made)) as database, database:
             _add_styles(database, rows["kind"])
-        try:
-            content = made.read_bytes()
-        except OSError as error:
-            raise InputError(
-                "output_unwritable", file=target.name, reason=error, known=".gpkg"
-            ) from error
+        content = made.read_bytes()
     return tables.put(target, content, known=(".gpkg",))
 
 
@@ -215,7 +209,7 @@ _LABELS = (
     + quoteattr('if("number" > 0, "number", \'\')')
     + ' isExpression="1" fontSize="8" fontSizeUnit="Point" textColor="40,40,40,255">'
     '<text-buffer bufferDraw="1" bufferSize="0.8" bufferSizeUnits="MM" '
-    f"bufferColor={quoteattr(escape('255,255,255,255'))}/></text-style>"
+    'bufferColor="255,255,255,255"/></text-style>'
     '<placement placement="1" dist="1"/></settings></labeling>'
 )
 
