@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,10 @@ import pandas as pd
 import pytest
 import shapely
 
-from geo_service import boundary_files, cli, coverage
+from geo_service import boundary_files, cli, coverage, profiles
 from geo_service.coverage import CoverageReport
 from geo_service.demo_city import DemoCity, dirty
+from geo_service.profiles import Profile
 
 SEEDS = (1, 2, 3)
 FAULT_KEYS = {"kind", "severity", "codes", "area_m2", "width_m", "at", "geometry", "message"}
@@ -23,13 +25,28 @@ REPORT_KEYS = {
     "counts", "faults",
 }  # fmt: skip
 HARMLESS = ("repeated_point", "edge_mismatch")
+NAMES = list(dirty.VARIANTS)
+# A city of 300 grids has room for about two dozen faults that keep apart.
+BATCHES = (NAMES[:12], NAMES[12:24], NAMES[24:])
 
 Spoiled = tuple[gpd.GeoDataFrame, pd.DataFrame]
 
 
-@pytest.fixture(scope="module", params=SEEDS)
+def spoil(city: DemoCity, seed: int, names: list[str]) -> Spoiled:
+    variants = {name: dirty.VARIANTS[name] for name in names}
+    grids, truth = dirty.inject(city.grids, city.outline, seed=seed, each=1, variants=variants)
+    assert set(truth["variant"]) == set(names)
+    return grids, truth
+
+
+@pytest.fixture(
+    scope="module",
+    params=[(seed, batch) for seed in SEEDS for batch in range(len(BATCHES))],
+    ids=lambda param: f"seed {param[0]}, batch {param[1]}",
+)
 def spoiled(small_city: DemoCity, request: pytest.FixtureRequest) -> Spoiled:
-    return dirty.inject(small_city.grids, small_city.outline, seed=request.param, each=1)
+    seed, batch = request.param
+    return spoil(small_city, seed, BATCHES[batch])
 
 
 def assert_all_found(truth: pd.DataFrame, report: CoverageReport) -> None:
@@ -39,7 +56,7 @@ def assert_all_found(truth: pd.DataFrame, report: CoverageReport) -> None:
     assert (score.located, score.area_right, score.codes_right) == (score.injected,) * 3
     assert score.injected == truth["real"].sum()
     harmless = report.faults[report.faults["kind"].isin(HARMLESS)]
-    assert set(harmless["severity"]) == {"note"}
+    assert set(harmless["severity"]) <= {"note"}
 
 
 def assert_clean(city: DemoCity) -> None:
@@ -63,15 +80,19 @@ def test_harmless_ones_are_noted_where_they_are(small_city: DemoCity, spoiled: S
     faults = coverage.check(grids, within=small_city.outline).faults
     notes = faults[faults["severity"] == "note"]
     due = truth[~truth["real"]]
-    assert set(due["kind"]) == set(HARMLESS)
+    assert set(due["kind"]) <= {*HARMLESS, "none"}
     for row in due.itertuples():
+        if row.kind == "none":  # an enclave that is filled: nothing at all to tell
+            here = faults.geometry.intersects(shapely.Point(row.x, row.y))
+            assert set(faults["kind"][here]) <= {"code_order"}
+            continue
         away = notes.geometry[notes["kind"] == row.kind].distance(shapely.Point(row.x, row.y))
         assert away.min() <= dirty.NEAR_M
 
 
 def test_harmless_ones_alone_leave_the_verdict_clean(small_city: DemoCity) -> None:
-    grids, truth = dirty.inject(small_city.grids, small_city.outline, seed=4, each=1)
-    held = truth[~truth["real"]]["codes"].map(list).explode()
+    grids, truth = spoil(small_city, 4, BATCHES[1] + BATCHES[0][-2:])
+    held = truth[truth["kind"].isin(HARMLESS)]["codes"].map(list).explode()
     only = small_city.grids.set_index("code")
     spoilt = grids.set_index("code").geometry
     only.loc[held, "geometry"] = spoilt[held]
@@ -88,7 +109,7 @@ def test_score_sees_what_was_missed_and_what_was_made_up(
     blind = dirty.score(truth, clean)
     assert (blind.located, len(blind.missed)) == (0, blind.injected)
     found = coverage.check(grids, within=small_city.outline)
-    assert dirty.score(truth.head(0), found).false_alarms > 15
+    assert dirty.score(truth.head(0), found).false_alarms > 8
     shrunk = truth.assign(area_m2=truth["area_m2"] * 0.9)
     assert dirty.score(shrunk, found).area_right < dirty.score(truth, found).area_right
 
@@ -106,23 +127,34 @@ def test_truth_agrees_with_overlay(small_city: DemoCity, spoiled: Spoiled) -> No
         due = _area_by_overlay(row, before, after, outline)
         assert row.area_m2 == pytest.approx(due, rel=1e-6, abs=1e-5), row
         compared += 1
-    assert compared >= 14
+    assert compared >= 4
 
 
 def _area_by_overlay(row: Any, before: gpd.GeoSeries, after: gpd.GeoSeries, outline: Any) -> float:
     held = after[list(row.codes)].to_numpy()
     if row.kind in {"gap", "rim_gap"}:
-        was = shapely.union_all(before[list(row.codes)].to_numpy())
-        return float(was.difference(shapely.union_all(held)).area)
+        was = shapely.union_all(before[before.index.isin(row.codes)].to_numpy())
+        open_ = shapely.get_parts(was.difference(shapely.union_all(held)))
+        return float(shapely.area(open_[shapely.distance(open_, _at(row)) == 0.0]).sum())
     if row.kind == "missing_grid":
-        gone = before[before.contains(shapely.Point(row.x, row.y))].iloc[0]
+        gone = before[before.contains(_at(row))].iloc[0]
         return float(gone.difference(shapely.union_all(held)).area)
     if row.kind == "overrun":
         return float(held[0].difference(outline).area)
+    if row.kind == "outline_mismatch":
+        return float(held[0].symmetric_difference(before[row.codes[0]]).area)
     if row.kind == "sliver":
         return float(held[0].area)
     assert row.kind in {"overlap", "duplicate_geometry"}
+    if row.variant == "overlap_triple":  # the ground of exactly these
+        others = after[~after.index.isin(row.codes)].to_numpy()
+        common = shapely.intersection_all(held)
+        return float(common.difference(shapely.union_all(others)).area)
     return float(shapely.area(held).sum() - shapely.union_all(held).area)
+
+
+def _at(row: Any) -> shapely.Point:
+    return shapely.Point(row.x, row.y)
 
 
 def test_grids_outside_the_truth_are_untouched(small_city: DemoCity, spoiled: Spoiled) -> None:
@@ -149,13 +181,61 @@ def test_the_same_seed_spoils_alike(small_city: DemoCity) -> None:
     assert not np.array_equal(one.geometry.to_wkb().to_numpy(), other.geometry.to_wkb().to_numpy())
 
 
+# --- what a register, a profile or the layer above brings to light ------------------------------
+
+
+def asking() -> Profile:
+    """The default rules with names required and sizes bounded."""
+    return replace(profiles.load(), required_fields=("name",), households=dirty.HOUSEHOLDS)
+
+
+def assert_records_found(city: DemoCity, seed: int, each: int) -> None:
+    grids, truth = dirty.inject(
+        city.grids, city.outline, seed=seed, each=each, variants=dirty.RECORD_VARIANTS
+    )
+    assert set(truth["variant"]) >= set(dirty.RECORD_VARIANTS) - {"code_order"}
+    register = list(city.grids["code"])
+    report = coverage.check(grids, within=city.outline, register=register, profile=asking())
+    score = dirty.score(truth, report)
+    assert (score.located, score.codes_right) == (score.injected,) * 2, score.missed.to_string()
+    assert score.false_alarms == 0, score.alarms.to_string()
+    order = report.faults[report.faults["kind"] == "code_order"]
+    assert set(order["severity"]) <= {"note"}
+    due = truth[truth["kind"] == "code_order"]["codes"].map(sorted).to_list()
+    assert sorted(map(sorted, order["codes"])) == sorted(due)
+    # Communities of three grids, as a small city has, are never plainly out of order.
+    assert len(due) == (0 if len(city.grids) < 1000 else each)
+
+
+def assert_parents_found(city: DemoCity, seed: int, each: int) -> None:
+    grids, truth = dirty.inject(
+        city.grids, city.outline, seed=seed, each=each, variants=dirty.PARENT_VARIANTS
+    )
+    assert len(truth) == each
+    score = dirty.score(truth, coverage.check(grids, within=city.communities))
+    assert score.false_alarms == 0, score.alarms.drop(columns="geometry").to_string()
+    assert (score.located, score.area_right, score.codes_right) == (score.injected,) * 3
+    within_outline = coverage.check(grids, within=city.outline)
+    assert within_outline.verdict == "clean"  # the tiling itself is exact
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_records_are_judged(small_city: DemoCity, seed: int) -> None:
+    assert_records_found(small_city, seed, each=2)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_parents_are_judged(small_city: DemoCity, seed: int) -> None:
+    assert_parents_found(small_city, seed, each=3)
+
+
 # --- through the command line --------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
 def files(small_city: DemoCity, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("truth")
-    grids, truth = dirty.inject(small_city.grids, small_city.outline, seed=1, each=1)
+    grids, truth = spoil(small_city, 1, BATCHES[0] + BATCHES[1][6:])
     return {
         "outline": boundary_files.write(small_city.outline, folder / "outline.gpkg"),
         "clean": boundary_files.write(small_city.grids, folder / "grids.gpkg"),
@@ -247,5 +327,12 @@ def test_full_city_is_clean(full_city: DemoCity) -> None:
 @pytest.mark.parametrize("seed", SEEDS)
 def test_full_city_has_every_fault_located(full_city: DemoCity, seed: int) -> None:
     grids, truth = dirty.inject(full_city.grids, full_city.outline, seed=seed, each=7)
-    assert truth["real"].sum() >= 150
+    assert truth["real"].sum() >= 250
+    assert set(truth["variant"]) == set(dirty.VARIANTS)
     assert_all_found(truth, coverage.check(grids, within=full_city.outline))
+
+
+@pytest.mark.slow
+def test_full_city_has_records_and_parents_judged(full_city: DemoCity) -> None:
+    assert_records_found(full_city, 1, each=7)
+    assert_parents_found(full_city, 1, each=7)

@@ -55,8 +55,8 @@ def bundled(places: Sequence[Fault], *, bounded: bool, profile: Profile) -> list
 def _stretches(places: list[Fault], slack_m: float) -> tuple[list[list[Fault]], list[Fault]]:
     """Rim gaps and overruns that follow one another along an outline drawn apart, and the rest.
 
-    Where that is most of the rim, shorter runs are no different. What is narrower than the slack
-    is rounding, wherever it lies.
+    Where that is most of the rim, shorter runs are no different, but for places by themselves.
+    What is narrower than the slack is rounding, wherever it lies.
     """
     rim = [place for place in places if place.kind in _RIM]
     rest = [place for place in places if place.kind not in _RIM]
@@ -66,7 +66,9 @@ def _stretches(places: list[Fault], slack_m: float) -> tuple[list[list[Fault]], 
     apart = [place for run in stretches for place in run]
     if 2 * len(apart) > len(rim):
         widest_m = max(place.width_m for place in apart)
-        like = [run for run in short if max(place.width_m for place in run) <= widest_m]
+        like = [
+            run for run in short if len(run) > 1 and max(place.width_m for place in run) <= widest_m
+        ]
         stretches += like
         short = [run for run in short if run not in like]
     single = [place for run in short for place in run]

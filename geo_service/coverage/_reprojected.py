@@ -18,24 +18,31 @@ from pyproj.exceptions import ProjError
 from geo_service import crs as crs_
 from geo_service.coverage._arrays import BoolArray, FloatArray, GeometryArray
 from geo_service.coverage._ground import Ground
+from geo_service.coverage._places import Lines
 
 WIDEST_M = 1.0
 """Wider places are not asked: even a border of 5 km opens by no more than 0.4 m."""
 
+_BEND = 1e-7  # 1/m: a border of length l opens by less than this times l^2; 1.3e-8 at Xuchang
 _COLLAPSED = 0.1  # of its slenderness: what a place may keep in the system it was drawn in
 _COLLAPSED_ALL = 0.05  # the same for all of them together: coordinates are rounded when saved
 _FEW, _COLLAPSED_FEW = 3, 0.01  # fewer might do so by chance
 
 
 def recognised(
-    polygons: GeometryArray, ground: Ground, origin: FloatArray
+    polygons: GeometryArray, lines: Lines, ground: Ground, origin: FloatArray
 ) -> tuple[str, BoolArray] | None:
     """Tell the system in which most of these narrow places have no width, and which of them.
+
+    Corners of a place are vertices of the layer, or crossings of its segments. In another system
+    only the vertices are known, so a corner is taken along its segment between the vertices.
 
     Parameters
     ----------
     polygons : ndarray of geometry
         Places of a layer no wider than `WIDEST_M`, relative to `origin`.
+    lines : Lines
+        The segments they lie between.
 
     Returns
     -------
@@ -44,16 +51,23 @@ def recognised(
     """
     if len(polygons) == 0 or ground.crs is None:
         return None
+    area_m2, width_m = ground.measure(polygons, origin=origin)
+    length_m = area_m2 / np.maximum(width_m, 1e-300)  # half the perimeter
+    if 2 * np.count_nonzero(width_m <= _BEND * length_m**2) <= len(polygons):
+        return None  # before any system is built, which takes longer than the check
     xy, of = shapely.get_coordinates(polygons, return_index=True)
     own = _slenderness(polygons, xy, of)
+    start, end, along = _carriers(xy, lines)
+    ends = np.concatenate([start, end]) + origin
     best: tuple[str, BoolArray] | None = None
     for system in _candidates(ground):
         try:
-            along = _between(crs_.parse_crs(ground.crs).to_wkt(), system)
-            x, y = along.transform(xy[:, 0] + origin[0], xy[:, 1] + origin[1], errcheck=True)
+            towards = _between(crs_.parse_crs(ground.crs).to_wkt(), system)
+            x, y = towards.transform(ends[:, 0], ends[:, 1], errcheck=True)
         except ProjError:
             continue
-        there = _slenderness(polygons, np.column_stack([x, y]), of)
+        a, b = np.split(np.column_stack([x, y]), 2)
+        there = _slenderness(polygons, a + along[:, None] * (b - a), of)
         kept = there / np.maximum(own, 1e-300)
         gone = kept <= (_COLLAPSED_FEW if len(polygons) < _FEW else _COLLAPSED)
         found = int(gone.sum())
@@ -68,6 +82,18 @@ def recognised(
 def _between(own: str, other: str) -> pyproj.Transformer:
     """The way between two systems; finding one takes pyproj longer than the rest of a check."""
     return pyproj.Transformer.from_crs(own, other, always_xy=True)
+
+
+def _carriers(xy: FloatArray, lines: Lines) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """The ends of a segment that each corner lies on, and how far along it, 0 to 1."""
+    start, end, along = xy.copy(), xy.copy(), np.zeros(len(xy))
+    corner, segment = lines.near(xy)
+    corner, first = np.unique(corner, return_index=True)
+    a, b = np.split(lines.segments[segment[first]], 2, axis=1)
+    step = b - a
+    start[corner], end[corner] = a, b
+    along[corner] = ((xy[corner] - a) * step).sum(axis=1) / (step**2).sum(axis=1)
+    return start, end, along
 
 
 def _slenderness(polygons: GeometryArray, xy: FloatArray, of: np.ndarray) -> FloatArray:

@@ -136,7 +136,7 @@ def _bent(graph: Graph, layer: Layer) -> tuple[Bundle | None, Graph]:
         for p in (holes, surplus.places)
     ]
     shapes = np.concatenate([holes.polygons[narrow[0]], surplus.places.polygons[narrow[1]]])
-    found = _reprojected.recognised(shapes, layer.ground, graph.faces.origin)
+    found = _reprojected.recognised(shapes, graph.lines, layer.ground, graph.faces.origin)
     if found is None:
         return None, graph
     system, gone = found

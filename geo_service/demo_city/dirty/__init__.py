@@ -7,6 +7,7 @@ there to judge. Faults keep away from one another: no two touch the same grid or
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +15,38 @@ import geopandas as gpd
 import pandas as pd
 
 from geo_service import boundary_files
+from geo_service.demo_city.dirty.records import HOUSEHOLDS
 from geo_service.demo_city.dirty.scoring import AREA_M2, AREA_SHARE, NEAR_M, Score, score
-from geo_service.demo_city.dirty.variants import RIM_VARIANTS, VARIANTS
-from geo_service.demo_city.dirty.work import Work
+from geo_service.demo_city.dirty.variants import (
+    PARENT_VARIANTS,
+    RECORD_VARIANTS,
+    RIM_VARIANTS,
+    VARIANTS,
+)
+from geo_service.demo_city.dirty.work import Spoil, Work
 
-__all__ = ["AREA_M2", "AREA_SHARE", "NEAR_M", "VARIANTS", "Score", "inject", "score", "write"]
+__all__ = [
+    "AREA_M2",
+    "AREA_SHARE",
+    "HOUSEHOLDS",
+    "NEAR_M",
+    "PARENT_VARIANTS",
+    "RECORD_VARIANTS",
+    "VARIANTS",
+    "Score",
+    "inject",
+    "score",
+    "write",
+]
 
 
 def inject(
-    grids: gpd.GeoDataFrame, outline: gpd.GeoDataFrame | Any, *, seed: int = 7, each: int = 5
+    grids: gpd.GeoDataFrame,
+    outline: gpd.GeoDataFrame | Any,
+    *,
+    seed: int = 7,
+    each: int = 5,
+    variants: Mapping[str, Spoil] = VARIANTS,
 ) -> tuple[gpd.GeoDataFrame, pd.DataFrame]:
     """Spoil a copy of a clean tiling.
 
@@ -36,6 +60,8 @@ def inject(
         Where the faults fall.
     each : int
         How many of every variant; fewer where the tiling is too small to keep them apart.
+    variants : Mapping
+        What is done; `RECORD_VARIANTS` and `PARENT_VARIANTS` need other things to be judged by.
 
     Returns
     -------
@@ -43,11 +69,12 @@ def inject(
         The copy, with a column ``area`` (m2, as drawn).
     truth : DataFrame
         ``id``, ``kind``, ``variant``, ``codes`` (tuple), ``area_m2`` (NaN where none is due),
-        ``x``, ``y`` (a point at the fault), ``real`` (``False``: only a note is due).
+        ``x``, ``y`` (a point at the fault), ``real`` (``False``: only a note is due, and where
+        the kind is ``none`` not even that).
     """
     work = Work.of(grids, outline, seed)
     for _ in range(each):
-        for name, spoil in VARIANTS.items():
+        for name, spoil in variants.items():
             work.place(name, spoil, on_rim=name in RIM_VARIANTS)
     return work.result()
 

@@ -82,14 +82,27 @@ def score(truth: pd.DataFrame | Sequence[dict[str, Any]], report: CoverageReport
     )
 
 
+_BY_CODE = {
+    "attribute_missing", "area_mismatch", "size_out_of_range", "not_on_map", "not_in_register",
+}  # fmt: skip
+
+
 def _match(row: Any, faults: gpd.GeoDataFrame) -> list[int]:
-    """Faults of the row's kind at its place, or for its codes where it has no place."""
+    """Faults of the row's kind at its place, or for its codes where it has no place.
+
+    Where faults touch one another, those that cover the place count, and of these the ones with the
+    very codes, if there are any.
+    """
     same = faults["kind"].to_numpy() == row.kind
-    if row.kind.startswith("code_") or row.kind in {"attribute_missing", "area_mismatch"}:
+    if row.kind.startswith("code_") or row.kind in _BY_CODE:
         held = faults["codes"].map(lambda codes: set(row.codes) <= set(codes)).to_numpy(bool)
         return np.flatnonzero(same & held).tolist()
     far = shapely.distance(faults.geometry.to_numpy(), shapely.Point(row.x, row.y))
-    return np.flatnonzero(same & (far <= NEAR_M)).tolist()
+    near = np.flatnonzero(same & (far <= NEAR_M))
+    covering = near[far[near] == 0.0]
+    found = covering if len(covering) else near
+    exact = [at for at in found.tolist() if set(faults["codes"].iloc[at]) == set(row.codes)]
+    return exact or found.tolist()
 
 
 def _area_right(row: Any, faults: gpd.GeoDataFrame, found: list[int]) -> bool:

@@ -8,44 +8,20 @@ from typing import Any
 import numpy as np
 import shapely
 
+from geo_service.demo_city.dirty import many, records
+from geo_service.demo_city.dirty.shapes import (
+    area,
+    denser,
+    inner_point,
+    moved,
+    quad,
+    square_inside,
+    with_vertex,
+)
 from geo_service.demo_city.dirty.work import Fault, FloatArray, Spoil, Work
 
 _T_JUNCTION_M = (0.001, 0.01, 0.1)
 _SLIVER_WIDTH_M = 0.03
-
-
-def _moved(work: Work, row: int, k: int, towards: FloatArray, by_m: float) -> FloatArray:
-    vertex = work.rings[row][k]
-    way = towards - vertex
-    return vertex + way / np.hypot(*way) * by_m
-
-
-def _with_vertex(ring: FloatArray, k: int, vertex: FloatArray) -> Any:
-    changed = ring.copy()
-    changed[k] = vertex
-    return shapely.polygons(changed)
-
-
-def _denser(ring: FloatArray, k: int, vertex: FloatArray) -> Any:
-    """A polygon of a ring with one vertex more, after place `k`."""
-    return shapely.polygons(np.insert(ring, k + 1, vertex, axis=0))
-
-
-def _quad(ring: FloatArray, k: int, vertex: FloatArray) -> Any:
-    """What lies between a ring and itself with one vertex moved."""
-    before, after = ring[k - 1], ring[(k + 1) % len(ring)]
-    return shapely.polygons(np.array([before, ring[k], after, vertex]))
-
-
-def _area(polygon: Any) -> float:
-    """Shoelace near the origin, where six-figure coordinates cost no digits."""
-    ring = shapely.get_coordinates(polygon)
-    x, y = (ring - ring[0]).T
-    return abs(float(np.sum(x[:-1] * y[1:] - x[1:] * y[:-1]))) / 2.0
-
-
-def _inner_point(polygon: Any) -> FloatArray:
-    return shapely.get_coordinates(shapely.point_on_surface(polygon))[0]
 
 
 def _pull(work: Work, row: int, *, meeting: int, inward: bool) -> Fault | None:
@@ -58,8 +34,8 @@ def _pull(work: Work, row: int, *, meeting: int, inward: bool) -> Fault | None:
             continue
         by_m = float(work.rng.uniform(0.15, 0.3)) * np.hypot(*(middle - ring[k])) * 0.3
         towards = middle if inward else 2.0 * ring[k] - middle
-        vertex = _moved(work, row, k, towards, by_m)
-        spoiled, between = _with_vertex(ring, k, vertex), _quad(ring, k, vertex)
+        vertex = moved(work, row, k, towards, by_m)
+        spoiled, between = with_vertex(ring, k, vertex), quad(ring, k, vertex)
         if not (shapely.is_valid(spoiled) and shapely.is_valid(between)):
             continue
         ground = (
@@ -72,8 +48,8 @@ def _pull(work: Work, row: int, *, meeting: int, inward: bool) -> Fault | None:
         if not inward and meeting == 3 and not _over_both(work, row, rows, between):
             continue
         return Fault(
-            "gap" if inward else "overlap", work.codes(rows), _inner_point(between),
-            _area(between), rows=rows, geometry={row: spoiled},
+            "gap" if inward else "overlap", work.codes(rows), inner_point(between),
+            area(between), rows=rows, geometry={row: spoiled},
         )  # fmt: skip
     return None
 
@@ -84,27 +60,19 @@ def _over_both(work: Work, row: int, rows: tuple[int, ...], between: Any) -> boo
 
 
 def _hole(work: Work, row: int) -> Fault | None:
-    hole = _square_inside(work.polygons[row], 0.12)
+    hole = square_inside(work.polygons[row], 0.12)
     polygon = shapely.polygons(work.rings[row], [shapely.get_coordinates(hole)])
     return Fault(
-        "gap", work.codes((row,)), _inner_point(hole), _area(hole), rows=(row,),
+        "gap", work.codes((row,)), inner_point(hole), area(hole), rows=(row,),
         geometry={row: polygon},
     )  # fmt: skip
 
 
-def _square_inside(polygon: Any, share: float) -> Any:
-    """A square around the middle of the largest circle inside, of a share of its radius."""
-    radius = shapely.maximum_inscribed_circle(polygon, tolerance=1.0)
-    (x, y), (ex, ey) = shapely.get_coordinates(radius)
-    half = share * float(np.hypot(ex - x, ey - y))
-    return shapely.box(x - half, y - half, x + half, y + half)
-
-
 def _inside(work: Work, row: int) -> Fault | None:
-    small = _square_inside(work.polygons[row], 0.3)
+    small = square_inside(work.polygons[row], 0.3)
     code = work.new_code(row)
     return Fault(
-        "overlap", tuple(sorted((work.code(row), code))), _inner_point(small), _area(small),
+        "overlap", tuple(sorted((work.code(row), code))), inner_point(small), area(small),
         rows=(row,), added=[(row, small, code)],
     )  # fmt: skip
 
@@ -117,14 +85,14 @@ def _sliver(work: Work, row: int) -> Fault | None:
         run = [(k + step) % len(ring) for step in range(5)]
         if {tuple(work.meeting(row, j)) for j in run} != {tuple(work.meeting(row, k))}:
             continue
-        inner = np.array([_moved(work, row, j, middle, _SLIVER_WIDTH_M) for j in run[1:-1]])
+        inner = np.array([moved(work, row, j, middle, _SLIVER_WIDTH_M) for j in run[1:-1]])
         strip = shapely.polygons(np.concatenate([ring[run], inner[::-1]]))
         rest = ring.copy()
         rest[run[1:-1]] = inner
         if shapely.is_valid(strip) and shapely.is_valid(shapely.polygons(rest)):
             code = work.new_code(row)
             return Fault(
-                "sliver", (code,), _inner_point(strip), _area(strip),
+                "sliver", (code,), inner_point(strip), area(strip),
                 rows=tuple(work.meeting(row, k)),
                 geometry={row: shapely.polygons(rest)}, added=[(row, strip, code)],
             )  # fmt: skip
@@ -144,7 +112,7 @@ def _duplicate(form: str) -> Spoil:
         code = work.new_code(row)
         return Fault(
             "duplicate_geometry", tuple(sorted((work.code(row), code))),
-            _inner_point(work.polygons[row]), _area(work.polygons[row]),
+            inner_point(work.polygons[row]), area(work.polygons[row]),
             rows=(row,), added=[(row, shapely.polygons(ring), code)],
         )  # fmt: skip
 
@@ -198,12 +166,12 @@ def _spike(work: Work, row: int) -> Fault | None:
         if work.meeting(row, k) != work.meeting(row, after) or length < 4.0:
             continue
         foot = ring[k] + (ring[after] - ring[k]) * (0.1 / length)
-        tip = _moved(work, row, k, middle, 0.4 * float(np.hypot(*(middle - ring[k]))))
+        tip = moved(work, row, k, middle, 0.4 * float(np.hypot(*(middle - ring[k]))))
         needle = shapely.polygons(np.array([ring[k], tip, foot]))
         polygon = shapely.polygons(np.insert(ring, k + 1, [tip, foot], axis=0))
         if shapely.is_valid(polygon) and shapely.covers(work.polygons[row].buffer(1e-6), needle):
             rows = tuple(work.meeting(row, k))
-            gap = Fault("gap", work.codes(rows), _inner_point(needle), _area(needle))
+            gap = Fault("gap", work.codes(rows), inner_point(needle), area(needle))
             return Fault("spike", work.codes((row,)), tip, rows=rows, geometry={row: polygon},
                           more=(gap,))  # fmt: skip
     return None
@@ -215,10 +183,10 @@ def _exclave(work: Work, row: int) -> Fault | None:
     for host in sorted(beyond - work.neighbours[row] - {row}):
         if work.on_rim[host]:
             continue
-        piece = _square_inside(work.polygons[host], 0.3)
+        piece = square_inside(work.polygons[host], 0.3)
         holed = shapely.polygons(work.rings[host], [shapely.get_coordinates(piece)])
         both = shapely.multipolygons([work.polygons[row], piece])
-        return Fault("multipart", work.codes((row,)), _inner_point(work.polygons[row]),
+        return Fault("multipart", work.codes((row,)), inner_point(work.polygons[row]),
                       rows=(row, host), geometry={row: both, host: holed})  # fmt: skip
     return None
 
@@ -239,9 +207,9 @@ def _t_junction(work: Work, row: int) -> Fault | None:
         vertex = (ring[k] + ring[after]) / 2.0 + side * off_m * left
         triangle = shapely.polygons(np.array([ring[k], vertex, ring[after]]))
         rows = tuple(work.meeting(row, k))
-        return Fault("gap" if inward else "overlap", work.codes(rows), _inner_point(triangle),
-                      _area(triangle), rows=rows,
-                      geometry={row: _denser(ring, k, vertex)})  # fmt: skip
+        return Fault("gap" if inward else "overlap", work.codes(rows), inner_point(triangle),
+                      area(triangle), rows=rows,
+                      geometry={row: denser(ring, k, vertex)})  # fmt: skip
     return None
 
 
@@ -254,21 +222,27 @@ def _harmless(work: Work, row: int) -> Fault | None:
             continue
         vertex = (ring[k] + ring[k + 1]) / 2.0
         return Fault("edge_mismatch", work.codes(rows), vertex, real=False, rows=rows,
-                      geometry={row: _denser(ring, k, vertex)})  # fmt: skip
+                      geometry={row: denser(ring, k, vertex)})  # fmt: skip
     return None
 
 
-def _rim(work: Work, row: int, *, inward: bool) -> Fault | None:
-    """Move a rim vertex: inward leaves the rim open, outward overruns it."""
+def _rim(work: Work, row: int, *, inward: bool, sharpest: bool = False) -> Fault | None:
+    """Move a rim vertex: inward leaves the rim open, outward overruns it.
+
+    `sharpest` asks for the outline's corners first.
+    """
     ring = work.rings[row]
     middle = shapely.get_coordinates(work.polygons[row].centroid)[0]
-    for k in work.shared(row, 1):
+    places = work.shared(row, 1)
+    if sharpest:
+        places = sorted(places, key=lambda k: _straightness(ring, k))
+    for k in places:
         neighbours = [(k - 1) % len(ring), (k + 1) % len(ring)]
         if any(len(work.meeting(row, j)) != 1 for j in neighbours):
             continue
         by_m = 0.1 * float(np.hypot(*(middle - ring[k])))
-        vertex = _moved(work, row, k, middle if inward else 2.0 * ring[k] - middle, by_m)
-        spoiled, between = _with_vertex(ring, k, vertex), _quad(ring, k, vertex)
+        vertex = moved(work, row, k, middle if inward else 2.0 * ring[k] - middle, by_m)
+        spoiled, between = with_vertex(ring, k, vertex), quad(ring, k, vertex)
         if not (shapely.is_valid(spoiled) and shapely.is_valid(between)):
             continue
         clear = (
@@ -278,51 +252,34 @@ def _rim(work: Work, row: int, *, inward: bool) -> Fault | None:
         )
         if clear:
             return Fault("rim_gap" if inward else "overrun", work.codes((row,)),
-                          _inner_point(between), _area(between), rows=(row,),
+                          inner_point(between), area(between), rows=(row,),
                           geometry={row: spoiled})  # fmt: skip
     return None
+
+
+def _straightness(ring: FloatArray, k: int) -> float:
+    """The cosine of the turn at a vertex: 1 straight on, -1 back."""
+    back, ahead = ring[k] - ring[k - 1], ring[(k + 1) % len(ring)] - ring[k]
+    return float(back @ ahead / (np.hypot(*back) * np.hypot(*ahead)))
 
 
 def _missing(work: Work, row: int) -> Fault | None:
     around = work.neighbours[row] - {row}
     if any(work.on_rim[r] for r in around):
         return None
-    return Fault("missing_grid", work.codes(around), _inner_point(work.polygons[row]),
-                  _area(work.polygons[row]), rows=(row, *sorted(around)),
+    return Fault("missing_grid", work.codes(around), inner_point(work.polygons[row]),
+                  area(work.polygons[row]), rows=(row, *sorted(around)),
                   dropped=(row,))  # fmt: skip
 
 
-def _same_code(work: Work, row: int) -> Fault | None:
-    """Two grids of one community under one code."""
-    mates = work.grids.index[work.grids["code"].str[:12] == work.code(row)[:12]]
-    for mate in mates:
-        if mate != row and not work.on_rim[mate]:
-            return Fault("code_duplicate", (work.code(row),), _inner_point(work.polygons[row]),
-                          rows=(row, int(mate)),
-                          columns={int(mate): {"code": work.code(row)}})  # fmt: skip
-    return None
-
-
-def _bad_code(work: Work, row: int) -> Fault | None:
-    code = work.code(row)[:-2] + "X1"
-    return Fault("code_malformed", (code,), _inner_point(work.polygons[row]), rows=(row,),
-                  columns={row: {"code": code}})  # fmt: skip
-
-
-def _wrong_parent(work: Work, row: int) -> Fault | None:
-    own = work.grids["parent_code"].iloc[row]
-    other = work.grids["parent_code"][work.grids["parent_code"] != own]
-    return Fault("code_parent_mismatch", work.codes((row,)), _inner_point(work.polygons[row]),
-                  rows=(row,), columns={row: {"parent_code": other.iloc[0]}})  # fmt: skip
-
-
-def _wrong_area(work: Work, row: int) -> Fault | None:
-    stated = 1.05 * work.polygons[row].area
-    return Fault("area_mismatch", work.codes((row,)), _inner_point(work.polygons[row]),
-                  rows=(row,), columns={row: {"area": stated}})  # fmt: skip
-
-
-RIM_VARIANTS = {"overrun", "rim_gap"}
+RIM_VARIANTS = {
+    "overrun",
+    "rim_gap",
+    "rim_gap_corner",
+    "overrun_corner",
+    "rim_gap_at_node",
+    "ribbon",
+}
 """Those that need a grid at the rim; all others keep away from it."""
 
 VARIANTS: dict[str, Spoil] = {
@@ -346,9 +303,33 @@ VARIANTS: dict[str, Spoil] = {
     "overrun": lambda work, row: _rim(work, row, inward=False),
     "rim_gap": lambda work, row: _rim(work, row, inward=True),
     "missing_grid": _missing,
-    "code_duplicate": _same_code,
-    "code_malformed": _bad_code,
-    "code_parent_mismatch": _wrong_parent,
-    "area_mismatch": _wrong_area,
+    "code_duplicate": records.same_code,
+    "code_malformed": records.bad_code,
+    "code_parent_mismatch": records.wrong_parent,
+    "area_mismatch": records.wrong_area,
+    "gap_round_node": many.gap_round_node,
+    "gap_lane": many.gap_lane,
+    "overlap_triple": many.overlap_triple,
+    "overlap_all_round": many.overlap_all_round,
+    "enclave": many.enclave,
+    "enclave_too_small": many.enclave_too_small,
+    "exclave_over": many.exclave_over,
+    "gap_touching_gap": lambda work, row: many.touching(work, row, second_inward=True),
+    "gap_touching_overlap": lambda work, row: many.touching(work, row, second_inward=False),
+    "rim_gap_corner": lambda work, row: _rim(work, row, inward=True, sharpest=True),
+    "overrun_corner": lambda work, row: _rim(work, row, inward=False, sharpest=True),
+    "rim_gap_at_node": many.rim_gap_at_node,
+    "ribbon": many.ribbon,
 }
 """Name of a variant -> how it spoils a grid; a further one is one entry here."""
+
+RECORD_VARIANTS: dict[str, Spoil] = {
+    "attribute_missing": records.empty_name,
+    "size_out_of_range": records.too_many_households,
+    "not_in_register": records.renamed,
+    "code_order": records.numbered_backwards,
+}
+"""Those that a register, or a profile that asks for names and sizes, brings to light."""
+
+PARENT_VARIANTS: dict[str, Spoil] = {"parent_mismatch": records.across_parents}
+"""Those that show within the layer above only; all others show within the outline."""

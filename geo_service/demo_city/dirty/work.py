@@ -49,6 +49,7 @@ class Work:
     owners: dict[tuple[float, float], list[int]]
     neighbours: list[set[int]]
     on_rim: npt.NDArray[np.bool_]
+    rim: set[tuple[float, ...]]
     order: list[int]
     rng: np.random.Generator
     taken: set[int] = field(default_factory=set)
@@ -73,7 +74,7 @@ class Work:
         rim = set(map(tuple, shapely.get_coordinates(area).tolist()))
         on_rim = np.array([any(tuple(v) in rim for v in ring.tolist()) for ring in rings])
         return cls(
-            grids, polygons, area, rings, owners, neighbours, on_rim,
+            grids, polygons, area, rings, owners, neighbours, on_rim, rim,
             rng.permutation(len(rings)).tolist(), rng,
         )  # fmt: skip
 
