@@ -53,7 +53,7 @@ def shapes_of(layer: Layer, scan: Scan, *, valid: BoolArray | None = None) -> Sh
 def _invalid(layer: Layer, scan: Scan) -> IntArray:
     """Rows that GEOS finds invalid, asked only where a ring may meet itself or another ring."""
     rings = layer.rings
-    suspect = _simple.suspects(rings) | (scan.spike >= 0)
+    suspect = _simple.suspects(rings) | (scan.spike >= 0) | (scan.area == 0.0)
     asked = np.bincount(rings.row, minlength=rings.features) > 1
     asked[rings.row[suspect]] = True
     rows = np.flatnonzero(asked)
@@ -165,7 +165,7 @@ def _parts(layer: Layer, shapes: Shapes) -> list[Fault]:
 
 def slivers(layer: Layer, shapes: Shapes, profile: Profile) -> list[Fault]:
     """Grids that are no grids: tiny, or thinner than the profile allows (4 pi A / P^2)."""
-    thinness = 4.0 * np.pi * shapes.area_m2 / np.maximum(shapes.perimeter_m, 1e-300) ** 2
+    thinness = 4.0 * np.pi * shapes.area_m2 / np.maximum(shapes.perimeter_m**2, 1e-300)
     thin = (shapes.area_m2 < profile.sliver_area_m2) | (thinness < profile.sliver_thinness)
     return [
         Fault(
