@@ -42,15 +42,20 @@ def grid_systems() -> ModuleType:
 
 
 @pytest.fixture(scope="session")
-def postgis_url() -> Iterator[str]:
+def postgis_server() -> ModuleType:
+    """The module that runs a private PostGIS server."""
+    return beside("postgis_server")
+
+
+@pytest.fixture(scope="session")
+def postgis_url(postgis_server: ModuleType) -> Iterator[str]:
     """A private PostGIS server's database, or a skip that says what to install."""
     if importlib.util.find_spec("psycopg") is None:
         pytest.skip("psycopg is not installed (pip install 'geo-service[postgis]')")
-    server = beside("postgis_server")
-    programs = server.programs()
+    programs = postgis_server.programs()
     if isinstance(programs, str):
         pytest.skip(programs)
-    with server.server(programs) as url:
+    with postgis_server.server(programs) as url:
         yield url
 
 

@@ -12,12 +12,13 @@ import shutil
 import signal
 import subprocess
 import tempfile
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 _DEBIAN = Path("/usr/lib/postgresql")
-_SETTINGS = {
+FAST = {
     "listen_addresses": "",
     "fsync": "off",
     "synchronous_commit": "off",
@@ -55,55 +56,55 @@ def _has_postgis(programs: Path) -> bool:
 
 
 @contextmanager
-def server(folder_of_programs: Path) -> Iterator[str]:
-    """Run a server; give its URL, ending in ``?host=...``, of a database with PostGIS."""
+def server(programs: Path, *, settings: Mapping[str, str] = FAST) -> Iterator[str]:
+    """Run a server; give the URL of a database with PostGIS, ending in ``?host=…&port=…``."""
     folder = Path(tempfile.mkdtemp(prefix="geo-service-pg-"))
-    as_owner: list[str] = []
     if os.geteuid() == 0:
         owner = pwd.getpwnam(OWNER)
         os.chown(folder, owner.pw_uid, owner.pw_gid)
-        as_owner = [
-            "setpriv",
-            f"--reuid={owner.pw_uid}",
-            f"--regid={owner.pw_gid}",
-            "--clear-groups",
-        ]
-    data = folder / "data"
-
-    def run(program: str, *arguments: str) -> None:
-        command = [*as_owner, str(folder_of_programs / program), *arguments]
-        subprocess.run(command, check=True, cwd=folder, stdout=subprocess.DEVNULL, timeout=120)
-
     try:
-        run("initdb", "-D", str(data), "-U", OWNER, "-A", "trust", "-E", "UTF8",
-            "--locale=C.UTF-8", "--no-sync")  # fmt: skip
-        lines = [f"{name} = '{value}'" for name, value in _SETTINGS.items()]
-        with (data / "postgresql.auto.conf").open("a") as file:
-            file.write(
-                "\n".join([*lines, f"port = {PORT}", f"unix_socket_directories = '{folder}'", ""])
-            )
-        run("pg_ctl", "-D", str(data), "-w", "-s", "-l", str(folder / "log"), "start")
-        try:
-            at = ("-h", str(folder), "-p", str(PORT), "-U", OWNER)
-            run("createdb", *at, "city")
-            run("psql", *at, "-q", "-d", "city", "-c", "CREATE EXTENSION postgis")
-            yield f"postgresql://{OWNER}:s3cret@/city?host={folder}&port={PORT}"
-        finally:
-            stop(data)
+        run(programs, folder, "initdb", "-D", str(folder / "data"), "-U", OWNER, "-A", "trust",
+            "-E", "UTF8", "--locale=C.UTF-8", "--no-sync")  # fmt: skip
+        lines = [f"{name} = '{value}'" for name, value in settings.items()]
+        lines += [f"port = {PORT}", f"unix_socket_directories = '{folder}'", ""]
+        with (folder / "data" / "postgresql.auto.conf").open("a") as file:
+            file.write("\n".join(lines))
+        start(programs, folder)
+        at = ("-h", str(folder), "-p", str(PORT), "-U", OWNER)
+        run(programs, folder, "createdb", *at, "city")
+        run(programs, folder, "psql", *at, "-q", "-d", "city", "-c", "CREATE EXTENSION postgis")
+        yield f"postgresql://{OWNER}:s3cret@/city?host={folder}&port={PORT}"
     finally:
+        stop(folder)
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def stop(data: Path) -> None:
-    """Stop the server of a data folder at once."""
+def run(programs: Path, folder: Path, program: str, *arguments: str) -> None:
+    """Run one of PostgreSQL's programs, never as root."""
+    as_owner: list[str] = []
+    if os.geteuid() == 0:
+        group = pwd.getpwnam(OWNER).pw_gid
+        as_owner = ["setpriv", f"--reuid={OWNER}", f"--regid={group}", "--clear-groups"]
+    command = [*as_owner, str(programs / program), *arguments]
+    subprocess.run(command, check=True, cwd=folder, stdout=subprocess.DEVNULL, timeout=120)
+
+
+def start(programs: Path, folder: Path) -> None:
+    """Start the server in a folder."""
+    log = ("-l", str(folder / "log"))
+    run(programs, folder, "pg_ctl", "-D", str(folder / "data"), "-w", "-s", *log, "start")
+
+
+def stop(folder: Path) -> None:
+    """Stop the server of a folder at once, as a power cut would."""
     try:
-        number = int((data / "postmaster.pid").read_text().split()[0])
+        number = int((folder / "data" / "postmaster.pid").read_text().split()[0])
         os.kill(number, signal.SIGQUIT)
     except (OSError, IndexError):
-        return  # it stopped by itself
+        return  # it stopped by itself, or never ran
     for _ in range(200):
         try:
             os.kill(number, 0)
         except OSError:
             return
-        signal.sigtimedwait([], 0.05)
+        time.sleep(0.05)

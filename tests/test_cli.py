@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ import shapely
 
 from geo_service import boundary_files, cli, coverage, crs, demo_city
 from geo_service.demo_city import DemoCity
+from geo_service.store import open_store
 
 LAYERS = ("city", "counties", "townships", "communities", "grids", "micro_grids")
 TABLES = ("addresses", "facilities", "candidates", "demand")
@@ -39,11 +39,13 @@ class Said:
 
 
 Run = Callable[..., Said]
+Place = Path | str
+"""A GeoPackage, or a URL."""
 
 
 @pytest.fixture
 def run(capsys: pytest.CaptureFixture[str]) -> Run:
-    def run_(*arguments: object, store: Path | None = None) -> Said:
+    def run_(*arguments: object, store: Place | None = None) -> Said:
         capsys.readouterr()
         code = _leave(*arguments, store=store)
         return Said(code, *capsys.readouterr())
@@ -51,7 +53,7 @@ def run(capsys: pytest.CaptureFixture[str]) -> Run:
     return run_
 
 
-def _leave(*arguments: object, store: Path | None = None) -> int:
+def _leave(*arguments: object, store: Place | None = None) -> int:
     texts = [str(argument) for argument in arguments]
     with pytest.raises(SystemExit) as left:
         cli.main([*texts, "--store", str(store)] if store else texts)
@@ -80,11 +82,11 @@ def stored(files: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> 
 
 
 @pytest.fixture
-def own(stored: Path, tmp_path: Path) -> Path:
-    """A copy of the store that a test may change."""
-    for path in stored.parent.iterdir():
-        shutil.copy2(path, tmp_path / path.name)
-    return tmp_path / stored.name
+def own(stored: Path, place: Place) -> Place:
+    """A copy of the store that a test may change, in each of the homes."""
+    with open_store(stored) as store:
+        store.copy_to(place)
+    return place
 
 
 # --- drafts and revisions ------------------------------------------------------------------------
@@ -100,7 +102,7 @@ def test_init_makes_an_empty_store_once(run: Run, tmp_path: Path) -> None:
 
 
 def test_a_draft_is_checked_published_and_rolled_back(
-    run: Run, own: Path, small_city: DemoCity, tmp_path: Path
+    run: Run, own: Place, small_city: DemoCity, tmp_path: Path
 ) -> None:
     grid, line = _grid_and_line(small_city)
     drawn = run("split", "--code", grid, "--line", line, "--json", store=own).json
@@ -134,7 +136,7 @@ def test_a_draft_is_checked_published_and_rolled_back(
     assert counts == [300, 301, 300]
 
 
-def test_a_dirty_draft_is_not_published(run: Run, own: Path, files: dict[str, Path]) -> None:
+def test_a_dirty_draft_is_not_published(run: Run, own: Place, files: dict[str, Path]) -> None:
     draft = run("import", files["dirty"], "--layer", "grids", "--json", store=own).json["id"]
     assert run("check", "--draft", draft, "--json", store=own).code == 1
     refused = run("publish", draft, "--json", store=own)
@@ -146,7 +148,7 @@ def test_a_dirty_draft_is_not_published(run: Run, own: Path, files: dict[str, Pa
 
 
 def test_a_county_is_replaced_in_the_planners_own_form(
-    run: Run, own: Path, files: dict[str, Path]
+    run: Run, own: Place, files: dict[str, Path]
 ) -> None:
     draft = run("import", files["upload"], "--layer", "grids", "--replace-within", "411002",
                 "--json", store=own).json  # fmt: skip
@@ -384,6 +386,66 @@ def test_a_backup_brings_everything_back(run: Run, stored: Path, tmp_path: Path)
     assert (astray.code, astray.json["error"]["code"]) == (2, "output_unwritable")
 
 
+def timeless(said: Said) -> Any:
+    """An answer but for how long it took."""
+    told = said.json
+    return {**told, "seconds": None} if isinstance(told, dict) else told
+
+
+@pytest.mark.postgis
+def test_a_database_answers_as_the_file_does(
+    run: Run, stored: Path, new_place: Callable[[str], Place], tmp_path: Path
+) -> None:
+    url = new_place("postgis")
+    told = run("restore", stored, "--json", store=url)
+    assert told.json["revisions"] == dict.fromkeys(LAYERS, 1)
+    assert "s3cret" in str(url)
+    assert "s3cret" not in told.out + told.err
+    at = ("--lon", 113.85, "--lat", 34.03)
+    with open_store(stored) as file_store:
+        address = file_store.table("addresses")["address"][7]
+    for asked in (
+        ("locate", *at, "--datum", "wgs84", "--accuracy-m", 30, "--at", 1),
+        ("locate", "--address", address),
+        ("catchment", *at, "--minutes", "5,15"),
+        ("history", "grids"),
+        ("drafts",),
+        ("check", "--layer", "grids"),
+        ("statement", "grids"),
+        ("site", "--kind", "rest_station", "--count", 2),
+    ):
+        file, database = run(*asked, "--json", store=stored), run(*asked, "--json", store=url)
+        assert database.code == file.code == 0, asked
+        assert timeless(database) == timeless(file)
+    for store, name in ((stored, "file.geojson"), (url, "database.geojson")):
+        assert run("export", "grids", "-o", tmp_path / name, store=store).code == 0
+    written = [(tmp_path / name).read_bytes() for name in ("file.geojson", "database.geojson")]
+    assert written[0] == written[1]
+    folder = tmp_path / "backup"
+    backed = run("backup", folder, "--json", store=url)
+    assert backed.code == 0
+    (name,) = [name for name in backed.json["files"] if name.endswith(".gpkg")]
+    assert run("history", "grids", "--json", store=folder / name).out == (
+        run("history", "grids", "--json", store=stored).out
+    )
+    doctor = run("doctor", "--json", store=url)
+    assert "s3cret" not in doctor.out
+    wrong = [f["what"] for f in doctor.json["findings"] if not f["ok"]]
+    assert wrong in ([], ["store: server"])  # the tests' server trades safety for speed
+
+
+@pytest.mark.postgis
+def test_a_first_import_makes_the_store_in_a_database(
+    run: Run, files: dict[str, Path], new_place: Callable[[str], Place]
+) -> None:
+    url = new_place("postgis")
+    assert run("import", files["city"], "--layer", "city", store=url).code == 0
+    assert run("publish", 1, store=url).code == 0
+    missing = run("history", "grids", "--json", store=f"{url}x")
+    assert (missing.code, missing.json["error"]["code"]) == (2, "store_missing")
+    assert "s3cret" not in missing.out + missing.err
+
+
 def test_doctor_finds_the_store_sound(run: Run, stored: Path, tmp_path: Path) -> None:
     well = run("doctor", "--json", store=stored)
     assert (well.code, well.json["ok"]) == (0, True)
@@ -498,11 +560,13 @@ def test_commands_that_cannot_be_done(
     assert stored.read_bytes() == before
 
 
-def test_an_extract_that_is_none_leaves_the_streets(run: Run, own: Path, bad: Path) -> None:
-    kept = sorted((path.name, path.stat().st_size) for path in own.parent.iterdir())
+def test_an_extract_that_is_none_leaves_the_streets(run: Run, own: Place, bad: Path) -> None:
+    with open_store(own) as store:
+        kept = store.streets_path.read_bytes()
     for name, code in (("not.osm.pbf", "pbf_unreadable"), ("absent.osm.pbf", "file_missing")):
         assert_refused(run("streets", "import", bad / name, "--json", store=own), code)
-    assert kept == sorted((path.name, path.stat().st_size) for path in own.parent.iterdir())
+    with open_store(own) as store:
+        assert store.streets_path.read_bytes() == kept
 
 
 def assert_refused(said: Said, code: str) -> None:

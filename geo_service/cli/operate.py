@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import platform
-import shutil
 import tempfile
 import time
 from importlib.metadata import PackageNotFoundError, version
@@ -13,10 +12,8 @@ from typing import Annotated, Any
 import typer
 
 from geo_service.cli import _terminal as terminal
-from geo_service.errors import ConflictError, GeoServiceError, MissingError
 
 _PACKAGES = ("shapely", "geopandas", "pyproj", "pyogrio", "numba", "osmium", "highspy", "maplibre")
-_LEAST_DISK_GB = 1.0
 
 
 def register(app: terminal.App) -> None:
@@ -42,11 +39,14 @@ def doctor(
     warm: Annotated[
         bool, typer.Option("--warm", help="预编译 · Compile the kernels now, not at first use")
     ] = False,
+    mend: Annotated[
+        bool, typer.Option("--mend", help="修复 · Set missing guards of the store again")
+    ] = False,
     store: terminal.StorePath = None,
     as_json: terminal.AsJson = False,
 ) -> int:
     """体检 · Tell what is missing or out of order."""
-    findings = [_python(), *(_package(name) for name in _PACKAGES), _disk(), _store(store)]
+    findings = [_python(), *(_package(name) for name in _PACKAGES), *_store(store, mend=mend)]
     if warm:
         findings.append(_warm())
     fine = all(finding["ok"] for finding in findings)
@@ -65,15 +65,12 @@ def backup(
     store: terminal.StorePath = None,
     as_json: terminal.AsJson = False,
 ) -> None:
-    """备份 · Copy the store and its streets, consistent even while in use."""
+    """备份 · Copy the store and its streets into a GeoPackage, even while in use."""
     from geo_service.store import open_store
 
-    to.mkdir(parents=True, exist_ok=True)
-    path = Path(terminal.store_path(store))
-    with open_store(str(path)) as opened:
-        opened.backup(to / path.name)
-        if opened.streets_path.exists():
-            shutil.copy2(opened.streets_path, to / opened.streets_path.name)
+    with open_store(terminal.store_path(store)) as opened:
+        to.mkdir(parents=True, exist_ok=True)
+        opened.backup(to)
     written = sorted(p.name for p in to.iterdir())
     if as_json:
         terminal.print_json({"backup": str(to), "files": written})
@@ -83,30 +80,25 @@ def backup(
 
 
 def restore(
-    source: Annotated[Path, typer.Argument(help="备份中的数据库文件 · The store in a backup")],
+    source: Annotated[
+        str, typer.Argument(help="备份中的数据库 · The store in a backup; also postgresql://…")
+    ],
     store: terminal.StorePath = None,
     as_json: terminal.AsJson = False,
 ) -> None:
-    """恢复 · Bring a backup back; an existing store is never overwritten."""
+    """恢复或迁移 · Bring a backup back, into a file or PostGIS; no store is overwritten."""
     from geo_service.store import open_store
 
-    if not source.is_file():
-        raise MissingError("file_missing", file=str(source))
-    path = Path(terminal.store_path(store))
-    if path.exists():
-        raise ConflictError("store_exists", store=path)
-    with open_store(str(source)) as opened:  # refuses what is not a whole store
+    where = terminal.store_path(store)
+    with open_store(source) as opened:  # refuses what is not a whole store
         opened.verify()
-        opened.backup(path)
-        streets = opened.streets_path
-    with open_store(str(path)) as restored:
-        if streets.exists():
-            shutil.copy2(streets, restored.streets_path)
-        layers = restored.current_revisions()
+        opened.copy_to(where)
+    with open_store(where) as restored:
+        name, layers = restored.name, restored.current_revisions()
     if as_json:
-        terminal.print_json({"restored": str(path), "revisions": layers})
+        terminal.print_json({"restored": name, "revisions": layers})
     else:
-        terminal.out().print(terminal.say(f"已恢复到 {path}", f"Restored to {path}"), markup=False)
+        terminal.out().print(terminal.say(f"已恢复到 {name}", f"Restored to {name}"), markup=False)
 
 
 def _finding(what: str, ok: bool, zh: str, en: str) -> dict[str, Any]:
@@ -128,22 +120,11 @@ def _package(name: str) -> dict[str, Any]:
     return _finding(name, True, found, found)
 
 
-def _disk() -> dict[str, Any]:
-    free = shutil.disk_usage(Path.cwd()).free / 1e9
-    return _finding("disk", free >= _LEAST_DISK_GB, f"剩余 {free:.1f} GB", f"{free:.1f} GB free")
+def _store(given: str | None, *, mend: bool) -> list[dict[str, Any]]:
+    from geo_service.store import health
 
-
-def _store(given: str | None) -> dict[str, Any]:
-    from geo_service.store import open_store
-
-    path = terminal.store_path(given)
-    try:
-        with open_store(path) as opened:
-            opened.verify()
-            layers = ", ".join(f"{name} r{n}" for name, n in opened.current_revisions().items())
-    except GeoServiceError as error:
-        return _finding(path, False, error.message("zh"), error.message("en"))
-    return _finding(path, True, layers or "空库", layers or "empty")
+    found = health.examine(terminal.store_path(given), mend=mend)
+    return [_finding(f"store: {f.what}", f.ok, f.zh, f.en) for f in found]
 
 
 def _warm() -> dict[str, Any]:

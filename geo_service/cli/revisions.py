@@ -51,11 +51,10 @@ def init(
     path = terminal.store_path(store)
     with create_store(path, plane=plane, title=title) as made:
         if as_json:
-            terminal.print_json({"store": path, "plane": made.plane})
+            terminal.print_json({"store": made.name, "plane": made.plane})
         else:
-            terminal.out().print(
-                terminal.say(f"已建库 {path}（{made.plane}）", f"Made {path} ({made.plane})")
-            )
+            zh, en = f"已建库 {made.name}（{made.plane}）", f"Made {made.name} ({made.plane})"
+            terminal.out().print(terminal.say(zh, en), markup=False)
 
 
 def import_(
@@ -340,9 +339,9 @@ def _offer(edit: Edit) -> None:
 
 def _city_box(path: str) -> Box | None:
     """Where the store's layers lie, if there are any."""
-    from geo_service.store import open_store
+    from geo_service.store import open_store, store_exists
 
-    if not Path(path).exists():
+    if not store_exists(path):
         return None
     with open_store(path) as opened:
         return opened.lonlat_box()

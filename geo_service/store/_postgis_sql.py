@@ -12,6 +12,8 @@ BEGIN_READING = "LOCK TABLE gs_settings IN ACCESS SHARE MODE"
 BEGIN_WRITING = (
     "SET LOCAL lock_timeout = '{seconds}s';"
     "SELECT set_config('geo_service.writer', 'on', true);"
+    "SELECT set_config('synchronous_commit', 'on', true)"  # what was published survives a power cut
+    " WHERE current_setting('synchronous_commit') = 'off';"
     "SELECT pg_advisory_xact_lock({number},"
     " (to_regnamespace({schema})::oid::bigint % 2147483647)::int)"
 )
@@ -32,12 +34,23 @@ GUARD = (
     'CREATE TRIGGER gs_guard BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON "{table}"'
     " FOR EACH STATEMENT EXECUTE FUNCTION gs_guard()"
 )
+UNGUARD = 'DROP TRIGGER IF EXISTS gs_guard ON "{table}"'
 UNGUARDED = """SELECT c.relname FROM pg_class c
-    WHERE c.relnamespace = current_schema()::regnamespace AND c.relkind = 'r'
+    WHERE c.relnamespace = quote_ident(current_schema())::regnamespace AND c.relkind = 'r'
         AND c.relname = ANY(%s) AND NOT EXISTS (
             SELECT FROM pg_trigger t
             WHERE t.tgrelid = c.oid AND t.tgname = 'gs_guard' AND t.tgenabled = 'O')
     ORDER BY 1"""
+
+UNINDEXED = """SELECT c.relname FROM pg_class c
+    WHERE c.relnamespace = quote_ident(current_schema())::regnamespace AND c.relkind = 'r'
+        AND c.relname = ANY(%s) AND NOT EXISTS (
+            SELECT FROM pg_index i
+            JOIN pg_class x ON x.oid = i.indexrelid JOIN pg_am m ON m.oid = x.relam
+            WHERE i.indrelid = c.oid AND i.indisvalid AND m.amname = 'gist')
+    ORDER BY 1"""
+
+HISTORY_INDEX = "CREATE INDEX gs_history_geom ON gs_history USING gist (geom)"
 
 FILES_TABLE = """CREATE TABLE gs_files (
     name text NOT NULL,

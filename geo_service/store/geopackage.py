@@ -35,6 +35,7 @@ BUSY_SECONDS = 30.0
 _HEADER = np.dtype(
     [("magic", "S2"), ("version", "u1"), ("flags", "u1"), ("srid", "<i4"), ("envelope", "<f8", 4)]
 )
+_MOST_NAMED = 10_000  # rows named one by one in a statement; SQLite takes three times as many
 _ENVELOPE_BYTES = (0, 32, 48, 48, 64)  # by the three envelope bits of the flags
 
 
@@ -77,6 +78,11 @@ class GeoPackage:
     def name(self) -> str:
         """What people call this store."""
         return str(self.path)
+
+    @property
+    def file_name(self) -> str:
+        """What a copy of the store is called."""
+        return self.path.name
 
     @property
     def streets_path(self) -> Path:
@@ -138,15 +144,13 @@ class GeoPackage:
         The R-tree triggers call functions that only GIS programs bring, so the writer keeps the
         R-tree itself (`index`, `remove_rows`).
         """
-        for name in gpkg.trigger_names(layer):
-            connection.exec_driver_sql(f'DROP TRIGGER IF EXISTS "{name}"')
+        _drop_triggers(connection, layer)
         for statement in gpkg.end_keeping(layer):
             connection.exec_driver_sql(statement)
         yield
-        quoted = connection.dialect.identifier_preparer.quote_identifier
-        columns = ", ".join(quoted(name) for name, _ in self._columns(connection, layer))
-        for statement in (*gpkg.begin_keeping(layer), *gpkg.triggers(layer, columns)):
+        for statement in gpkg.begin_keeping(layer):
             connection.exec_driver_sql(statement, execution_options={"no_parameters": True})
+        self._create_triggers(connection, layer)
         connection.exec_driver_sql(gpkg.TOUCH, (*extent, layer))
 
     @contextmanager
@@ -290,6 +294,23 @@ class GeoPackage:
         )
         return table.c.fid.in_(meets)
 
+    def within_past(
+        self, connection: sa.Connection, bbox: Extent, *conditions: sa.ColumnElement[bool]
+    ) -> sa.ColumnElement[bool]:
+        """Give the condition for rows of the history whose box meets a box.
+
+        The history has no R-tree: it is small beside the layer, and each blob's header tells its
+        box without being decoded further.
+        """
+        history = self.schema.history
+        head = sa.func.substr(history.c.geom, 1, _HEADER.itemsize)
+        found = connection.execute(sa.select(history.c.id, head).where(*conditions)).all()
+        heads = np.frombuffer(b"".join(row[1] for row in found), _HEADER)
+        x0, x1, y0, y1 = heads["envelope"].T
+        meets = (x0 <= bbox[2]) & (x1 >= bbox[0]) & (y0 <= bbox[3]) & (y1 >= bbox[1])
+        ids = [found[i][0] for i in np.flatnonzero(meets)]
+        return history.c.id.in_(ids) if len(ids) < _MOST_NAMED else sa.true()
+
     def settle(self) -> None:
         """Bring the write-ahead log into the file, as far as readers allow."""
         # A full disk or a file one may only read is no failure here: what was published is synced.
@@ -316,6 +337,26 @@ class GeoPackage:
             closing(sqlite3.connect(path)) as target,
         ):
             source.driver_connection.backup(target)  # type: ignore[union-attr] # sqlite3's own
+
+    def unguarded(self, layers: Sequence[str]) -> list[str]:
+        """Name layers whose triggers are missing, the R-tree's or the guards."""
+        with self.reading() as connection:
+            query = "SELECT name FROM sqlite_master WHERE type = 'trigger'"
+            there = set(connection.exec_driver_sql(query).scalars())
+        return [layer for layer in layers if not there.issuperset(gpkg.trigger_names(layer))]
+
+    def guard(self, tables: Sequence[str]) -> None:
+        """Set every trigger of layers again."""
+        with self.writing() as connection:
+            for layer in tables:
+                _drop_triggers(connection, layer)
+                self._create_triggers(connection, layer)
+
+    def _create_triggers(self, connection: sa.Connection, layer: str) -> None:
+        quoted = connection.dialect.identifier_preparer.quote_identifier
+        columns = ", ".join(quoted(name) for name, _ in self._columns(connection, layer))
+        for statement in gpkg.triggers(layer, columns):
+            connection.exec_driver_sql(statement, execution_options={"no_parameters": True})
 
     def faults(self, layers: Sequence[str]) -> list[str]:
         """Look for damage of the file itself: pages, references, R-trees.
@@ -356,6 +397,9 @@ def address(path: Path) -> str:
     may_write = own and os.access(path.absolute().parent, os.W_OK)
     plain = f"file:{quote(str(path.absolute()))}"
     return plain if may_write or not settled else f"{plain}?mode=ro&immutable=1"
+def _drop_triggers(connection: sa.Connection, layer: str) -> None:
+    for name in gpkg.trigger_names(layer):
+        connection.exec_driver_sql(f'DROP TRIGGER IF EXISTS "{name}"')
 
 
 def _engine(path: Path) -> sa.Engine:

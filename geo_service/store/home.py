@@ -57,6 +57,11 @@ class Home(Protocol):
     def within_bbox(self, table: sa.Table, bbox: Extent) -> sa.ColumnElement[bool]:
         """Give the condition for features whose indexed box meets a box: at least all of them."""
 
+    def within_past(
+        self, connection: sa.Connection, bbox: Extent, *conditions: sa.ColumnElement[bool]
+    ) -> sa.ColumnElement[bool]:
+        """Give the same for rows of the history that meet conditions."""
+
     # tables of current revisions
 
     def declared_kind(self, connection: sa.Connection, layer: str) -> str:
@@ -150,6 +155,16 @@ class Home(Protocol):
 
     def keep_streets(self, save: Callable[[Path], object]) -> None:
         """Keep the walk network that `save` writes to a path, whole or not at all."""
+
+    @property
+    def file_name(self) -> str:
+        """What a copy of the store in a GeoPackage is called."""
+
+    def unguarded(self, layers: Sequence[str]) -> list[str]:
+        """Name published tables whose guards against edits are missing."""
+
+    def guard(self, tables: Sequence[str]) -> None:
+        """Set the guards of published tables again."""
 
     def faults(self, layers: Sequence[str]) -> list[str]:
         """Look for damage of the home itself; empty for a sound one."""

@@ -8,6 +8,7 @@ database and read from a local copy under ``$GEO_SERVICE_CACHE``.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import tempfile
@@ -123,7 +124,7 @@ class PostGIS:
     def initialise(self, connection: sa.Connection, settings: dict[str, str]) -> None:
         """Make the tables and guards of a new store."""
         self.schema.metadata.create_all(connection, checkfirst=False)
-        for statement in (sql.FILES_TABLE, sql.GUARD_FUNCTION):
+        for statement in (sql.FILES_TABLE, sql.HISTORY_INDEX, sql.GUARD_FUNCTION):
             connection.exec_driver_sql(statement)
         connection.execute(
             self.schema.settings.insert(),
@@ -133,7 +134,10 @@ class PostGIS:
             connection.exec_driver_sql(sql.GUARD.format(table=table))
 
     def settle(self) -> None:
-        """Nothing to do: the server tidies up by itself."""
+        """Let the rows of closed drafts go now: they would stand until the server's own round."""
+        table = f"{quoted(self.address.schema)}.gs_draft_features"
+        with contextlib.suppress(sa.exc.DBAPIError), self.engine.connect() as plain:
+            _plainly(plain.execution_options(isolation_level="AUTOCOMMIT"), f"VACUUM {table}")
 
     def close(self) -> None:
         """Let the connections go."""
@@ -155,6 +159,12 @@ class PostGIS:
         """Give the condition for features whose box (rounded outward to float32) meets a box."""
         box = sa.func.ST_MakeEnvelope(*bbox, self.srid)
         return sa.type_coerce(table.c.geom, sa.types.NullType()).op("&&")(box)
+
+    def within_past(
+        self, connection: sa.Connection, bbox: Extent, *conditions: sa.ColumnElement[bool]
+    ) -> sa.ColumnElement[bool]:
+        """Give the same for rows of the history that meet conditions."""
+        return self.within_bbox(self.schema.history, bbox)
 
     def declared_kind(self, connection: sa.Connection, layer: str) -> str:
         """Give the geometry type a layer's table is declared with."""
@@ -298,11 +308,29 @@ class PostGIS:
             for number, part in enumerate(parts):
                 connection.exec_driver_sql(statement, (STREETS, sha256, number, part))
 
-    def faults(self, layers: Sequence[str]) -> list[str]:
-        """Look for published tables that are missing or have lost their guards."""
+    @property
+    def file_name(self) -> str:
+        """What a copy of the store in a GeoPackage is called: after its database and schema."""
+        return self.address.file_name
+
+    def unguarded(self, layers: Sequence[str]) -> list[str]:
+        """Name published tables whose guards are missing or disabled."""
         with self.reading() as connection:
-            found = connection.exec_driver_sql(sql.UNGUARDED, ([*layers, *sql.GUARDED],)).scalars()
-            return [f"gs_guard is missing or disabled on {table}" for table in found]
+            found = connection.exec_driver_sql(sql.UNGUARDED, ([*layers, *sql.GUARDED],))
+            return list(found.scalars())
+
+    def guard(self, tables: Sequence[str]) -> None:
+        """Set the guards of published tables again."""
+        with self.writing() as connection:
+            for table in tables:
+                _plainly(connection, sql.UNGUARD.format(table=table))
+                _plainly(connection, sql.GUARD.format(table=table))
+
+    def faults(self, layers: Sequence[str]) -> list[str]:
+        """Look for layers without a sound spatial index."""
+        with self.reading() as connection:
+            found = connection.exec_driver_sql(sql.UNINDEXED, (list(layers),)).scalars()
+            return [f"no valid spatial index on {layer}" for layer in found]
 
     def _take_place(self, connection: sa.Connection, name: str) -> None:
         """Put a filled table in the place of another, in a moment in which nobody reads."""

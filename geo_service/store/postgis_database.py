@@ -8,6 +8,7 @@ schema holds one store. A password never leaves this module: whatever is shown o
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -58,6 +59,13 @@ class Address:
         if self.schema != DEFAULT_SCHEMA:
             shown = shown.update_query_dict({"schema": self.schema})
         return shown.render_as_string(hide_password=True)
+
+    @property
+    def file_name(self) -> str:
+        """The name of a GeoPackage after the database and, where it says more, the schema."""
+        names = [self.url.database or "city"]
+        names += [self.schema] if self.schema != DEFAULT_SCHEMA else []
+        return "".join(c if c.isalnum() or c in "-_" else "_" for c in "-".join(names)) + ".gpkg"
 
     def __repr__(self) -> str:
         return f"<Address {self.name}>"
@@ -125,8 +133,8 @@ def create(url: str, settings: dict[str, str], *, fill: Fill | None = None) -> N
             srid = _srid(connection, settings["plane"])
             home = PostGIS(address, engine, srid, path)
             home.initialise(connection, {**settings, "srid": str(srid)})
+            home.begin_writing(connection)
             if fill is not None:
-                home.begin_writing(connection)
                 fill(home, connection)
     finally:
         engine.dispose()
@@ -230,5 +238,8 @@ def _srid(connection: sa.Connection, plane: str) -> int:
     wkt = system.to_wkt(pyproj.enums.WktVersion.WKT1_GDAL)
     query = sql.FREE_SRID.format(first=FIRST_FREE_SRID)
     free = number or int(connection.exec_driver_sql(query, {"wkt": wkt}).scalar_one())
-    connection.exec_driver_sql(sql.ADD_SRID, (free, wkt, system.to_proj4()))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the short form says less; the long one stands beside it
+        short = system.to_proj4()
+    connection.exec_driver_sql(sql.ADD_SRID, (free, wkt, short))
     return free

@@ -87,8 +87,14 @@ def open_shelf(home: Home, schema: Schema, connection: sa.Connection, layer: str
     return Shelf(home, schema, connection, layer, found[0], log.columns_from(found[1]))
 
 
-def current(shelf: Shelf, *, bbox: Box | None = None, code: str | None = None) -> Lived:
-    """Read the current rows: of a code if one is given, of a box (at least) if one is."""
+def current(
+    shelf: Shelf,
+    *,
+    bbox: Box | None = None,
+    code: str | None = None,
+    since: tuple[int, int] | None = None,
+) -> Lived:
+    """Read the current rows: of a box (by their boxes), of a code, born after and up to two."""
     if shelf.number == 0:
         return Lived(Rows([], [], []), [], [], [])
     table = shelf.table
@@ -98,6 +104,8 @@ def current(shelf: Shelf, *, bbox: Box | None = None, code: str | None = None) -
         query = query.where(shelf.home.within_bbox(table, bbox))
     if code is not None:
         query = query.where(stands.c.code == code)
+    if since is not None:
+        query = query.where(stands.c.valid_from > since[0], stands.c.valid_from <= since[1])
     fetched = shelf.connection.execute(query.order_by(stands.c.fid)).all()
     return from_table(shelf, fetched, shelf.columns)
 
@@ -110,14 +118,16 @@ def from_table(shelf: Shelf, fetched: Sequence[Any], columns: Sequence[Column]) 
 
 
 def at(shelf: Shelf, number: int, *, bbox: Box | None = None) -> Lived:
-    """Read the rows of a revision; a box narrows only the current ones."""
-    now = current(shelf, bbox=bbox)
+    """Read the rows of a revision: of a box if one is given (at least all that meet it)."""
     if number == shelf.number:
-        return now
+        return current(shelf, bbox=bbox)
     history = shelf.schema.history
-    kept = [i for i, since in enumerate(now.valid_from) if since <= number]
-    before = past(shelf, history.c.valid_from <= number, history.c.valid_to > number)
-    return joined(some(now, kept), before)
+    then = [history.c.valid_from <= number, history.c.valid_to > number]
+    if bbox is not None:
+        of_layer = history.c.layer == shelf.layer
+        then.append(shelf.home.within_past(shelf.connection, bbox, of_layer, *then))
+    before = past(shelf, *then)
+    return joined(current(shelf, bbox=bbox, since=(0, number)), before)
 
 
 def damage(shelf: Shelf) -> str:
@@ -141,8 +151,7 @@ def versions_between(shelf: Shelf, before: int, after: int) -> tuple[Lived, Live
         history.c.valid_to > before,
         history.c.valid_to <= after,
     )
-    now = current(shelf)
-    born_now = some(now, [i for i, since in enumerate(now.valid_from) if before < since <= after])
+    born_now = current(shelf, since=(before, after))
     born = past(
         shelf,
         history.c.valid_from > before,

@@ -28,6 +28,11 @@ from geo_service.errors import InputError
 RESERVED = frozenset({"fid", "geom", "valid_from", "valid_to"})
 """Names the store's own columns have; a file's column of that name is left out, and said."""
 
+LONGEST_CODE = 200
+"""Characters; far beyond any division or grid code, and what an index takes everywhere."""
+
+_SHOWN = 40
+_NUL = b"\\u0000"  # as JSON writes it
 _MOST_EXACT = 2**53  # beyond it a float no longer tells neighbouring integers apart
 _LARGEST_INTEGER = 2**63
 
@@ -139,7 +144,7 @@ def from_frame(frame: gpd.GeoDataFrame, *, source: str) -> tuple[Rows, tuple[Col
     names = [
         str(c) for c in frame.columns if c != frame.geometry.name and c not in RESERVED | {"code"}
     ]
-    columns, attributes = attributes_of(frame[names])
+    columns, attributes = attributes_of(frame[names], source=source)
     texts = _codes(frame["code"], source) if "code" in frame else [""] * len(frame)
     wkb = shapely.to_wkb(geometries, byte_order=1, flavor="iso")
     return Rows(texts, list(wkb), attributes), columns
@@ -152,16 +157,45 @@ def to_frame(rows: Rows, columns: Sequence[Column], crs: str) -> gpd.GeoDataFram
     return gpd.GeoDataFrame(table, geometry=rows.geometries, crs=crs)
 
 
-def attributes_of(table: pd.DataFrame) -> tuple[tuple[Column, ...], list[bytes]]:
-    """Give a table's column types and its rows as canonical JSON objects."""
+def attributes_of(table: pd.DataFrame, *, source: str) -> tuple[tuple[Column, ...], list[bytes]]:
+    """Give a table's column types and its rows as canonical JSON objects.
+
+    Raises
+    ------
+    InputError
+        ``value_invalid`` for a text or a name that no database keeps.
+    """
     columns, values = [], []
     for name in table.columns:
         kind, plain = _plain(table[name])
         columns.append(Column(str(name), kind))
         values.append(plain)
     keys = [column.name for column in columns]
+    for key in keys:
+        _refuse_unkeepable(key, key, source=source, row=0)
     by_row = zip(*values, strict=True) if values else iter([()] * len(table))
-    return tuple(columns), [canonical(dict(zip(keys, row, strict=True))) for row in by_row]
+    named = (dict(zip(keys, row, strict=True)) for row in by_row)
+    return tuple(columns), [_kept(row, source, number) for number, row in enumerate(named, 1)]
+
+
+def _kept(row: dict[str, Any], source: str, number: int) -> bytes:
+    try:
+        text = canonical(row)
+    except orjson.JSONEncodeError:
+        text = _NUL
+    if _NUL in text:  # or a backslash and these letters
+        for key, value in row.items():
+            _refuse_unkeepable(value, key, source=source, row=number)
+    return text
+
+
+def _refuse_unkeepable(value: Any, field: str, *, source: str, row: int) -> None:
+    reason = _unkeepable(value)
+    if reason:
+        raise InputError(
+            "value_invalid", file=source, row=row, field=shown(field), value=shown(str(value)),
+            reason=reason,
+        )  # fmt: skip
 
 
 def canonical(row: dict[str, Any]) -> bytes:
@@ -223,12 +257,52 @@ def _check_geometries(geometries: npt.NDArray[np.object_], source: str) -> None:
 
 def _codes(column: pd.Series[Any], source: str) -> list[str]:
     if isinstance(column.dtype, pd.StringDtype):
-        return codes.texts(column.tolist())
+        return _keepable_codes(codes.texts(column.tolist()), source)
     values = column.tolist()
     for row, value in enumerate(values, start=1):
         if codes.damaged(value):
             raise InputError("code_is_a_float", file=source, row=row, value=value)
-    return codes.texts(values)
+    return _keepable_codes(codes.texts(values), source)
+
+
+def _keepable_codes(texts: list[str], source: str) -> list[str]:
+    for row, text in enumerate(texts, start=1):
+        reason = _unkeepable(text)
+        if len(text) > LONGEST_CODE:
+            reason = f"longer than {LONGEST_CODE} characters"
+        if reason:
+            raise InputError(
+                "value_invalid",
+                file=source,
+                row=row,
+                field="code",
+                value=shown(text),
+                reason=reason,
+            )
+    return texts
+
+
+def shown(text: str) -> str:
+    """A text as a refusal may show it: short, and without what can't be shown."""
+    plain = text.encode(errors="backslashreplace").decode().replace("\0", "\\0")
+    return plain if len(plain) <= _SHOWN else plain[:_SHOWN] + "…"
+
+
+def _unkeepable(value: Any) -> str:
+    """Why no database keeps a text; "" where every one does."""
+    if isinstance(value, dict):
+        value = [*value, *value.values()]
+    if isinstance(value, list):
+        return next(filter(None, map(_unkeepable, value)), "")
+    if not isinstance(value, str):
+        return ""
+    if "\0" in value:
+        return "it holds a NUL character"
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return "it holds half of a character (a lone surrogate)"
+    return ""
 
 
 def _plain(column: pd.Series[Any]) -> tuple[str, list[Any]]:

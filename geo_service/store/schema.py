@@ -74,6 +74,7 @@ class Schema:
             *_attributes(columns, self.longest_name_bytes),
             sa.Column("valid_from", sa.Integer, nullable=False, server_default="0"),
             sa.Index(f"{name}_code", "code"),
+            quote=True,  # a name may be a word of SQL
             sqlite_autoincrement=True,
         )
 
@@ -84,6 +85,7 @@ class Schema:
             sa.MetaData(),
             sa.Column("fid", sa.Integer, primary_key=True),
             *_attributes(columns, self.longest_name_bytes),
+            quote=True,  # a name may be a word of SQL
             sqlite_autoincrement=True,
         )
 

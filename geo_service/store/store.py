@@ -310,6 +310,16 @@ class Store(Reader):
     def backup(self, path: str | os.PathLike[str]) -> Path:
         """Copy the store into a GeoPackage, its streets beside it, while others read and write.
 
+        Parameters
+        ----------
+        path : str or path-like
+            The file to make; in a folder that exists, the copy gets the store's own name.
+
+        Returns
+        -------
+        pathlib.Path
+            The file.
+
         Raises
         ------
         ConflictError
@@ -317,8 +327,11 @@ class Store(Reader):
         InputError
             ``output_unwritable``.
         """
-        self.copy_to(path)
-        return Path(path)
+        target = Path(path)
+        if target.is_dir():
+            target /= self._home.file_name
+        self.copy_to(target)
+        return target
 
     def copy_to(self, where: str | os.PathLike[str]) -> None:
         """Copy the store, with its streets, into another home while others read and write.

@@ -30,7 +30,7 @@ def put(
         reason = "a table's name is lower-case Latin letters, digits and _, and not a layer's"
         raise InputError("parameter_invalid", name="table", value=name, reason=reason)
     plain = _with_lonlat(frame)
-    columns, attributes = attributes_of(plain)
+    columns, attributes = attributes_of(plain, source=name)
     rows = [orjson.loads(row) for row in attributes]
     cells = [[to_cell(row.get(c.name), c.type) for row in rows] for c in columns]
     values = list(zip(range(1, len(rows) + 1), *cells, strict=True))
