@@ -77,7 +77,7 @@ def test_a_layer_is_a_plain_spatial_table_with_real_columns(
         ),
         where,
     )
-    told = dict(columns.tuples().all())
+    told = dict(columns.all())
     assert told["geom"] == "geometry"
     assert (told["households"], told["rate"], told["active"]) == ("int8", "float8", "bool")
     registered = admin.execute(

@@ -24,15 +24,13 @@ from geo_service.store.schema import Json
 _AT_ONCE = 5_000  # rows held in memory
 
 
-def copy(source: Home, settings: dict[str, str], where: Where) -> None:
+def copy(source: Home, where: Where) -> None:
     """Copy a store.
 
     Parameters
     ----------
     source : Home
         What is copied.
-    settings : dict
-        Its settings.
     where : str or path-like
         The GeoPackage file to make, or the ``postgresql://`` URL of a place without a store.
 
@@ -46,7 +44,10 @@ def copy(source: Home, settings: dict[str, str], where: Where) -> None:
     if isinstance(source, GeoPackage) and not opening.is_url(where):
         source.backup(Path(where))  # page by page: styles and whatever else the file holds come too
     else:
+        table = source.schema.settings
         with source.reading() as connection:
+            found = connection.execute(sa.select(table.c.key, table.c.value))
+            settings = {key: value for key, value in found if key != "srid"}  # of that database
             opening.make_home(where, settings, fill=partial(_fill, source, connection))
     streets = source.streets_path
     if streets.is_file():
@@ -62,10 +63,11 @@ def _fill(source: Home, reading: sa.Connection, target: Home, writing: sa.Connec
     for layer in log.numbers(source.schema, reading):
         _copy_layer(source, reading, target, writing, layer)
     stored = source.schema.tables
-    for name, columns in reading.execute(sa.select(stored.c.name, stored.c.columns)).all():
-        with target.replacing_table(writing, name, log.columns_from(columns)) as into:
-            _copy_rows(source, reading, target, writing, source.schema.attribute_table(
-                name, log.columns_from(columns)), into)  # fmt: skip
+    for name, kept in reading.execute(sa.select(stored.c.name, stored.c.columns)).all():
+        columns = log.columns_from(kept)
+        table = source.schema.attribute_table(name, columns)
+        with target.replacing_table(writing, name, columns) as into:
+            _copy_rows(source, reading, target, writing, table, into)
     target.go_on_counting(writing)
 
 
@@ -78,9 +80,10 @@ def _copy_rows(
     into: sa.Table | None = None,
 ) -> None:
     """Copy rows as they are, geometries in the target's own form."""
+    own = into is None  # not a plain table, which may have a column called geom
     into = target.schema.metadata.tables[table.name] if into is None else into
     names = [column.name for column in into.columns]
-    geometry = names.index("geom") if "geom" in names and table.name.startswith("gs_") else None
+    geometry = names.index("geom") if own and "geom" in names else None
     for rows in _read(reading, table):
         if geometry is not None:
             wkb = source.decode([row[geometry] for row in rows])

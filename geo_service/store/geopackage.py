@@ -308,7 +308,7 @@ class GeoPackage:
         heads = np.frombuffer(b"".join(row[1] for row in found), _HEADER)
         x0, x1, y0, y1 = heads["envelope"].T
         meets = (x0 <= bbox[2]) & (x1 >= bbox[0]) & (y0 <= bbox[3]) & (y1 >= bbox[1])
-        ids = [found[i][0] for i in np.flatnonzero(meets)]
+        ids = [found[i][0] for i in np.flatnonzero(meets).tolist()]
         return history.c.id.in_(ids) if len(ids) < _MOST_NAMED else sa.true()
 
     def settle(self) -> None:
@@ -397,6 +397,8 @@ def address(path: Path) -> str:
     may_write = own and os.access(path.absolute().parent, os.W_OK)
     plain = f"file:{quote(str(path.absolute()))}"
     return plain if may_write or not settled else f"{plain}?mode=ro&immutable=1"
+
+
 def _drop_triggers(connection: sa.Connection, layer: str) -> None:
     for name in gpkg.trigger_names(layer):
         connection.exec_driver_sql(f'DROP TRIGGER IF EXISTS "{name}"')

@@ -352,7 +352,7 @@ class Store(Reader):
         """
         from geo_service.store import copying
 
-        copying.copy(self._home, self._settings, where)
+        copying.copy(self._home, where)
 
     def verify(self) -> None:
         """Look for damage: of the file, its indexes, and of published content.
