@@ -23,7 +23,7 @@ import sqlalchemy as sa
 
 from geo_service.errors import ConflictError, GeoServiceError, InputError, MissingError
 from geo_service.store import Store, create_store, health, open_store
-from geo_service.store.postgis_database import parse
+from geo_service.store.postgis_connection import parse
 
 pytestmark = pytest.mark.postgis
 

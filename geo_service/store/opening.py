@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 from pathlib import Path
 
@@ -69,6 +70,7 @@ def create_store(
 def make_home(where: Where, settings: dict[str, str], *, fill: Fill | None = None) -> None:
     """Make a store with the very settings given, and with what `fill` puts into it, at once."""
     if is_url(where):
+        _require_driver()
         from geo_service.store import postgis_database
 
         postgis_database.create(os.fspath(where), settings, fill=fill)
@@ -99,6 +101,7 @@ def open_home(where: Where) -> tuple[Home, dict[str, str]]:
     """Open the home of a store that exists, upgraded where it is older, and read its settings."""
     home: Home
     if is_url(where):
+        _require_driver()
         from geo_service.store import postgis_database  # files need no database driver
 
         home, settings = postgis_database.open_home(os.fspath(where))
@@ -121,3 +124,8 @@ def store_exists(where: Where) -> bool:
 def is_url(where: Where) -> bool:
     """Whether a store is named by a URL, not by a file."""
     return "://" in os.fspath(where)
+
+
+def _require_driver() -> None:
+    if importlib.util.find_spec("psycopg") is None:
+        raise InputError("postgis_driver_missing")

@@ -24,10 +24,16 @@ import psycopg
 import sqlalchemy as sa
 from sqlalchemy.types import UserDefinedType
 
-from geo_service.errors import ConflictError, InputError
 from geo_service.store import _postgis_sql as sql
 from geo_service.store.home import Extent
-from geo_service.store.postgis_database import CONNECT_SECONDS, Address
+from geo_service.store.postgis_connection import (
+    Address,
+    literal,
+    plainly,
+    quoted,
+    together,
+    told,
+)
 from geo_service.store.rows import Column, Rows
 from geo_service.store.schema import Schema, schema
 
@@ -37,11 +43,6 @@ _UNFINISHED = "gs_new_"
 _BETWEEN_TRIES_SECONDS = 0.05
 _PART_BYTES = 8 << 20
 _HAS_SRID = 0x20
-_UNLESS_ASKED = {
-    "connect_timeout": CONNECT_SECONDS,
-    "application_name": "geo-service",
-    "keepalives_idle": 30,  # a writer whose machine is gone does not keep its lock for hours
-}
 _COPIED_AS = {sa.Integer: "int4", sa.BigInteger: "int8", sa.Double: "float8", sa.Boolean: "bool"}
 
 
@@ -102,7 +103,7 @@ class PostGIS:
                 isolation_level="REPEATABLE READ", postgresql_readonly=True
             )
             with connection.begin():
-                _together(connection, self._search_path, sql.BEGIN_READING)
+                together(connection, self._search_path, sql.BEGIN_READING)
                 yield connection
 
     @contextmanager
@@ -119,7 +120,7 @@ class PostGIS:
             number=sql.LOCK_CLASS,
             schema=literal(quoted(self.address.schema)),
         )
-        _together(connection, self._search_path, begin)
+        together(connection, self._search_path, begin)
 
     def initialise(self, connection: sa.Connection, settings: dict[str, str]) -> None:
         """Make the tables and guards of a new store."""
@@ -137,7 +138,7 @@ class PostGIS:
         """Let the rows of closed drafts go now: they would stand until the server's own round."""
         table = f"{quoted(self.address.schema)}.gs_draft_features"
         with contextlib.suppress(sa.exc.DBAPIError), self.engine.connect() as plain:
-            _plainly(plain.execution_options(isolation_level="AUTOCOMMIT"), f"VACUUM {table}")
+            plainly(plain.execution_options(isolation_level="AUTOCOMMIT"), f"VACUUM {table}")
 
     def close(self) -> None:
         """Let the connections go."""
@@ -216,7 +217,7 @@ class PostGIS:
             f"COMMENT ON TABLE {name} IS {literal(identifier)}",
             sql.GUARD.format(table=table.name),
         ):
-            _plainly(connection, statement)
+            plainly(connection, statement)
         self._take_place(connection, layer)
 
     @contextmanager
@@ -323,8 +324,8 @@ class PostGIS:
         """Set the guards of published tables again."""
         with self.writing() as connection:
             for table in tables:
-                _plainly(connection, sql.UNGUARD.format(table=table))
-                _plainly(connection, sql.GUARD.format(table=table))
+                plainly(connection, sql.UNGUARD.format(table=table))
+                plainly(connection, sql.GUARD.format(table=table))
 
     def faults(self, layers: Sequence[str]) -> list[str]:
         """Look for layers without a sound spatial index."""
@@ -335,12 +336,12 @@ class PostGIS:
     def _take_place(self, connection: sa.Connection, name: str) -> None:
         """Put a filled table in the place of another, in a moment in which nobody reads."""
         new, old = quoted(_UNFINISHED + name), quoted(name)
-        _plainly(connection, f"ANALYZE {new}")
+        plainly(connection, f"ANALYZE {new}")
         there = connection.exec_driver_sql("SELECT to_regclass(%s)", (old,)).scalar_one()
         if there is not None:
             _wait_for_readers(connection, old)
-            _plainly(connection, f"DROP TABLE {old}")
-        _plainly(connection, f"ALTER TABLE {new} RENAME TO {old}")
+            plainly(connection, f"DROP TABLE {old}")
+        plainly(connection, f"ALTER TABLE {new} RENAME TO {old}")
 
 
 def _wait_for_readers(connection: sa.Connection, table: str) -> None:
@@ -349,7 +350,7 @@ def _wait_for_readers(connection: sa.Connection, table: str) -> None:
     while True:
         try:
             with connection.begin_nested():
-                _together(connection, sql.SWAP_WAIT, sql.SWAP_LOCK.format(table=table))
+                together(connection, sql.SWAP_WAIT, sql.SWAP_LOCK.format(table=table))
             return
         except sa.exc.OperationalError as error:
             busy = isinstance(error.orig, psycopg.errors.LockNotAvailable)
@@ -365,68 +366,6 @@ def cache_folder() -> Path:
     folder = Path(named) if named else home / "geo-service"
     folder.mkdir(parents=True, exist_ok=True)
     return folder
-
-
-def engine_of(address: Address) -> sa.Engine:
-    """Give an engine that finds its way back after the server was away."""
-    asked = address.url.query.keys()
-    return sa.create_engine(
-        address.url,
-        pool_pre_ping=True,
-        hide_parameters=True,  # what people are called has no place in a log
-        connect_args={
-            "client_encoding": "utf8",
-            "prepare_threshold": None,  # tables are replaced, and poolers keep no statements
-            **{name: value for name, value in _UNLESS_ASKED.items() if name not in asked},
-        },
-    )
-
-
-def quoted(name: str) -> str:
-    """Quote a name for SQL."""
-    return '"' + name.replace('"', '""') + '"'
-
-
-def literal(text: str) -> str:
-    """Quote a text for SQL."""
-    return "'" + text.replace("'", "''") + "'"
-
-
-@contextmanager
-def told(store: str) -> Iterator[None]:
-    """Turn the server's refusals into ours."""
-    try:
-        yield
-    except sa.exc.DBAPIError as error:
-        raise _refusal(store, error.orig, lost=error.connection_invalidated) from error
-    except psycopg.Error as error:
-        raise _refusal(store, error) from error
-    except sa.exc.TimeoutError as error:  # every connection of the pool is taken
-        raise ConflictError("store_busy", store=store, seconds=sql.BUSY_SECONDS) from error
-
-
-def _refusal(
-    store: str, error: BaseException | None, *, lost: bool = False
-) -> InputError | ConflictError:
-    reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-    if isinstance(error, psycopg.errors.LockNotAvailable):
-        return ConflictError("store_busy", store=store, seconds=sql.BUSY_SECONDS)
-    if isinstance(error, psycopg.errors.InsufficientPrivilege):
-        return InputError("store_forbidden", store=store, reason=reason)
-    away = isinstance(error, psycopg.OperationalError) and error.sqlstate is None
-    shut = isinstance(error, psycopg.errors.AdminShutdown | psycopg.errors.CannotConnectNow)
-    if lost or away or shut:
-        return InputError("store_unreachable", store=store, reason=reason)
-    return InputError("store_unusable", store=store, reason=reason)
-
-
-def _together(connection: sa.Connection, *statements: str) -> None:
-    """Run statements in one message to the server."""
-    _plainly(connection, ";".join(statements))
-
-
-def _plainly(connection: sa.Connection, statement: str) -> None:
-    connection.exec_driver_sql(statement, execution_options={"no_parameters": True})
 
 
 def _copied_as(kind: Any) -> str:

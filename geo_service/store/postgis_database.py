@@ -1,18 +1,10 @@
-"""A store's place in a PostgreSQL database: its address, making it, opening it.
-
-An address is a ``postgresql://`` URL as libpq takes it (``PGPASSWORD``, ``~/.pgpass`` and
-``sslmode=`` work too), with one parameter of ours: ``schema``, by default ``geo_service``. Each
-schema holds one store. A password never leaves this module: whatever is shown or told says
-``***`` in its place.
-"""
+"""A store's place in a PostgreSQL database: making it, opening it."""
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import pyproj
 import sqlalchemy as sa
@@ -21,90 +13,13 @@ from geo_service import crs
 from geo_service.errors import ConflictError, InputError, MissingError
 from geo_service.store import _postgis_sql as sql
 from geo_service.store.home import Fill
+from geo_service.store.postgis import PostGIS
+from geo_service.store.postgis_connection import Address, engine_of, parse, quoted, told
 from geo_service.store.schema import refuse_foreign
 
-if TYPE_CHECKING:
-    from geo_service.store.postgis import PostGIS
-
-DEFAULT_SCHEMA = "geo_service"
-CONNECT_SECONDS = 10
 OLDEST_SERVER = 120_000  # PostgreSQL 12
 OLDEST_POSTGIS = (3, 0)
 FIRST_FREE_SRID = 910_000  # PostGIS leaves 910000-998999 to its users
-_LONGEST_SCHEMA_BYTES = 63
-_SECRETS = frozenset({"password", "sslpassword", "passfile"})
-
-
-@dataclass(frozen=True, repr=False)
-class Address:
-    """Where a store lies in which database.
-
-    Parameters
-    ----------
-    url : sqlalchemy.URL
-        How to connect.
-    schema : str
-        The schema that holds the store.
-    """
-
-    url: sa.URL
-    schema: str
-
-    @property
-    def name(self) -> str:
-        """The address as people may see it: without its secrets."""
-        shown = self.url.set(drivername="postgresql")
-        secret = _SECRETS & shown.query.keys()
-        shown = shown.update_query_dict(dict.fromkeys(secret, "***"))
-        if self.schema != DEFAULT_SCHEMA:
-            shown = shown.update_query_dict({"schema": self.schema})
-        return shown.render_as_string(hide_password=True)
-
-    @property
-    def file_name(self) -> str:
-        """The name of a GeoPackage after the database and, where it says more, the schema."""
-        names = [self.url.database or "city"]
-        names += [self.schema] if self.schema != DEFAULT_SCHEMA else []
-        return "".join(c if c.isalnum() or c in "-_" else "_" for c in "-".join(names)) + ".gpkg"
-
-    def __repr__(self) -> str:
-        return f"<Address {self.name}>"
-
-
-def parse(url: str) -> Address:
-    """Take a store's URL apart.
-
-    Raises
-    ------
-    InputError
-        ``parameter_invalid``, ``postgis_driver_missing``.
-    """
-    scheme = url.partition("://")[0]
-    if scheme not in {"postgresql", "postgres", "postgresql+psycopg"}:
-        reason = "a store is a file, such as city.gpkg, or postgresql://user@host/database"
-        raise InputError("parameter_invalid", name="store", value=f"{scheme}://…", reason=reason)
-    try:
-        import psycopg  # noqa: F401 # only to see that it is there
-    except ImportError as error:
-        raise InputError("postgis_driver_missing") from error
-    try:
-        parsed = sa.make_url("postgresql+psycopg" + url[len(scheme) :])
-    except (sa.exc.ArgumentError, ValueError):
-        parsed = None
-    if parsed is None:  # outside of the except: what was raised shows the password
-        reason = "not a URL such as postgresql://user:password@host:5432/database"
-        raise InputError("parameter_invalid", name="store", value=f"{scheme}://…", reason=reason)
-    schema = parsed.query.get("schema", DEFAULT_SCHEMA)
-    if (
-        not isinstance(schema, str)
-        or not 0 < len(schema.encode()) <= _LONGEST_SCHEMA_BYTES
-        or schema.startswith("pg_")
-        or schema == "information_schema"
-        or "\0" in schema
-    ):
-        reason = "one name of at most 63 bytes that does not begin with pg_"
-        raise InputError("parameter_invalid", name="schema", value=str(schema), reason=reason)
-    return Address(parsed.difference_update_query(["schema"]), schema)
 
 
 def create(url: str, settings: dict[str, str], *, fill: Fill | None = None) -> None:
@@ -117,8 +32,6 @@ def create(url: str, settings: dict[str, str], *, fill: Fill | None = None) -> N
     InputError
         ``store_unreachable``, ``store_forbidden``, ``postgis_missing``, ``server_too_old``.
     """
-    from geo_service.store.postgis import PostGIS, engine_of, quoted, told
-
     address = parse(url)
     engine = engine_of(address)
     try:
@@ -151,8 +64,6 @@ def open_home(url: str) -> tuple[PostGIS, dict[str, str]]:
         ``store_foreign``, ``store_newer``, ``store_unreachable``, ``store_forbidden``,
         ``postgis_missing``.
     """
-    from geo_service.store.postgis import PostGIS, engine_of, told
-
     address = parse(url)
     engine = engine_of(address)
     with _disposed_on_error(engine), told(address.name), engine.begin() as connection:
@@ -177,8 +88,6 @@ def _disposed_on_error(engine: sa.Engine) -> Iterator[None]:
 
 
 def _settings_table(address: Address) -> str:
-    from geo_service.store.postgis import quoted
-
     return f"{quoted(address.schema)}.gs_settings"
 
 
@@ -198,8 +107,6 @@ def _postgis_path(connection: sa.Connection, address: Address) -> str:
 
     The extension is made where it is missing and the user may.
     """
-    from geo_service.store.postgis import quoted
-
     found = connection.exec_driver_sql(sql.POSTGIS_SCHEMA).first()
     if found is None:
         found = _make_extension(connection, address)
