@@ -407,8 +407,8 @@ CATALOGUE: dict[str, Refusal] = {
     ),
     "postgis_driver_missing": Refusal(
         422,
-        "没有安装 PostgreSQL 驱动。请执行 pip install 'geo-service[postgis]'。",
-        "The PostgreSQL driver is not installed. Run pip install 'geo-service[postgis]'.",
+        "没有安装 PostgreSQL 驱动。请执行 pip install 'psycopg[binary]'。",
+        "The PostgreSQL driver is not installed. Run pip install 'psycopg[binary]'.",
     ),
     "server_too_old": Refusal(
         422,

@@ -51,7 +51,7 @@ def postgis_server() -> ModuleType:
 def postgis_url(postgis_server: ModuleType) -> Iterator[str]:
     """A private PostGIS server's database, or a skip that says what to install."""
     if importlib.util.find_spec("psycopg") is None:
-        pytest.skip("psycopg is not installed (pip install 'geo-service[postgis]')")
+        pytest.skip("psycopg is not installed (pip install 'psycopg[binary]')")
     programs = postgis_server.programs()
     if isinstance(programs, str):
         pytest.skip(programs)
