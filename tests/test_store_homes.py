@@ -154,7 +154,7 @@ def test_a_sound_store_has_nothing_wrong(store: Store, place: Place) -> None:
 
 def test_lost_guards_are_told_and_mended(store: Store, place: Place) -> None:
     lose = {
-        "geopackage": 'DROP TRIGGER "grids_guard_UPDATE"',
+        "geopackage": 'DROP TRIGGER "grids_keep_update"',
         "postgis": "ALTER TABLE grids DISABLE TRIGGER gs_guard",
     }
     home = "postgis" if "://" in str(place) else "geopackage"

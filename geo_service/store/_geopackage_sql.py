@@ -92,10 +92,14 @@ def insert_rtree(layer: str) -> str:
 
 
 def trigger_names(layer: str) -> list[str]:
-    """Name every trigger of a layer's table, those of older versions too."""
+    """Name every trigger of a layer's table."""
     index = [f"{rtree(layer)}_{name}" for name in _RTREE_TRIGGERS]
-    former = [f"{layer}_guard_{event}" for event in ("INSERT", "UPDATE", "DELETE")]
-    return [*index, *former, *(f"{layer}_keep_{name}" for name in _KEEPING)]
+    return [*index, *(f"{layer}_keep_{name}" for name in _KEEPING)]
+
+
+def former_trigger_names(layer: str) -> list[str]:
+    """Name the triggers that older versions made."""
+    return [f"{layer}_guard_{event}" for event in ("INSERT", "UPDATE", "DELETE")]
 
 
 def originals(layer: str) -> str:

@@ -354,7 +354,8 @@ class GeoPackage:
 
     def _create_triggers(self, connection: sa.Connection, layer: str) -> None:
         quoted = connection.dialect.identifier_preparer.quote_identifier
-        columns = ", ".join(quoted(name) for name, _ in self._columns(connection, layer))
+        published = self._columns(connection, gpkg.originals(layer))
+        columns = ", ".join(quoted(name) for name, _ in published)
         for statement in gpkg.triggers(layer, columns):
             connection.exec_driver_sql(statement, execution_options={"no_parameters": True})
 
@@ -400,7 +401,7 @@ def address(path: Path) -> str:
 
 
 def _drop_triggers(connection: sa.Connection, layer: str) -> None:
-    for name in gpkg.trigger_names(layer):
+    for name in (*gpkg.trigger_names(layer), *gpkg.former_trigger_names(layer)):
         connection.exec_driver_sql(f'DROP TRIGGER IF EXISTS "{name}"')
 
 
