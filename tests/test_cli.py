@@ -411,7 +411,6 @@ def test_a_database_answers_as_the_file_does(
         ("history", "grids"),
         ("drafts",),
         ("check", "--layer", "grids"),
-        ("statement", "grids"),
         ("site", "--kind", "rest_station", "--count", 2),
     ):
         file, database = run(*asked, "--json", store=stored), run(*asked, "--json", store=url)
