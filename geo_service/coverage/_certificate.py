@@ -18,7 +18,7 @@ class Certificate:
     Parameters
     ----------
     first, second : int
-        Two independent sums modulo 2^64.
+        Two sums modulo 2^64, of other numbers of each place.
     features : int
         Number of polygons summed.
 
@@ -44,9 +44,9 @@ class Certificate:
     def clean(self) -> bool:
         """Whether every segment meets its reverse: no gap, no overlap, nothing outside.
 
-        True means so up to a chance of about 2^-116. False may also mean a harmless vertex that
-        only one of two neighbours has, which `check` tells apart. Whether each ring is simple is
-        another question, which `check` answers too.
+        True means so up to a chance of about 2^-116 (see `_segments`), not against a forger. False
+        may also mean a harmless vertex that only one of two neighbours has, which `check` tells
+        apart. Whether each ring is simple is another question, which `check` answers too.
         """
         return self.first == 0 and self.second == 0
 

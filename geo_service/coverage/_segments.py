@@ -5,7 +5,9 @@ to q counts as ``u(p) v(q) - u(q) v(p)`` modulo 2^64: the reverse segment counts
 so the sum over a chain of segments is 0 wherever each segment meets its reverse. As a polynomial in
 the u and v it is 0 for no other chain, so that (Schwartz 1980, Zippel 1979) another chain sums to 0
 with a probability of about 2^-58. A certificate takes a second sum of other numbers w and z, which
-makes 2^-116 of it. The numbers guard against chance, not against a forger: they are no secret.
+makes 2^-116 of it: with numbers shortened to b = 6, 8 and 10 bits, both sums of a triangle were 0
+at once in 2^-(2b - 3) of 3e7 trials. They guard against chance, not against a forger: the numbers
+are no secret.
 """
 
 from __future__ import annotations
