@@ -129,16 +129,16 @@ def _store(given: str | None, *, mend: bool) -> list[dict[str, Any]]:
 
 def _warm() -> dict[str, Any]:
     """Run every compiled loop once on a tiny city, so that no request waits for the compiler."""
-    import geopandas as gpd
-    import shapely
-
-    from geo_service import demo_city, mending
+    from geo_service import coverage, demo_city, mending
     from geo_service.cli import demo
+    from geo_service.demo_city import dirty
 
     began = time.perf_counter()
     with tempfile.TemporaryDirectory(prefix="geo-service-") as folder:
         demo.run(demo.Steps(quiet=True), Path(folder), grids=demo_city.FEWEST_GRIDS)
-    apart = gpd.GeoDataFrame(geometry=[shapely.box(0, 0, 90, 90), shapely.box(91, 0, 200, 90)])
-    mending.repair(apart, within=shapely.box(0, 0, 200, 90))
+    city = demo_city.make(grids=demo_city.FEWEST_GRIDS)
+    coverage.certificate(city.grids.geometry, city.outline.geometry)
+    spoilt, _ = dirty.inject(city.grids, city.outline)
+    mending.repair(spoilt, within=city.outline)
     said = f"{time.perf_counter() - began:.1f} s"
     return _finding("kernels", True, f"已编译，用时 {said}", f"compiled in {said}")
