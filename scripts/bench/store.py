@@ -84,7 +84,7 @@ def _measure(
         ("whole layer", lambda at: store.frame("grids", at=at)),
         ("1 km box", lambda at: store.frame("grids", at=at, bbox=box)),
     ):
-        times = {at: [] for at in (None, 1, revisions // 2)}
+        times = {at: [] for at in (None, 1, max(2, revisions // 2))}
         for _ in range(ROUNDS):
             for at, found in times.items():
                 began = clock.now()
