@@ -84,7 +84,8 @@ def _measure(
         ("whole layer", lambda at: store.frame("grids", at=at)),
         ("1 km box", lambda at: store.frame("grids", at=at, bbox=box)),
     ):
-        times = {at: [] for at in (None, 1, max(2, revisions // 2))}
+        middle = max(2, revisions // 2)
+        times = {at: [] for at in (None, 1, middle)}
         for _ in range(ROUNDS):
             for at, found in times.items():
                 began = clock.now()
@@ -93,7 +94,7 @@ def _measure(
         now, *then = (float(np.median(found)) for found in times.values())
         print(
             f"{name:11s} read {what}: now {now:.3f} s CPU, as of revision 1 {then[0] / now:.2f}x, "
-            f"as of revision {revisions // 2} {then[1] / now:.2f}x"
+            f"as of revision {middle} {then[1] / now:.2f}x"
         )
 
 
