@@ -234,3 +234,20 @@ def test_the_real_uploads_are_read(real_data: Path) -> None:
     with pytest.raises(InputError, match="EPSG:4490"):
         boundary_files.read(cells)
     assert len(boundary_files.read(cells, crs="EPSG:4326").frame) == 9005
+
+
+def test_a_folder_with_a_shapefile_is_read(tmp_path: Path) -> None:
+    folder = tmp_path / "禹州市"
+    folder.mkdir()
+    grids = gpd.GeoDataFrame({"WGBM": ["411081001001001"]}, geometry=[box(0, 0, 9, 9)], crs=4547)
+    grids = grids.translate(480_000, 3_760_000).to_frame("geometry").assign(WGBM=grids["WGBM"])
+    with pytest.raises(InputError) as refused:
+        boundary_files.read(folder)
+    assert refused.value.code == "format_unknown"
+    grids.to_file(folder / "grids.shp")
+    assert boundary_files.read(folder).layer_frame()["code"].tolist() == ["411081001001001"]
+    grids.to_file(folder / "old.shp")
+    with pytest.raises(InputError) as refused:
+        boundary_files.read(folder)
+    assert refused.value.code == "layer_choice"
+    assert len(boundary_files.read(folder, layer="old").frame) == 1

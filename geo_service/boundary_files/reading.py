@@ -86,7 +86,8 @@ def read(
     Parameters
     ----------
     path : str or Path
-        Anything pyogrio reads, a zipped shapefile, or GeoParquet.
+        Any format of `geo_service.boundary_files.kinds`, zipped or not; or a folder that holds one
+        shapefile, as they are often handed on.
     layer : str, optional
         Which layer, where the file holds several.
     crs : str or int, optional
@@ -126,6 +127,8 @@ def read(
     given = Path(path)
     if not given.exists():
         raise MissingError("file_missing", file=str(path))
+    if given.is_dir():
+        given, layer = _in_folder(given, layer), None
     notes: list[Note] = []
     told = opening.Told(layer, encoding, crs is not None, datum)
     with opening.unpacked(given, told, notes) as (inner, source, inside):
@@ -137,6 +140,15 @@ def read(
     matched = _matched(frame, source, fields, remembered or {}, notes)
     frame = code_columns.as_text(frame, matched, source, notes)
     return BoundaryFile(frame, matched, tuple(notes), source, _sha256(given))
+
+
+def _in_folder(folder: Path, layer: str | None) -> Path:
+    """The shapefile of a folder; the folder itself, which is refused as a file, where none is."""
+    held = sorted(p for p in folder.iterdir() if p.suffix.lower() == ".shp")
+    chosen = [p for p in held if layer is None or p.stem == layer]
+    if len(chosen) > 1 or (held and not chosen):
+        raise InputError("layer_choice", file=folder.name, layers=", ".join(p.stem for p in held))
+    return chosen[0] if chosen else folder
 
 
 def read_area(path: str | Path, *, like: gpd.GeoDataFrame | None = None) -> gpd.GeoDataFrame:
