@@ -73,12 +73,20 @@ def paths(faces: Faces, lines: Lines, segments: Segments) -> Broken:
 
 def chain_of(geometry: Geometry, origin: FloatArray, broken: Broken) -> Chain:
     """Give a grid's border as directed segments, the inside on the left, broken at the nodes."""
-    chain: Chain = set()
     turned = shapely.orient_polygons(geometry)
+    steps: list[tuple[Place, Place]] = []
     for ring in shapely.get_rings(shapely.get_parts(turned)):
         xy = shapely.get_coordinates(ring) - origin
-        for a, b in pairwise(map(tuple, xy.tolist())):
-            _add_walk(chain, _walk(a, b, broken))
+        steps += pairwise(map(tuple, xy.tolist()))
+    chain: Chain = set(steps)
+    plain = len(chain) == len(steps) and not any(
+        a == b or (b, a) in chain or (a, b) in broken or (b, a) in broken for a, b in steps
+    )
+    if plain:
+        return chain
+    chain = set()
+    for a, b in steps:
+        _add_walk(chain, _walk(a, b, broken))
     return chain
 
 

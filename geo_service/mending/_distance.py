@@ -63,6 +63,18 @@ def _from_segment(x: float, y: float, s: FloatArray) -> float:
 
 
 @numba.njit(nogil=True, cache=True)
+def _stands_in(line: FloatArray, others: FloatArray) -> bool:
+    ax, ay, bx, by = line
+    for k in range(len(others)):
+        x0, y0, x1, y1 = others[k]
+        if (x0 == ax and y0 == ay and x1 == bx and y1 == by) or (
+            x0 == bx and y0 == by and x1 == ax and y1 == ay
+        ):
+            return True
+    return False
+
+
+@numba.njit(nogil=True, cache=True)
 def _nearest(x: float, y: float, others: FloatArray) -> tuple[float, int]:
     best, at = np.inf, -1
     for k in range(len(others)):
@@ -76,9 +88,11 @@ def _nearest(x: float, y: float, others: FloatArray) -> tuple[float, int]:
 def _farthest(
     lines: FloatArray, others: FloatArray, precision: float
 ) -> tuple[float, float, float]:
-    found, found_x, found_y = -1.0, np.nan, np.nan
+    found, found_x, found_y = 0.0, lines[0, 0], lines[0, 1]
     stack = np.empty((_DEPTH + 2, 4))
     for line in range(len(lines)):
+        if _stands_in(lines[line], others):  # nearly all of a border that moved at one place
+            continue
         stack[0] = lines[line]
         top = 1
         while top > 0:

@@ -149,6 +149,8 @@ def _cut_off(
     if triangle.area >= layer.geometries[row].area:
         return []
     spot = _spot(examined, origin, row, triangle)
+    if spot.width_m <= layer.ground.noise_m:
+        return []  # nothing but rounding: whoever got it would have the spike
     tip = corners[1] - origin
     beside_tip = np.flatnonzero((spot.edges.reshape(-1, 2, 2) == tip).all(axis=2).any(axis=1))
     rows = np.full(len(beside_tip), row)
