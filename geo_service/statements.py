@@ -31,6 +31,7 @@ from jinja2 import Environment, select_autoescape
 
 from geo_service import __version__, crs, layers, profiles
 from geo_service.errors import InputError, MissingError
+from geo_service.reports import tables
 from geo_service.store import Store, checking
 from geo_service.store.times import Moment
 
@@ -212,22 +213,15 @@ def write(statement: Statement, path: str | Path) -> Path:
         ``output_unwritable``.
     """
     target = Path(path)
-    ending, known = target.suffix.lower(), ".json .html"
-    if ending not in known.split():
-        reason = f"unknown ending {ending or '—'}"
-        raise InputError("output_unwritable", file=target.name, reason=reason, known=known)
-    content = to_bytes(statement) if ending == ".json" else _page(statement).encode()
-    made = target.with_name(f".{target.name}.part")
-    try:
-        made.write_bytes(content)
-        made.replace(target)
-    except OSError as error:
-        made.unlink(missing_ok=True)
-        reason = error.strerror or str(error)
+    known = (".json", ".html")
+    if target.suffix.lower() not in known:
         raise InputError(
-            "output_unwritable", file=target.name, reason=reason, known=known
-        ) from error
-    return target
+            "output_unwritable", file=target.name,
+            reason=f"unknown ending {target.suffix or '—'}", known=" ".join(known),
+        )  # fmt: skip
+    as_json = target.suffix.lower() == ".json"
+    content = to_bytes(statement) if as_json else _page(statement).encode()
+    return tables.put(target, content, known=known)
 
 
 def read(path: str | Path) -> Statement:
