@@ -467,6 +467,14 @@ def test_from_upload_to_revision_without_a_restart(
     found = http.get("/locate", params={"lon": point.x, "lat": point.y, "datum": "wgs84"}).json()
     assert found["revision"] == 2
     assert found["grid"]["name"] == "新名"
+    z, x, y = 10, int((point.x + 180) / 360 * 2**10), 408
+    tiles = f"/collections/grids/tiles/{z}/{x}"
+    [y] = [k for k in range(380, 440) if http.get(f"{tiles}/{k}").status_code == 200][:1]
+    now, then = http.get(f"{tiles}/{y}"), http.get(f"{tiles}/{y}?revision=1")
+    assert "新名".encode() in now.content
+    assert "新名".encode() not in then.content
+    assert now.headers["etag"] != then.headers["etag"]
+    problem(http.get(f"{tiles}/{y}?datetime=1999-01-01T00:00:00Z"), 404, "revision_unknown")
     assert [r["number"] for r in http.get("/history/grids").json()["revisions"]] == [1, 2]
     changed = http.get("/history/grids/diff?a=1&b=2").json()
     assert len(changed["changed"]) == COUNT

@@ -21,6 +21,7 @@ from starlette.responses import Response
 
 from geo_service import codes, masking
 from geo_service.api import state as states
+from geo_service.api.as_of import DateTime, Revision, as_of
 from geo_service.api.state import GEOMETRY, State, View
 from geo_service.errors import InputError, MissingError
 
@@ -28,15 +29,10 @@ GEOJSON = "application/geo+json"
 CRS84 = "http://www.opengis.net/def/crs/OGC/1.3/CRS84"
 MAX_LIMIT = 10_000
 _RESERVED = {"bbox", "limit", "offset", "datetime", "revision", "f"}
-_OPEN_END = ("", "..")
 
 router = APIRouter(tags=["collections"])
 
 StateOf = Annotated[State, Depends(states.of)]
-Revision = Annotated[int | None, Query(ge=1, description="A revision other than the current one")]
-DateTime = Annotated[
-    str | None, Query(description="An instant (RFC 3339): the layer as it was then; `..` = now")
-]
 
 
 @router.get("/collections", summary="The published layers")
@@ -78,7 +74,7 @@ def items(
     revision: Revision = None,
 ) -> Response:
     """Give features by rising code; any field of the layer is a filter (``?name=第一网格``)."""
-    view = state.view(collection, at=revision if revision is not None else _instant(datetime))
+    view = state.view(collection, at=as_of(revision, datetime))
     rows = _matching(view, bbox, _filters(request, view))
     limit = min(limit, MAX_LIMIT)
     page = rows[offset : offset + limit]
@@ -115,7 +111,7 @@ def item(
     revision: Revision = None,
 ) -> Response:
     """Give one feature, as it is or as it was."""
-    view = state.view(collection, at=revision if revision is not None else _instant(datetime))
+    view = state.view(collection, at=as_of(revision, datetime))
     row = view.row_of.get(code)
     if row is None:
         raise MissingError("code_unknown", code=code, what=view.layer.zh)
@@ -203,21 +199,6 @@ def _filters(request: Request, view: View) -> dict[str, str]:
         if name not in fields:
             raise InputError("parameter_unknown", name=name, known=", ".join(fields))
     return given
-
-
-def _instant(text: str | None) -> str | None:
-    """The moment a ``datetime`` asks about; an interval asks about its end."""
-    if text is None:
-        return None
-    end = text.rpartition("/")[2]
-    if end in _OPEN_END:
-        return None
-    try:
-        moment = datetime.fromisoformat(end)
-    except ValueError:
-        reason = "an instant such as 2026-12-31T00:00:00Z, or an interval"
-        raise InputError("parameter_invalid", name="datetime", value=text, reason=reason) from None
-    return moment.isoformat() if len(end) > 10 else end
 
 
 def _link(rel: str, href: str, media_type: str) -> dict[str, str]:
