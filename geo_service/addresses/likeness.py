@@ -21,6 +21,7 @@ from geo_service.addresses.table import NONE, IntArray, Table
 _NUMBER_LAST = re.compile(r"(?P<road>[^\0]+?) ?(?P<number>\d+(?:-\d+)?(?: ?[a-z])?)号*[ \0]*$")
 _SHORT = 4  # below it nothing else may be within two characters: 建谷路 may be many a road
 _LONG = 6  # 中山北路二段16巷: so much that agrees outweighs even a telling character
+_NEAR = ("township", "community")
 _VERY_LONG = 10  # letters: two of them may be wrong
 
 
@@ -57,15 +58,24 @@ def doors_meant(
         return nothing
     held = within(table.by["number"][number])
     held = held[table.ids["road"][held] != NONE]
-    road = _only(said["road"].strip(), table.names, set(table.ids["road"][held].tolist()))
+    roads = table.ids["road"]
+    near = any(area.kind in _NEAR for area in areas)
+    rivals = set(roads[within(np.arange(len(table)))].tolist()) if near else None
+    numbered = set(roads[held].tolist())
+    road = _only(said["road"].strip(), table.names, numbered, rivals)
     return nothing if road is None else held[table.ids["road"][held] == road]
 
 
-def _only(piece: str, names: Names, numbered: set[int]) -> int | None:
-    """The only road like a piece of text; if it is long, the only one that has the number."""
+def _only(piece: str, names: Names, numbered: set[int], rivals: set[int] | None) -> int | None:
+    """The only road like a piece of text; if it is long, the only one that has the number.
+
+    Where a township or community is named, only its roads are `rivals`.
+    """
     alike = process.extract(
         piece, names.all("road"), scorer=OSA.distance, score_cutoff=2, limit=None
     )
+    if rivals is not None:
+        alike = [found for found in alike if found[2] in rivals]
     least = min((distance for _, distance, _ in alike), default=0)
     if least > (2 if len(piece) >= _VERY_LONG else 1):
         return None
