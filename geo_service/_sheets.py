@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import python_calamine
 
 from geo_service import encodings
@@ -177,3 +178,24 @@ def _delimiter(text: str) -> str:
     """Give the delimiter that splits the first lines into the most cells."""
     lines = text.splitlines()[:_SNIFFED_LINES]
     return max(_DELIMITERS, key=lambda mark: sum(line.count(mark) for line in lines))
+
+
+def first_sheet(path: Path, **options: Any) -> pd.DataFrame:
+    """Read the first sheet of a workbook that has its header in its first row.
+
+    Parameters
+    ----------
+    path : Path
+        The workbook.
+    **options
+        Of `pandas.read_excel`.
+
+    Raises
+    ------
+    InputError
+        ``file_unreadable``.
+    """
+    try:
+        return pd.read_excel(path, engine="calamine", **options)
+    except (python_calamine.CalamineError, ValueError, OSError, KeyError) as error:
+        raise InputError("file_unreadable", file=path.name, reason=error) from error

@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from geo_service import encodings, places
+from geo_service import _sheets, encodings, places
 from geo_service.errors import InputError, MissingError
 
 STATUSES = ("existing", "planned", "proposed", "closed")
@@ -172,7 +172,7 @@ def read(path: str | Path) -> pd.DataFrame:
         raise MissingError("file_missing", file=str(path))
     try:
         if file.suffix.lower() == ".xlsx":
-            table = pd.read_excel(file, dtype=str)
+            table = _sheets.first_sheet(file, dtype=str)
         else:
             encoding = encodings.detect_encoding(file.read_bytes(), file=file.name)
             table = pd.read_csv(file, dtype=str, encoding=encoding)

@@ -18,7 +18,7 @@ import numpy.typing as npt
 import pandas as pd
 from scipy import sparse
 
-from geo_service import encodings, places
+from geo_service import _sheets, encodings, places
 from geo_service import facilities as listing
 from geo_service.errors import InputError, MissingError
 
@@ -453,7 +453,7 @@ def _read_table(path: Path) -> pd.DataFrame:
     if not path.is_file():
         raise MissingError("file_missing", file=str(path))
     if path.suffix.lower() == ".xlsx":
-        return pd.read_excel(path)
+        return _sheets.first_sheet(path)
     encoding = encodings.detect_encoding(path.read_bytes(), file=path.name)
     return pd.read_csv(path, encoding=encoding)
 

@@ -230,7 +230,7 @@ def test_merged_cells_stand_in_each_of_their_rows(tmp_path: Path) -> None:
     found = registers.read(tmp_path / "r.xlsx")
     assert found.frame["code"].tolist() == ["411002001001001"] * 2 + ["411002001001002"]
     assert found.frame["姓名"].tolist() == ["王建国", "李梅", "赵云"]
-    assert found.frame["街道"].tolist() == ["北大街道"] * 3
+    assert found.frame["township"].tolist() == ["北大街道"] * 3
     assert found.frame["households"].sum() == 500  # a merged number is told once
     assert found.continued == {5}
     grids = pd.DataFrame({"code": ["411002001001001", "411002001001002"]})

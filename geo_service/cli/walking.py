@@ -195,13 +195,13 @@ def read_points(path: Path) -> pd.DataFrame:
     """
     import pandas as pd
 
-    from geo_service import encodings, layers
+    from geo_service import _sheets, encodings, layers
 
     if not path.exists():
         raise MissingError("file_missing", file=str(path))
     try:
         if path.suffix.lower() == ".xlsx":
-            frame = pd.read_excel(path, dtype=str)
+            frame = _sheets.first_sheet(path, dtype=str)
         else:
             encoding = encodings.detect_encoding(path.read_bytes(), file=path.name)
             frame = pd.read_csv(path, dtype=str, encoding=encoding)

@@ -10,14 +10,13 @@ import hashlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from zipfile import BadZipFile
 
 import numpy as np
 import numpy.typing as npt
 import orjson
 import pandas as pd
 
-from geo_service import crs, encodings, layers
+from geo_service import _sheets, crs, encodings, layers
 from geo_service.errors import InputError, MissingError
 from geo_service.locate.gazetteer import Gazetteer
 
@@ -166,10 +165,7 @@ def read_rows(path: Path) -> pd.DataFrame:
     if path.suffix.lower() != ".xlsx":
         pieces = list(_pieces(path, skip=0))
         return pd.concat(pieces) if pieces else pd.DataFrame()
-    try:
-        return pd.read_excel(path, dtype=str, keep_default_na=False)
-    except (ValueError, OSError, KeyError, BadZipFile) as error:
-        raise InputError("file_unreadable", file=path.name, reason=error) from error
+    return _sheets.first_sheet(path, dtype=str, keep_default_na=False)
 
 
 # large files ------------------------------------------------------------------------------------
