@@ -12,9 +12,15 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 from geo_service import demo_city
 from geo_service.demo_city import DemoCity
+
+# CI judges a change by the same examples each time; elsewhere every run looks for new ones.
+settings.register_profile("ci", derandomize=True)
+if os.environ.get("CI"):
+    settings.load_profile("ci")
 
 
 @pytest.fixture(scope="session")
