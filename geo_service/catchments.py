@@ -168,9 +168,9 @@ class _Field:
         self._spot = np.concatenate((snapped.edge, snapped.offset_cm, snapped.leg_cm))
         # Cells just outside must be exact too: the outline is drawn between the two.
         slack_cm = math.ceil(_JUMP_CELLS * table.width_m * CM_PER_M)
-        seeds, seed_cm = walking.entrances(self._graph, snapped, against=False)
+        seeds = walking.entrances(self._graph, snapped, against=False)
         _, self._nodes, reached_cm = walking.search(
-            self._graph, MAY_LEAVE, seeds, seed_cm, limit_cm + slack_cm
+            self._graph, MAY_LEAVE, seeds.start, seeds.nodes, seeds.cm, limit_cm + slack_cm
         )
         self._cm = np.full(self._graph.node_x.size, -1, np.int32)
         self._cm[self._nodes] = reached_cm

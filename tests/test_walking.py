@@ -115,6 +115,66 @@ def test_workers_change_nothing() -> None:
         np.testing.assert_array_equal(getattr(one, name), getattr(four, name))
 
 
+@settings(max_examples=15, deadline=None)
+@given(st.integers(0, 2**32), st.sampled_from([300.0, None]), st.booleans())
+def test_the_nearest_place_of_every_node_equals_networkx(
+    seed: int, limit_m: float | None, away: bool
+) -> None:
+    network = random_network(seed)
+    exported = network.to_networkx()
+    if not away:
+        exported = exported.reverse()
+    places = np.random.default_rng(seed).choice(network.node_count, 6)  # one may come twice
+    found = walking.nearest(network, places, limit_m, away=away)
+    walks = [
+        nx.single_source_dijkstra_path_length(exported, int(node), weight="cm") for node in places
+    ]
+    for node in range(network.node_count):
+        best = min((walk.get(node, np.inf), row) for row, walk in enumerate(walks))
+        if best[0] > (limit_m or np.inf) * 100 or best[0] == np.inf:
+            best = (-1, -1)
+        assert (found.centimetres[node], found.places[node]) == best
+
+
+def test_the_nearest_of_places_beside_streets(town: WalkNetwork, street_plans: ModuleType) -> None:
+    places = [street_plans.lonlat(30, 20), street_plans.lonlat(9000, 0)]
+    found = walking.nearest(town, places)
+    at = np.hypot(*(town.node_lonlat - street_plans.lonlat(100, 0)).T).argmin()
+    assert found.metres[at] == pytest.approx(90, abs=0.05)
+    assert set(found.places.tolist()) == {0}  # the other place has no street near
+    none = walking.nearest(town, places[1:])
+    assert set(none.places.tolist()) == {-1}
+    assert np.isnan(none.metres).all()
+
+
+def test_totals_are_sums_over_what_is_reached() -> None:
+    network = random_network(5, count=700)
+    people = np.random.default_rng(5).integers(0, 90, (network.node_count, 2))
+    for against in (False, True):
+        sums = walking.totals(network, people, [200, 500, 900], against=against, workers=3)
+        for ring, limit_m in enumerate((200, 500, 900)):
+            reach = walking.reach(network, np.arange(network.node_count), limit_m, against=against)
+            true = np.add.reduceat(people[reach.nodes], reach.indptr[:-1])
+            np.testing.assert_array_equal(sums[:, ring], true)
+    one = walking.totals(network, people[:, 0], 500.0, origins=np.array([3, 4]))
+    assert one.tolist() == walking.totals(network, people, [500])[[3, 4], 0, 0].tolist()
+    with pytest.raises(InputError, match="ascending"):
+        walking.totals(network, people, [500, 200])
+    with pytest.raises(InputError, match="a row for each"):
+        walking.totals(network, people[1:], 500)
+
+
+def test_a_long_queue_is_given_more_room() -> None:
+    """Thousands of nodes in one bucket outgrow the first entries."""
+    network = random_network(8, count=12_000)
+    exported = network.to_networkx()
+    reach = walking.reach(network, np.array([17]), 900_000)
+    true = nx.single_source_dijkstra_path_length(exported, 17, weight="cm")
+    assert as_dict(reach, 0) == true
+    found = walking.nearest(network, np.arange(0, network.node_count, 2))
+    assert (found.centimetres[::2] == 0).all()
+
+
 def test_a_place_walks_to_the_street_first(town: WalkNetwork, street_plans: ModuleType) -> None:
     reach = walking.reach(town, [street_plans.lonlat(30, 20)], limit_m=100)
     # 20 m to the street, then 30 m to one corner and 70 m to the other.
@@ -171,6 +231,51 @@ def test_a_route_names_both_legs(town: WalkNetwork, street_plans: ModuleType) ->
     assert walk.destination_leg_m == pytest.approx(40, abs=0.05)
     assert walk.length_m == pytest.approx(20 + 220 + 40, abs=0.1)
     assert walk.minutes == pytest.approx(walk.length_m / 80)
+
+
+def test_steps_tell_turns_streets_and_metres(street_plans: ModuleType, tmp_path: Path) -> None:
+    spots = {
+        "a": (0, 0), "b": (300, 0), "c": (300, 200), "d": (600, 0), "e": (300, 500), "f": (280, 900)
+    }  # fmt: skip
+    named = {name: {**STREET, "name": name} for name in ("人民路", "建设路", "Long Lane")}
+    path = street_plans.write(
+        tmp_path / "named.osm.pbf", spots,
+        [("a b d", named["人民路"]), ("b c e", named["建设路"]), ("e f", named["Long Lane"])],
+    )  # fmt: skip
+    network = WalkNetwork.from_pbf(path)
+    walk = network.route(street_plans.lonlat(10, -20), street_plans.lonlat(300, 650))
+    assert [(step.turn, step.street) for step in walk.steps] == [
+        ("leave", ""), ("head", "人民路"), ("left", "建设路"), ("straight", "Long Lane"),
+        ("arrive", ""),
+    ]  # fmt: skip
+    assert sum(step.metres for step in walk.steps) == pytest.approx(walk.length_m)
+    assert walk.steps[1].zh == "沿人民路向东，走 290 米"
+    assert walk.steps[1].en == "Walk east on 人民路 for 290 m"
+    assert walk.steps[2].zh == "左转进入建设路，走 500 米"
+    assert walk.steps[2].en == "Turn left onto 建设路 for 500 m"
+    back = network.route(street_plans.lonlat(300, 650), street_plans.lonlat(590, 5))
+    assert [step.turn for step in back.steps][1:-1] == ["head", "straight", "left"]
+    feature = walk.feature()
+    assert feature["properties"]["steps"][2]["street"] == "建设路"
+    assert (feature["properties"]["steps"][2]["lon"], feature["properties"]["steps"][2]["lat"]) == (
+        pytest.approx(street_plans.lonlat(300, 0), abs=1e-6)
+    )
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_the_metres_of_steps_add_up(seed: int) -> None:
+    network = random_network(seed, count=120, one_way=0.2)
+    rng = np.random.default_rng(seed)
+    west, south = network.node_lonlat.min(axis=0)
+    east, north = network.node_lonlat.max(axis=0)
+    for _ in range(40):
+        ends = rng.uniform([west, south], [east, north], (2, 2)).tolist()
+        try:
+            walk = network.route(*ends)
+        except (NoRouteError, InputError):
+            continue
+        assert sum(step.metres for step in walk.steps) == pytest.approx(walk.length_m, abs=1e-6)
+        assert [walk.steps[0].turn, walk.steps[-1].turn] == ["leave", "arrive"]
 
 
 def test_routes_that_are_none(town: WalkNetwork, street_plans: ModuleType, tmp_path: Path) -> None:

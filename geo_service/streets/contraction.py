@@ -52,6 +52,10 @@ class Graph:
         Vertices in the plane, both ends included.
     shape_cm : ndarray of int32, shape (v,)
         Walked length from the tail to the vertex.
+    shape_name : ndarray of int32, shape (v,)
+        The row of `names` of the street from each vertex to the next.
+    names : ndarray of str, shape (k,)
+        Names of streets; the first is "".
     arc_start : ndarray of int32, shape (n + 1,)
         Where each node's arcs begin; every chain gives one arc to both its ends.
     arcs : ndarray of int64, shape (2 e,)
@@ -76,6 +80,8 @@ class Graph:
     shape_x: FloatArray
     shape_y: FloatArray
     shape_cm: IntArray
+    shape_name: IntArray
+    names: segments.TextArray
     arc_start: IntArray
     arcs: LongArray
     arc_edges: IntArray
@@ -98,7 +104,7 @@ def contract(streets: Segments, *, mask: int, plane: Plane) -> Graph:
     forward, backward = (streets.forward & mask) != 0, (streets.backward & mask) != 0
     usable = forward | backward
     tail, head = streets.tail[usable].astype(np.int64), streets.head[usable].astype(np.int64)
-    forward, backward = forward[usable], backward[usable]
+    forward, backward, name = forward[usable], backward[usable], streets.name[usable]
     length_m = segments.ground_length_m(
         streets.lon[tail], streets.lat[tail], streets.lon[head], streets.lat[head]
     )
@@ -128,7 +134,7 @@ def contract(streets: Segments, *, mask: int, plane: Plane) -> Graph:
         tail=tails, head=heads, length_cm=length_cm,
         forward=along[first], backward=against[first],
         shape_start=shape_start, shape_x=x[row_of[vertices]], shape_y=y[row_of[vertices]],
-        shape_cm=shape_cm,
+        shape_cm=shape_cm, shape_name=_names_from(name[order], shape_start), names=streets.names,
         arc_start=arc_start, arcs=arcs, arc_edges=arc_edges,
         component=component, component_cm=component_cm,
     )  # fmt: skip
@@ -225,6 +231,17 @@ def _shapes(
     last = shape_start[1:] - 1
     shape_cm[last] = np.maximum(shape_cm[last], 1)  # so that every step of a walk gets farther
     return shape_start, points, shape_cm
+
+
+def _names_from(name: IntArray, shape_start: LongArray) -> IntArray:
+    """Give the name from each vertex on; a chain's last vertex repeats the one before."""
+    from_vertex = np.empty(int(shape_start[-1]), np.int32)
+    last = shape_start[1:] - 1
+    inner = np.ones(from_vertex.size, bool)
+    inner[last] = False
+    from_vertex[inner] = name
+    from_vertex[last] = from_vertex[last - 1]
+    return from_vertex
 
 
 def _z_order(x: FloatArray, y: FloatArray) -> LongArray:

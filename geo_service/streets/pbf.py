@@ -114,6 +114,7 @@ class _Collected:
         self._refs, self._way = array("q"), array("q")
         self._x, self._y = array("q"), array("q")
         self._forward, self._backward = array("B"), array("B")
+        self._name, self._names = array("l"), {"": 0}
         self._barrier_ids, self._barrier_masks = array("q"), array("B")
         self._read, self._kinds = tag_rules.relevant_keys(), frozenset(tag_rules.way_kinds())
         self._known: dict[frozenset[tuple[str, str]], tag_rules.Passage] = {}
@@ -145,6 +146,8 @@ class _Collected:
         self._way.extend([self.seen] * count)
         self._forward.extend([passage.forward] * count)
         self._backward.extend([passage.backward] * count)
+        name = self._names.setdefault(tags.get("name", ""), len(self._names))
+        self._name.extend([name] * count)
 
     def _passage(self, tags: dict[str, str]) -> tag_rules.Passage:
         # A city has a few hundred distinct sets of tags that matter on 25,000 ways.
@@ -167,6 +170,8 @@ class _Collected:
             np.array(self._backward, np.uint8),
             barrier_ids=np.array(self._barrier_ids, np.int64),
             barrier_masks=np.array(self._barrier_masks, np.uint8),
+            name=np.array(self._name, np.int32),
+            names=list(self._names),
         )
 
     def counts(self) -> dict[str, int]:

@@ -6,6 +6,7 @@ Segments are straight pieces between two neighbouring OSM nodes. They are kept i
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +17,7 @@ FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int32]
 LongArray = npt.NDArray[np.int64]
 MaskArray = npt.NDArray[np.uint8]
+TextArray = npt.NDArray[np.str_]
 
 WGS84_AXIS_M = 6378137.0
 WGS84_E2 = 0.0066943799901413165
@@ -39,6 +41,10 @@ class Segments:
         Nodes that carry a barrier not open to everybody, ascending.
     barrier_masks : ndarray of uint8, shape (b,)
         Masks of the access classes that may pass them.
+    names : ndarray of str, shape (k,)
+        Names of streets, in order; the first is "", of a street without one.
+    name : ndarray of int32, shape (s,)
+        The row of `names` of each segment.
     """
 
     osm_ids: LongArray
@@ -50,6 +56,8 @@ class Segments:
     backward: MaskArray
     barriers: IntArray
     barrier_masks: MaskArray
+    names: TextArray
+    name: IntArray
 
 
 def join(
@@ -62,6 +70,8 @@ def join(
     *,
     barrier_ids: LongArray,
     barrier_masks: MaskArray,
+    name: IntArray | None = None,
+    names: Sequence[str] = ("",),
 ) -> Segments:
     """Cut ways into segments and join those that several ways share.
 
@@ -76,6 +86,11 @@ def join(
         The masks of that way.
     barrier_ids, barrier_masks : ndarray
         OSM ids of the barriers and their masks.
+    name : ndarray of int32, shape (r,), optional
+        The row of `names` of that way's name. Of several ways that share a segment the first name
+        in alphabetical order counts, and any before none.
+    names : sequence of str
+        Names of ways, each once, in any order; "" among them.
     """
     known = np.isfinite(lon) & np.isfinite(lat)
     osm_ids, first, node = np.unique(refs[known], return_index=True, return_inverse=True)
@@ -95,6 +110,13 @@ def join(
     np.bitwise_or.at(ups, same, up)
     np.bitwise_or.at(downs, same, down)
 
+    known_names, rank = np.unique(np.array(names, np.str_), return_inverse=True)
+    called = np.zeros(real.sum(), np.int64) if name is None else rank[name[:-1][real]]
+    named = called > 0  # the empty name comes first in order
+    street = np.full(key.size, known_names.size, np.int32)
+    np.minimum.at(street, same[named], called[named])
+    street[street == known_names.size] = 0
+
     order = np.argsort(barrier_ids, kind="stable")
     row = np.searchsorted(osm_ids, barrier_ids[order])
     on_street = row < osm_ids.size
@@ -109,6 +131,8 @@ def join(
         backward=downs,
         barriers=row[on_street].astype(np.int32),
         barrier_masks=barrier_masks[order][on_street],
+        names=known_names,
+        name=street,
     )
 
 
