@@ -590,6 +590,16 @@ CATALOGUE: dict[str, Refusal] = {
         "“{path}”不支持 {method}。用法见 /openapi.json。",
         "“{path}” does not answer {method}. How to use it stands in /openapi.json.",
     ),
+    "filter_invalid": Refusal(
+        400,
+        "筛选条件无法理解：{reason}。请按 CQL2 书写，例如 name LIKE '第%' AND households > 300。",
+        "The filter is not understood: {reason}. Write CQL2: name LIKE '第%' AND households > 300.",
+    ),
+    "form_unknown": Refusal(
+        406,
+        "不能以“{wanted}”的形式给出。可用的形式：{known}。",
+        "There is no form “{wanted}” of this. There is: {known}.",
+    ),
     "tile_outside": Refusal(
         404,
         "没有瓦片 {z}/{x}/{y}：该级别的行列号超出范围。",

@@ -97,6 +97,12 @@ def served() -> ModuleType:
 
 
 @pytest.fixture(scope="session")
+def ogc_clients() -> ModuleType:
+    """The module that reads the service with other people's programs."""
+    return beside("ogc_clients")
+
+
+@pytest.fixture(scope="session")
 def street_plans() -> ModuleType:
     """The module that writes small street plans as OSM extracts."""
     return beside("street_plans")

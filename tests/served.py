@@ -103,7 +103,7 @@ def put_tables(store: Store, grids: gpd.GeoDataFrame, walks: WalkNetwork) -> Non
 
 
 @contextmanager
-def serving(store: Path) -> Iterator[str]:
+def serving(store: Path | str) -> Iterator[str]:
     """Serve a store from a thread; give its address."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))

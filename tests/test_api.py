@@ -5,8 +5,6 @@ from __future__ import annotations
 import http.client as http_client
 import io
 import shutil
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -107,26 +105,6 @@ def test_collections_tell_extent_and_revision(http: httpx.Client, grids: gpd.Geo
     assert told["grids"]["features"] == COUNT
 
 
-def test_every_feature_read_by_gdal_equals_what_was_published(
-    http: httpx.Client, grids: gpd.GeoDataFrame, tmp_path: Path
-) -> None:
-    # In a process of its own: pyogrio holds the interpreter's lock while GDAL waits for the answer.
-    copy = tmp_path / "copy.gpkg"
-    script = (
-        "import sys, pyogrio; url, to = sys.argv[1:]; "
-        "pyogrio.write_dataframe(pyogrio.read_dataframe(url, layer='grids', PAGE_SIZE='17'), to)"
-    )
-    subprocess.run(
-        [sys.executable, "-c", script, f"OAPIF:{http.base_url}", str(copy)],
-        check=True, timeout=60,
-    )  # fmt: skip
-    read = gpd.read_file(copy).set_index("code").loc[grids["code"]]
-    assert len(read) == COUNT
-    back = gpd.GeoSeries(read.geometry.to_numpy(), crs=4326).to_crs(4547)
-    moved = np.abs(shapely.get_coordinates(back) - shapely.get_coordinates(grids.geometry))
-    assert moved.max() < 1e-5
-
-
 def test_pages_are_whole_and_name_their_revision(http: httpx.Client) -> None:
     seen, url = [], "/collections/grids/items?limit=13"
     while url:
@@ -150,7 +128,7 @@ def test_bbox_and_filters(
     assert {f["properties"]["households"] for f in households.json()["features"]} == {140}
     assert households.json()["numberMatched"] == sum(np.arange(COUNT) % 7 == 1)
     problem(http.get("/collections/grids/items?colour=red"), 400, "parameter_unknown")
-    problem(http.get("/collections/grids/items?bbox=1,2,3"), 422, "parameter_invalid")
+    problem(http.get("/collections/grids/items?bbox=1,2,3"), 400, "parameter_invalid")
 
 
 def test_one_item(http: httpx.Client, grids: gpd.GeoDataFrame) -> None:
@@ -573,7 +551,7 @@ def test_errors_speak_the_readers_language(http: httpx.Client) -> None:
 def test_unknown_addresses_and_methods_are_problems_too(http: httpx.Client) -> None:
     problem(http.get("/nowhere"), 404, "page_unknown")
     problem(http.delete("/collections"), 405, "method_unknown")
-    problem(http.get("/collections/grids/items?limit=0"), 422, "parameter_invalid")
+    problem(http.get("/collections/grids/items?limit=0"), 400, "parameter_invalid")
     problem(http.get("/drafts/abc"), 422, "parameter_invalid")
 
 

@@ -21,10 +21,10 @@ from geo_service.api import (
     drafts,
     errors,
     faults,
-    features,
     guard,
     health,
     locate,
+    ogc,
     page,
     sites,
     tiles,
@@ -80,7 +80,7 @@ def create_app(
     app.state.metrics = health.Metrics()
     errors.install(app)
     for room in (
-        page, features, tiles, locate, catchments, sites, drafts, faults, health, errors
+        page, *ogc.ROOMS, tiles, locate, catchments, sites, drafts, faults, health, errors
     ):  # fmt: skip
         app.include_router(room.router)
     app.router.routes.insert(0, locate.DIRECT)

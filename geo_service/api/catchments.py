@@ -14,8 +14,7 @@ from starlette.responses import Response
 
 from geo_service import crs, masking
 from geo_service.api import state as states
-from geo_service.api.features import GEOJSON
-from geo_service.api.state import State
+from geo_service.api.state import GEOJSON, State
 from geo_service.errors import InputError
 
 MAX_ORIGINS = 500

@@ -44,6 +44,8 @@ _REASONS_ZH = {
     "too_short": "项数太少",
     "too_long": "项数太多",
 }
+# What a standard's paths answer to parameters that are no good, where the rest says 422.
+_STANDARD_PATHS = ("/collections", "/conformance", "/processes", "/jobs")
 _CODE_OF_STATUS = {404: "page_unknown", 405: "method_unknown"}
 
 
@@ -111,6 +113,8 @@ def _respond(
     request: Request, code: str, status: int, zh: str, en: str, extra: Mapping[str, object]
 ) -> Response:
     chosen = reader_language(request.headers.get("accept-language"))
+    if code.startswith("parameter_") and request.url.path.startswith(_STANDARD_PATHS):
+        status = 400  # OGC API - Common, Part 1, 8.5
     body = {
         "type": f"/problems/{code}",
         "title": _title(code),

@@ -1,4 +1,4 @@
-"""The landing page, and the map page with what it needs to know of the city."""
+"""The map page, with what it needs to know of the city."""
 
 from __future__ import annotations
 
@@ -8,23 +8,14 @@ from typing import Annotated, Any
 
 import numpy as np
 import orjson
-from fastapi import APIRouter, Depends, FastAPI, Request
-from starlette.responses import FileResponse, RedirectResponse, Response
+from fastapi import APIRouter, Depends, FastAPI
+from starlette.responses import FileResponse, Response
 from starlette.staticfiles import StaticFiles
 
-import geo_service
 from geo_service import masking, proposals
 from geo_service.api import state as states
 from geo_service.api.state import State
 from geo_service.errors import MissingError
-
-CONFORMS_TO = [
-    "http://www.opengis.net/spec/ogcapi-common-1/1.0/conf/core",
-    "http://www.opengis.net/spec/ogcapi-common-2/1.0/conf/collections",
-    "http://www.opengis.net/spec/ogcapi-features-1/1.0/conf/core",
-    "http://www.opengis.net/spec/ogcapi-features-1/1.0/conf/geojson",
-    "http://www.opengis.net/spec/ogcapi-features-1/1.0/conf/oas30",
-]
 
 router = APIRouter(tags=["service"])
 
@@ -36,41 +27,6 @@ def mount_files(app: FastAPI) -> None:
     """Serve the page's own files, and MapLibre from its Python package: nothing from elsewhere."""
     app.mount("/web", StaticFiles(directory=_WEB), name="web")
     app.mount("/maplibre", StaticFiles(packages=[("maplibre", "srcjs")]), name="maplibre")
-
-
-@router.get("/", summary="Landing page: where everything is")
-def landing(request: Request, state: StateOf) -> Response:
-    """Give the links of the service; a browser is sent to the map."""
-    if "text/html" in request.headers.get("accept", ""):
-        return RedirectResponse("/map")
-    base = str(request.base_url)
-    info = state.store.info()
-    named = (
-        ("self", "", "application/json", "This page"),
-        ("service-desc", "openapi.json", "application/vnd.oai.openapi+json;version=3.1", "The API"),
-        ("conformance", "conformance", "application/json", "What is conformed to"),
-        ("data", "collections", "application/json", "The layers"),
-        ("alternate", "map", "text/html", "The map 地图"),
-    )
-    links = [
-        {"rel": rel, "href": base + path, "type": kind, "title": title}
-        for rel, path, kind, title in named
-    ]
-    return _json(
-        {
-            "title": info.title or "Geo Service 网格服务",
-            "description": "Governance grids: published layers, lookup, walks, sites. 网格服务",
-            "synthetic": info.synthetic,
-            "version": geo_service.__version__,
-            "links": links,
-        }
-    )
-
-
-@router.get("/conformance", summary="The standards this service conforms to")
-async def conformance() -> dict[str, list[str]]:
-    """Give the conformance classes."""
-    return {"conformsTo": CONFORMS_TO}
 
 
 @router.get("/map", summary="The map page", include_in_schema=False)

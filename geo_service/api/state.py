@@ -43,6 +43,7 @@ KEPT_PAST = 4
 """Lookups over past revisions that are kept."""
 KEPT_VIEWS = 16
 GEOMETRY = "geometry"
+GEOJSON = "application/geo+json"
 SHOWN_FIRST = ("city", "counties", "townships", "communities", "grids")
 """What the map opens with; other layers are loaded when first asked for."""
 DRAWN_FIELDS = ("code", "name", "kind", "parent_code", "households", "population")
@@ -86,6 +87,21 @@ class View:
     def tree(self) -> shapely.STRtree:
         """Index of `lonlat`."""
         return shapely.STRtree(self.lonlat)
+
+    def in_system(self, epsg: int) -> tuple[npt.NDArray[np.object_], shapely.STRtree]:
+        """Geometries in a coordinate system, x east, and their index; kept once made."""
+        if epsg in {crs.WGS84_EPSG, crs.CGCS2000_EPSG}:
+            return self.lonlat, self.tree
+        if epsg == crs.epsg(self.frame.crs):
+            return self.frame.geometry.to_numpy(), self.plane_tree
+        if epsg not in self._projected:
+            found = self.frame.geometry.to_crs(epsg).to_numpy()
+            self._projected[epsg] = (found, shapely.STRtree(found))
+        return self._projected[epsg]
+
+    @cached_property
+    def _projected(self) -> dict[int, tuple[npt.NDArray[np.object_], shapely.STRtree]]:
+        return {}
 
     @cached_property
     def plane_tree(self) -> shapely.STRtree:

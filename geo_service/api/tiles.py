@@ -12,7 +12,7 @@ from starlette.responses import Response
 
 from geo_service.api import mvt
 from geo_service.api import state as states
-from geo_service.api.as_of import DateTime, Revision, as_of
+from geo_service.api.as_of import AsOf
 from geo_service.api.state import State, View
 from geo_service.errors import MissingError
 
@@ -38,8 +38,7 @@ def tile(
     x: Annotated[int, Path(ge=0)],
     y: Annotated[int, Path(ge=0)],
     state: Annotated[State, Depends(states.of)],
-    datetime: DateTime = None,
-    revision: Revision = None,
+    at: AsOf,
 ) -> Response:
     """Give the features of a layer in a Web Mercator tile (z/x/y, north on top), as it is or was.
 
@@ -54,7 +53,7 @@ def tile(
             raise MissingError("layer_unknown", layer=STREETS, known=", ".join(state.revisions()))
         pyramid, version, view = state.street_lines(), stamp, None
     else:
-        view = state.view(collection, at=as_of(revision, datetime))
+        view = state.view(collection, at=at)
         pyramid, version = view.pyramid, str(view.revision)
     tag = f'"{collection}-{version}-{pyramid.level(z)}"'
     headers = {"ETag": tag, "Cache-Control": "no-cache"}
