@@ -593,7 +593,7 @@ CATALOGUE: dict[str, Refusal] = {
     "filter_invalid": Refusal(
         400,
         "筛选条件无法理解：{reason}。请按 CQL2 书写，例如 name LIKE '第%' AND households > 300。",
-        "The filter is not understood: {reason}. Write CQL2: name LIKE '第%' AND households > 300.",
+        "The filter is not understood: {reason}. Write CQL2: name LIKE '1%' AND households > 300.",
     ),
     "form_unknown": Refusal(
         406,
