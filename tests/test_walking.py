@@ -17,6 +17,7 @@ from scipy import sparse
 from geo_service import walking
 from geo_service.errors import InputError, NoRouteError
 from geo_service.streets import WalkNetwork, segments
+from geo_service.walking import _search
 
 STREET = {"highway": "residential"}
 ONE_WAY = {"highway": "footway", "oneway:foot": "yes"}
@@ -164,15 +165,15 @@ def test_totals_are_sums_over_what_is_reached() -> None:
         walking.totals(network, people[1:], 500)
 
 
-def test_a_long_queue_is_given_more_room() -> None:
-    """Thousands of nodes in one bucket outgrow the first entries."""
-    network = random_network(8, count=12_000)
-    exported = network.to_networkx()
-    reach = walking.reach(network, np.array([17]), 900_000)
-    true = nx.single_source_dijkstra_path_length(exported, 17, weight="cm")
-    assert as_dict(reach, 0) == true
-    found = walking.nearest(network, np.arange(0, network.node_count, 2))
-    assert (found.centimetres[::2] == 0).all()
+def test_a_long_queue_is_given_more_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    network = random_network(8, count=400)
+    nodes = np.arange(network.node_count)
+    plenty = [walking.reach(network, nodes, 2500), walking.nearest(network, nodes[::2])]
+    monkeypatch.setattr(_search, "_FIRST_ENTRIES", 4)
+    scarce = [walking.reach(network, nodes, 2500), walking.nearest(network, nodes[::2])]
+    for one, other in zip(plenty, scarce, strict=True):
+        for name in vars(one):
+            np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
 
 
 def test_a_place_walks_to_the_street_first(town: WalkNetwork, street_plans: ModuleType) -> None:

@@ -53,14 +53,15 @@ def workspace(nodes: int, limit_cm: int) -> Workspace:
 
 
 @numba.njit(cache=True, nogil=True)
-def _search(
+def _walk(
     arc_start: Ints, arcs: Longs, permit: int, seeds: Ints, seed_cm: Longs, limit_cm: int,
     cm: Ints, buckets: Ints, entries: Longs, touched: Ints,
-) -> tuple[int, Longs]:  # fmt: skip
-    """Walk from the seeds as far as the limit; give how many nodes were reached, and the entries.
+) -> int:  # fmt: skip
+    """Walk from the seeds as far as the limit; give how many nodes were reached.
 
-    Indices are unsigned, since a signed one is first tested for counting from the end. There is
-    always room for the entries of one node more; a longer array is made when there is not.
+    Indices are unsigned, since a signed one is first tested for counting from the end. Where the
+    entries don't suffice, the workspace is left as it was found and -1 is given: making a longer
+    array within the loop would cost each search a third of its time.
     """
     far = np.int64(limit_cm) + 1
     reached, used = 0, 0
@@ -74,7 +75,7 @@ def _search(
             reached += 1
         cm[node] = seed_cm[s]
         if used == entries.size:
-            entries = _longer(entries)
+            return _given_up(limit_cm, cm, buckets, touched[:reached])
         bucket = np.uint64(seed_cm[s] >> BUCKET_BITS)
         entries[used] = (np.int64(node) << _HEAD_SHIFT) | np.int64(buckets[bucket])
         buckets[bucket] = used
@@ -90,7 +91,7 @@ def _search(
                 continue
             first, last = np.uint64(arc_start[node]), np.uint64(arc_start[node + np.uint64(1)])
             if used + np.int64(last - first) >= entries.size:
-                entries = _longer(entries)
+                return _given_up(limit_cm, cm, buckets, touched[:reached])
             for slot in range(first, last):
                 arc = arcs[slot]
                 there = walked + ((arc >> _CM_SHIFT) & _CM_BITS)
@@ -107,7 +108,32 @@ def _search(
                 entries[np.uint64(used)] = (np.int64(other) << _HEAD_SHIFT) | np.int64(before)
                 buckets[bucket] = used if queued else before
                 used += int(queued)
-    return reached, entries
+    return reached
+
+
+@numba.njit(cache=True, nogil=True)
+def _search(
+    arc_start: Ints, arcs: Longs, permit: int, seeds: Ints, seed_cm: Longs, limit_cm: int,
+    cm: Ints, buckets: Ints, entries: Longs, touched: Ints,
+) -> tuple[int, Longs]:  # fmt: skip
+    """Walk as `_walk`, with as many entries as it takes; give how many were reached, and those."""
+    while True:
+        reached = _walk(
+            arc_start, arcs, permit, seeds, seed_cm, limit_cm, cm, buckets, entries, touched
+        )
+        if reached >= 0:
+            return reached, entries
+        entries = np.empty(2 * entries.size, np.int64)
+
+
+@numba.njit(cache=True, nogil=True)
+def _given_up(limit_cm: int, cm: Ints, buckets: Ints, touched: Ints) -> int:
+    """Clean the workspace of a search that is not finished."""
+    for i in range(touched.size):
+        cm[touched[i]] = limit_cm + 1
+    for bucket in range(buckets.size):
+        buckets[bucket] = _EMPTY
+    return -1
 
 
 @numba.njit(cache=True, nogil=True)
