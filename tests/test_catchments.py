@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -147,7 +148,8 @@ def test_the_frame(town: WalkNetwork, street_plans: ModuleType) -> None:
     assert found.crs == 4326
     assert list(found.columns) == [
         "origin", "minutes", "lon", "lat", "speed_kmh", "limit_m", "snap_distance_m", "reached_m",
-        "area_m2", "geometry",
+        "area_m2", "piece_km", "refused_m", "refused_km", "closed_gates", "note_zh", "note_en",
+        "geometry",
     ]  # fmt: skip
     assert found.minutes.tolist() == [5, 10, 15]
     assert found.limit_m.tolist() == [360, 720, 1080]
@@ -217,6 +219,95 @@ def test_areas_are_valid_and_nested(
     assert small.is_empty or middle.covers(small)
     assert middle.is_empty or large.covers(middle)
     assert found.area_m2.is_monotonic_increasing
+
+
+@settings(max_examples=15, deadline=None)
+@given(
+    x=st.floats(-700, 1200), y=st.floats(-250, 250), reach=st.sampled_from(["nearest", "any"])
+)  # fmt: skip
+def test_smooth_areas_are_valid_nested_and_true(
+    town: WalkNetwork, street_plans: ModuleType, x: float, y: float, reach: str
+) -> None:
+    lon, lat = street_plans.lonlat(x, y)
+    plain = town.catchment(lon, lat, minutes=(10, 5, 15), reach=reach)
+    smooth = town.catchment(lon, lat, minutes=(10, 5, 15), reach=reach, smooth=True)
+    assert smooth.is_valid.all()
+    middle, small, large = smooth.geometry
+    assert small.is_empty or middle.buffer(1e-9).covers(small)
+    assert middle.is_empty or large.buffer(1e-9).covers(middle)
+    for one, other in zip(plain.geometry, smooth.geometry, strict=True):
+        both = one.intersection(other).area
+        assert one.is_empty or 2 * both / (one.area + other.area) > 0.97
+    assert (
+        shapely.get_num_coordinates(smooth.geometry) <= shapely.get_num_coordinates(plain.geometry)
+    ).all()
+    np.testing.assert_allclose(smooth.to_crs(town.plane).area, smooth.area_m2, rtol=1e-6, atol=1)
+
+
+@pytest.mark.parametrize("smooth", [False, True])
+def test_geojson_says_the_same(town: WalkNetwork, street_plans: ModuleType, smooth: bool) -> None:
+    places = np.array([street_plans.lonlat(*spot) for spot in [(250, 0), (9000, 0), (-400, 300)]])
+    options = {"minutes": (5, 20), "smooth": smooth}
+    frame = town.catchment(places[:, 0], places[:, 1], **options)
+    body = json.loads(catchments.geojson(town, places[:, 0], places[:, 1], **options))
+    read = gpd.GeoDataFrame.from_features(body, crs=4326)
+    assert read.geometry.is_valid.all()
+    assert [g.geom_type for g in read.geometry] == ["MultiPolygon"] * 6
+    for one, other in zip(frame.geometry, read.geometry, strict=True):
+        assert shapely.equals_exact(one.normalize(), other.normalize(), 2e-8)
+    for name in frame.columns.drop("geometry"):
+        assert read[name].isna().tolist() == frame[name].isna().tolist()
+        kept = frame[name].notna()
+        assert read[name][kept].tolist() == frame[name][kept].tolist()
+
+
+def test_what_an_answer_says_of_itself(street_plans: ModuleType, tmp_path: Path) -> None:
+    gate = {"barrier": "gate", "access": "private"}
+    spots = {
+        "a": (-1100, 0), "g": (0, 0, gate), "b": (3000, 0), "c": (0, 300), "d": (3000, 300),
+        "e": (500, 100), "f": (800, 100), "h": (200, 2500), "i": (1400, 2500),
+    }  # fmt: skip
+    streets = [("a g", STREET), ("g b d c", STREET), ("e f", STREET), ("h i", STREET)]
+    network = WalkNetwork.from_pbf(street_plans.write(tmp_path / "g.osm.pbf", spots, streets))
+
+    def answer(x: float, y: float) -> Any:
+        lon, lat = street_plans.lonlat(x, y)
+        return network.catchment([lon], [lat]).iloc[0]
+
+    open_street = answer(1500, 10)
+    assert (open_street.piece_km, open_street.closed_gates) == (6.3, 0)
+    assert open_street.note_en == ""
+    assert np.isnan(open_street.refused_m)
+    compound = answer(-900, 10)
+    assert (compound.piece_km, compound.closed_gates) == (1.1, 1)
+    assert "connect to no others" in compound.note_en
+    assert "1 gates or barriers" in compound.note_en
+    assert "1 处门" in compound.note_zh
+    beside_island = answer(600, 90)
+    assert beside_island.refused_m == pytest.approx(10, abs=0.1)
+    assert beside_island.refused_km == pytest.approx(0.3, abs=0.001)
+    assert "lead nowhere" in beside_island.note_en
+    assert "孤立" in beside_island.note_zh
+    assert "m away, beyond" in network.catchment(
+        *street_plans.lonlat(1500, -150), minutes=2, speed_kmh=SENIOR
+    ).note_en[0]  # fmt: skip
+    assert "No walkable street within 300 m" in answer(0, 9000).note_en
+    with pytest.raises(InputError) as refused:
+        network.catchment(*street_plans.lonlat(700, 9000))
+    assert refused.value.code == "street_too_far"
+    assert refused.value.details["distance_m"] == pytest.approx(6500, abs=2)
+
+
+@pytest.mark.parametrize("minutes", [0, -5, float("nan"), 1e6])
+def test_minutes_that_are_none(town: WalkNetwork, street_plans: ModuleType, minutes: float) -> None:
+    with pytest.raises(InputError, match="minutes"):
+        town.catchment(*street_plans.lonlat(300, 0), minutes=minutes)
+
+
+def test_ten_hours_reach_the_whole_town(town: WalkNetwork, street_plans: ModuleType) -> None:
+    found = town.catchment(*street_plans.lonlat(300, 0), minutes=600).iloc[0]
+    assert found.reached_m == pytest.approx(town.length_m)
+    assert found.geometry.is_valid
 
 
 def test_asking_for_more_minutes_changes_none(town: WalkNetwork, street_plans: ModuleType) -> None:

@@ -50,6 +50,7 @@ class Origins(BaseModel):
     profile: str = "adult"
     speed_kmh: float | None = None
     reach: Reach = "nearest"
+    smooth: bool = False
     people: bool = False
 
 
@@ -64,12 +65,13 @@ def catchment(
     profile: Walker = "adult",
     speed_kmh: Speed = None,
     reach: Annotated[Reach, Query(description="By the nearest street, or any near")] = "nearest",
+    smooth: Annotated[bool, Query(description="Without the steps of cells")] = False,
     people: Annotated[bool, Query(description="Count the people of the grids within")] = False,
 ) -> Response:
     """Give one area per number of minutes, each inside the next."""
     origins = Origins(
         datum=datum, points=[(lon, lat)], minutes=_minutes(minutes), profile=profile,
-        speed_kmh=speed_kmh, reach=reach, people=people,
+        speed_kmh=speed_kmh, reach=reach, smooth=smooth, people=people,
     )  # fmt: skip
     # One place without a street near it is refused; among many it is told by an empty area.
     state.network(profile).snap(lon, lat, datum=crs.parse_datum(datum))
@@ -99,14 +101,11 @@ def route(
     profile: Walker = "adult",
     speed_kmh: Speed = None,
 ) -> Response:
-    """Give the way as a line, with its metres and minutes."""
+    """Give the way as a line, with its metres, its minutes and the steps to walk it."""
     network = state.network(profile)
     walk = network.route((from_lon, from_lat), (to_lon, to_lat), datum=datum, speed_kmh=speed_kmh)
-    feature = {
-        "type": "Feature",
-        "geometry": orjson.Fragment(shapely.to_geojson(walk.geometry)),
-        "properties": {"length_m": walk.length_m, "minutes": walk.minutes, "profile": profile},
-    }
+    feature = walk.feature()
+    feature["properties"]["profile"] = profile
     return Response(orjson.dumps(feature, option=orjson.OPT_SERIALIZE_NUMPY), media_type=GEOJSON)
 
 
@@ -118,7 +117,7 @@ def _answer(state: State, origins: Origins) -> Response:
     xy = np.array(origins.points, dtype=float)
     areas = network.catchment(
         xy[:, 0], xy[:, 1], minutes=origins.minutes, datum=crs.parse_datum(origins.datum),
-        speed_kmh=origins.speed_kmh, reach=origins.reach,
+        speed_kmh=origins.speed_kmh, reach=origins.reach, smooth=origins.smooth,
     )  # fmt: skip
     if origins.people:
         areas = areas.assign(people=_people(state, areas))

@@ -69,6 +69,7 @@ def catchment(
     reach: Annotated[
         str, typer.Option(help="nearest：最近街道；any：100 米内任一街道 · nearest or any street")
     ] = "nearest",
+    smooth: Annotated[bool, typer.Option(help="平滑边界 · Without the steps of cells")] = False,
     output: terminal.Output = None,
     store: terminal.StorePath = None,
     as_json: terminal.AsJson = False,
@@ -82,7 +83,7 @@ def catchment(
     with terminal.progress("计算步行圈", "walking", quiet=as_json):
         areas = network.catchment(
             lons, lats, minutes=wanted, datum=datum, speed_kmh=speed_kmh, profile=profile,
-            reach=reach,
+            reach=reach, smooth=smooth,
         )  # fmt: skip
     if output is not None:
         reports.write_result(areas, output)
@@ -90,6 +91,11 @@ def catchment(
         terminal.print_json(boundary_files.to_wgs84(areas).to_geo_dict())
         return
     _show_areas(areas)
+    for note in dict.fromkeys(
+        terminal.say(*n) for n in zip(areas.note_zh, areas.note_en, strict=True)
+    ):
+        if note:
+            terminal.out().print(note, style="yellow", markup=False)
     if output is not None:
         said = terminal.say(f"已写入 {output}", f"Written to {output}")
         terminal.out().print(said, markup=False)
@@ -108,7 +114,6 @@ def route(
 ) -> None:
     """步行路线 · The walk between two points, with its minutes."""
     import geopandas as gpd
-    import shapely
 
     from geo_service import reports
 
@@ -116,20 +121,19 @@ def route(
     network = network_of(streets, store, profile=profile, quiet=as_json)
     walk = network.route(start, end, datum=datum, speed_kmh=speed_kmh, profile=profile)
     if output is not None:
-        columns = {"length_m": [walk.length_m], "minutes": [walk.minutes]}
+        said = "\n".join(terminal.say(step.zh, step.en) for step in walk.steps)
+        columns = {"length_m": [walk.length_m], "minutes": [walk.minutes], "steps": [said]}
         reports.write_result(gpd.GeoDataFrame(columns, geometry=[walk.geometry], crs=4326), output)
     if as_json:
-        terminal.print_json(
-            {
-                "length_m": walk.length_m,
-                "minutes": walk.minutes,
-                "geometry": shapely.geometry.mapping(walk.geometry),
-            }
-        )
+        feature = walk.feature()
+        terminal.print_json({**feature, **feature["properties"]})
         return
     zh = f"步行 {walk.length_m:.0f} 米，{walk.minutes:.1f} 分钟"
     en = f"{walk.length_m:.0f} m on foot, {walk.minutes:.1f} minutes"
-    terminal.out().print(terminal.say(zh, en))
+    terminal.out().print(terminal.say(zh, en), style="bold")
+    for number, step in enumerate(walk.steps, start=1):
+        line = terminal.say(step.zh, step.en)
+        terminal.out().print(f"{number:3} {line}", markup=False, highlight=False)
 
 
 def network_of(

@@ -37,6 +37,8 @@ class Snapped:
         The spot, in the network's plane.
     refused_distance_m : ndarray of float64
         Distance of a nearer street in a piece too short to start from; NaN where there is none.
+    refused_edge : ndarray of int64
+        The chain of that street; -1 where there is none.
     """
 
     edge: LongArray
@@ -45,6 +47,7 @@ class Snapped:
     x: FloatArray
     y: FloatArray
     refused_distance_m: FloatArray
+    refused_edge: LongArray
 
     @property
     def found(self) -> npt.NDArray[np.bool_]:
@@ -119,16 +122,17 @@ class StreetIndex:
         segment = _nearest(self.tree, points)
         spot_x, spot_y, offset_cm = self._project(segment, x, y)
         distance_m = np.hypot(spot_x - x, spot_y - y)
-        refused_m = np.full(x.size, np.nan)
+        refused_m, refused = np.full(x.size, np.nan), np.full(x.size, -1)
         if self.begin.size > self.accepted:
             other = _nearest(self._refused, points) + self.accepted
             other_x, other_y, _ = self._project(other, x, y)
             other_m = np.hypot(other_x - x, other_y - y)
             refused_m = np.where(other_m < distance_m, other_m, np.nan)
+            refused = np.where(other_m < distance_m, self.edge[other], -1)
         near = distance_m <= limit_m
         return Snapped(
             np.where(near, self.edge[segment], -1), offset_cm / CM_PER_M, distance_m,
-            spot_x, spot_y, refused_m,
+            spot_x, spot_y, refused_m, refused,
         )  # fmt: skip
 
     def _project(

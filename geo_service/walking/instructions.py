@@ -1,7 +1,7 @@
 """How to walk a route, said in steps: which way, on which street, how far.
 
 A new step begins where the name of the street changes, and at a fork where the walk turns. A street
-that bends without a choice needs no word.
+that bends without a choice needs no word, nor does one that bends a little under the same name.
 """
 
 from __future__ import annotations
@@ -118,7 +118,8 @@ def of(
         if not (renamed or path.fork[vertex]):
             continue
         turn = _turn(_bend_deg(path, walked_m, vertex))
-        if renamed or turn != "straight":
+        follows = turn == "straight" or (path.name[vertex] > 0 and turn.startswith("slight"))
+        if renamed or not follows:
             begins.append(vertex)
             turns.append(turn)
     ends = [*begins[1:], path.name.size]

@@ -16,6 +16,7 @@ Floats = npt.NDArray[np.float64]
 NO_EDGE = -1
 FORWARD, BACKWARD = 1, 2
 """Bits of the ways a chain may be walked."""
+_STARTS_AT_TAIL = 4  # of contraction.Graph.arcs
 CROSSING_STEPS = 1024
 """An outline crosses between two cells at a multiple of this part of a cell (1 cm at 10 m cells):
 two outlines share a vertex or keep a clear distance, which keeps them valid and nested in degrees
@@ -93,34 +94,49 @@ def _walked_cm(
 
 @numba.njit(cache=True, nogil=True)
 def nearest_walks(
-    edge: Ints, offset: Singles, leg: Singles, leg_limit_m: float,
-    chains: Ints, cm: Ints, origin: Longs, metres: Singles,
+    edge: Ints, offset: Singles, leg: Singles, leg_limit_m: float, chains: Ints, cm: Ints,
+    origin: Longs, down: int, across: int, metres: Singles, legs: Singles,
 ) -> None:  # fmt: skip
     """Give the metres walked to each cell by its nearest street, infinite where there is none.
 
     Parameters
     ----------
     edge, offset, leg
-        As `nearest_streets` gave them.
+        A tile, as `nearest_streets` gave it.
     chains : shape (e, 4)
         Tail, head, centimetres, and the ways it may be walked: `FORWARD`, `BACKWARD`.
     cm : shape (n,)
         Centimetres to each node, -1 where not reached.
     origin
         Chain, offset and leg of the origin, in centimetres.
-    metres : shape (rows, columns)
-        Receives the walks; comes as infinity.
+    down, across
+        Row and column of the tile's first cell in the window; below 0 where it begins outside.
+    metres, legs : shape (rows, columns)
+        The window, which receives walks and legs.
     """
     home, away = origin[1:], np.full(2, -1)
-    for j in range(edge.shape[0]):
-        for i in range(edge.shape[1]):
-            e = edge[j, i]
-            if e == NO_EDGE or leg[j, i] > leg_limit_m:
-                continue
-            tail, head, length, ways = chains[e, 0], chains[e, 1], chains[e, 2], chains[e, 3]
-            at = home if e == origin[0] else away
-            walked = _walked_cm(offset[j, i], length, ways, cm[tail], cm[head], at)
-            metres[j, i] = walked / 100.0 + leg[j, i]
+    for j in range(max(0, down), min(metres.shape[0], down + edge.shape[0])):
+        known, plain, length, ways = NO_EDGE, True, 0, 0
+        tail_cm, head_cm = -1, -1
+        by_tail, by_head = np.inf, np.inf
+        for i in range(max(0, across), min(metres.shape[1], across + edge.shape[1])):
+            e, off_m = edge[j - down, i - across], leg[j - down, i - across]
+            spot = offset[j - down, i - across]
+            if e != known:  # neighbours share a street most of the time
+                known, plain = e, True
+                by_tail, by_head = np.inf, np.inf
+                if e != NO_EDGE:
+                    tail_cm, head_cm = cm[chains[e, 0]], cm[chains[e, 1]]
+                    length, ways = chains[e, 2], chains[e, 3]
+                    plain = e != origin[0] and ways == FORWARD | BACKWARD
+                    by_tail = tail_cm if tail_cm >= 0 else np.inf
+                    by_head = head_cm + length if head_cm >= 0 else np.inf
+            walked = min(by_tail + spot, by_head - spot)
+            if not plain:
+                at = home if e == origin[0] else away
+                walked = _walked_cm(spot, length, ways, tail_cm, head_cm, at)
+            legs[j, i] = off_m
+            metres[j, i] = walked / 100.0 + off_m if off_m <= leg_limit_m else np.inf
 
 
 @numba.njit(cache=True, nogil=True)
@@ -185,7 +201,7 @@ def _crossing(
 def outlines(
     metres: Singles, leg: Singles, level_m: float, leg_limit_m: float, jump_m: float, cases: Ints,
     following: Ints,
-) -> tuple[Floats, Floats, Longs]:  # fmt: skip
+) -> tuple[Floats, Longs]:  # fmt: skip
     """Trace where walks cross a level, by marching squares; the inside lies on the left.
 
     Cells at the rim of the array must be outside. At a saddle the inside parts stay apart.
@@ -201,50 +217,138 @@ def outlines(
     Returns
     -------
     tuple of ndarray
-        Column and row positions of the vertices, and where each ring begins (one more than rings).
-        Rings are not closed.
+        Column and row positions of the vertices, shape (v, 2), and where each ring begins (one
+        more than rings). A ring ends with its first vertex.
     """
     rows, columns = metres.shape
+    found = np.empty(1024, np.int64)
     crossings = 0
     sides = np.empty(4, np.int64)
     for j in range(rows - 1):
+        left = np.int64(metres[j, 0] <= level_m) + 8 * np.int64(metres[j + 1, 0] <= level_m)
         for i in range(columns - 1):
-            case = (
-                (metres[j, i] <= level_m)
-                + 2 * (metres[j, i + 1] <= level_m)
-                + 4 * (metres[j + 1, i + 1] <= level_m)
-                + 8 * (metres[j + 1, i] <= level_m)
-            )
+            lower = np.int64(metres[j, i + 1] <= level_m)
+            upper = np.int64(metres[j + 1, i + 1] <= level_m)
+            case = left + 2 * lower + 4 * upper
+            left = lower + 8 * upper
             if case in (0, 15):
                 continue
             # A crossing is named by its cell and its direction: 2 x cell, + 1 upwards.
             cell = j * columns + i
             sides[0], sides[1] = 2 * cell, 2 * (cell + 1) + 1
             sides[2], sides[3] = 2 * (cell + columns), 2 * cell + 1
+            if crossings + 2 > found.size:
+                longer = np.empty(2 * found.size, np.int64)
+                for k in range(crossings):
+                    longer[k] = found[k]
+                found = longer
             for line in range(0, 4, 2):
                 if cases[case, line] >= 0:
-                    following[sides[cases[case, line]]] = sides[cases[case, line + 1]]
+                    begin = sides[cases[case, line]]
+                    following[begin] = sides[cases[case, line + 1]]
+                    found[crossings] = begin
                     crossings += 1
-    x, y = np.empty(crossings), np.empty(crossings)
+    places = np.empty((crossings + crossings // 4 + 1, 2))
     starts = np.empty(crossings // 4 + 2, np.int64)
     placed = 0
     rings = 0
-    for first in range(following.size):
-        at = first
+    for k in range(crossings):
+        at = found[k]
         if following[at] < 0:
             continue
         starts[rings] = placed
-        rings += 1
         while following[at] >= 0:
             j, i, upwards = at // 2 // columns, at // 2 % columns, at % 2
             share = _crossing(
                 metres, leg, j, i, j + upwards, i + 1 - upwards, level_m, leg_limit_m, jump_m
             )
-            x[placed] = i + share * (1 - upwards)
-            y[placed] = j + share * upwards
+            places[placed, 0] = i + share * (1 - upwards)
+            places[placed, 1] = j + share * upwards
             placed += 1
             after = following[at]
             following[at] = -1
             at = after
+        places[placed, 0], places[placed, 1] = places[starts[rings], 0], places[starts[rings], 1]
+        placed += 1
+        rings += 1
     starts[rings] = placed
-    return x, y, starts[: rings + 1]
+    return places[:placed], starts[: rings + 1]
+
+
+@numba.njit(cache=True, nogil=True)
+def shells(places: Floats, starts: Longs) -> Ints:
+    """Give for each ring the shell it is a hole of, -1 where it is a shell itself.
+
+    Of all shells around a hole the smallest is its own. Shells run counter-clockwise.
+    """
+    count = starts.size - 1
+    area = np.zeros(count)
+    for ring in range(count):
+        for k in range(starts[ring], starts[ring + 1] - 1):
+            area[ring] += places[k, 0] * places[k + 1, 1] - places[k + 1, 0] * places[k, 1]
+    shell_of = np.full(count, -1, np.int32)
+    for hole in range(count):
+        if area[hole] > 0.0:
+            continue
+        x, y = places[starts[hole], 0], places[starts[hole], 1]
+        for shell in range(count):
+            own = shell_of[hole]
+            if area[shell] < -area[hole] or (own >= 0 and area[shell] >= area[own]):
+                continue
+            inside = False
+            for k in range(starts[shell], starts[shell + 1] - 1):
+                y0, y1 = places[k, 1], places[k + 1, 1]
+                if (y0 > y) != (y1 > y):
+                    x0, x1 = places[k, 0], places[k + 1, 0]
+                    inside ^= x < x0 + (y - y0) / (y1 - y0) * (x1 - x0)
+            if inside:
+                shell_of[hole] = shell
+    return shell_of
+
+
+@numba.njit(inline="always")
+def _from_tail(chain: Ints, cm: Ints, limit_cm: int) -> int:
+    """Give how far a chain is walked from its tail."""
+    walked = cm[chain[0]]
+    if walked < 0 or chain[3] & FORWARD == 0:
+        return 0
+    return max(0, min(chain[2], limit_cm - walked))
+
+
+@numba.njit(inline="always")
+def _from_head(chain: Ints, cm: Ints, limit_cm: int) -> int:
+    """Give how far a chain is walked from its head."""
+    walked = cm[chain[1]]
+    if walked < 0 or chain[3] & BACKWARD == 0:
+        return 0
+    return max(0, min(chain[2], limit_cm - walked))
+
+
+@numba.njit(cache=True, nogil=True)
+def reached_cm(
+    arc_start: Ints, arcs: Longs, arc_edges: Ints, chains: Ints, nodes: Ints, cm: Ints,
+    origin: Longs, limit_cm: int,
+) -> int:  # fmt: skip
+    """Give the length of street within a limit, each centimetre once.
+
+    Parameters as in `nearest_walks`; ``nodes`` are those with a distance in ``cm``.
+    """
+    home, home_offset = origin[0], origin[1]
+    total = 0
+    for i in range(nodes.size):
+        node = nodes[i]
+        for slot in range(arc_start[node], arc_start[node + 1]):
+            e = arc_edges[slot]
+            # Each chain once: from its tail, or from its head where the tail is not reached.
+            from_tail = arcs[slot] & _STARTS_AT_TAIL != 0
+            if e == home or not (from_tail or cm[chains[e, 0]] < 0):
+                continue
+            both = _from_tail(chains[e], cm, limit_cm) + _from_head(chains[e], cm, limit_cm)
+            total += min(chains[e, 2], both)
+    up, down = _from_tail(chains[home], cm, limit_cm), _from_head(chains[home], cm, limit_cm)
+    length, ways, left = chains[home, 2], chains[home, 3], max(limit_cm - origin[2], 0)
+    low = max(home_offset - left, 0) if ways & BACKWARD else home_offset
+    high = min(home_offset + left, length) if ways & FORWARD else home_offset
+    # What both ends leave free of the origin's own chain, and how much of it the origin covers.
+    free = max(length - up - down, 0)
+    return total + length - free + max(min(high, length - down) - max(low, up), 0)

@@ -1,0 +1,283 @@
+"""Catchments as areas with what each is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import geopandas as gpd
+import numpy as np
+import numpy.typing as npt
+import orjson
+
+from geo_service import crs
+from geo_service.catchments import field, notes, outlines
+from geo_service.catchments.field import LEG_LIMIT_M, Field, Reachable
+from geo_service.catchments.outlines import Rings
+from geo_service.errors import InputError
+from geo_service.streets.contraction import CM_PER_M
+from geo_service.streets.snapping import SNAP_LIMIT_M, Snapped
+
+if TYPE_CHECKING:
+    from geo_service.streets import WalkNetwork
+
+FloatArray = npt.NDArray[np.float64]
+
+CELL_M = 10.0
+SMOOTH_CELLS = 1.0
+"""Tolerance of smoothing in cells: the steps go, F1 stays within .002 (scripts/bench/walking)."""
+_WIDEST_CELLS = 1200  # a wider window doubles its cells: 15 minutes need 250, an hour 900
+_KMH_PER_M_S = 3.6
+
+
+@dataclass(frozen=True)
+class _Question:
+    """What is asked of every origin."""
+
+    network: WalkNetwork
+    minutes: list[float]
+    limits_cm: list[int]
+    reach: Reachable
+    width_m: float
+    smooth: bool
+    speed_kmh: float
+
+
+@dataclass(frozen=True)
+class _Answer:
+    """What one origin gets."""
+
+    rings: list[Rings]
+    reached_m: list[float]
+    note: notes.Note
+    gates: int
+
+
+def catchment(
+    network: WalkNetwork,
+    lon: npt.ArrayLike,
+    lat: npt.ArrayLike,
+    *,
+    minutes: float | Iterable[float] = (15,),
+    datum: str = "wgs84",
+    speed_kmh: float | None = None,
+    profile: str | None = None,
+    reach: Reachable = "nearest",
+    cell_m: float | None = None,
+    smooth: bool = False,
+    snap_limit_m: float = SNAP_LIMIT_M,
+) -> gpd.GeoDataFrame:
+    """Give the areas within some minutes of walking from one place or many.
+
+    Parameters
+    ----------
+    network : WalkNetwork
+        The streets.
+    lon, lat : float or array_like
+        Degrees in `datum`.
+    minutes : float or iterable of float
+        One area each; those of one origin are nested.
+    datum : str
+        Datum of `lon` and `lat`.
+    speed_kmh : float, optional
+        Instead of the profile's speed.
+    profile : str, optional
+        Who walks, instead of the network's profile.
+    reach : {"nearest", "any"}
+        Which street serves a place, see the module.
+    cell_m : float, optional
+        Width of a cell; by default 10 m, and more for hours of walking.
+    smooth : bool
+        Take the steps of the cells out of the outlines; still nested and valid.
+    snap_limit_m : float
+        The farthest street an origin may have.
+
+    Returns
+    -------
+    GeoDataFrame
+        WGS84, a row for each origin and minutes: ``origin`` (row of the place), ``minutes``,
+        ``lon``, ``lat`` (WGS84), ``speed_kmh``, ``limit_m``, ``snap_distance_m`` (the straight leg
+        from the place to the street, walked first), ``reached_m`` (length of street), ``area_m2``
+        (in the network's plane), ``piece_km`` (length of the connected streets it walks on),
+        ``refused_m``, ``refused_km`` (distance and length of a nearer piece that leads nowhere and
+        was not taken, NaN where none), ``closed_gates`` (closed barriers within reach),
+        ``note_zh``, ``note_en`` (why a reach is small or a piece was passed over, else ""),
+        ``geometry`` (MultiPolygon). Of many places, one without a street near has empty areas, a
+        note, and its true snap distance.
+
+    Raises
+    ------
+    InputError
+        ``street_too_far`` for a single place; ``parameter_invalid``; ``lonlat_swapped`` and others
+        of `WalkNetwork.to_plane`.
+    """
+    asked = _question(network, minutes, speed_kmh, profile, reach, cell_m, smooth)
+    snapped = _snapped(asked.network, lon, lat, datum, snap_limit_m)
+    answers = list(_answers(asked, snapped, snap_limit_m))
+    columns = _columns(asked, snapped, answers, lon, lat, datum)
+    areas = [rings.polygon() for answer in answers for rings in answer.rings]
+    return gpd.GeoDataFrame(columns, geometry=areas, crs=crs.WGS84_EPSG)
+
+
+def geojson(
+    network: WalkNetwork,
+    lon: npt.ArrayLike,
+    lat: npt.ArrayLike,
+    *,
+    minutes: float | Iterable[float] = (15,),
+    datum: str = "wgs84",
+    speed_kmh: float | None = None,
+    profile: str | None = None,
+    reach: Reachable = "nearest",
+    cell_m: float | None = None,
+    smooth: bool = False,
+    snap_limit_m: float = SNAP_LIMIT_M,
+) -> bytes:
+    """Give the same as a GeoJSON FeatureCollection, without making geometries on the way.
+
+    Parameters, properties and refusals are those of `catchment`.
+    """
+    asked = _question(network, minutes, speed_kmh, profile, reach, cell_m, smooth)
+    snapped = _snapped(asked.network, lon, lat, datum, snap_limit_m)
+    answers = list(_answers(asked, snapped, snap_limit_m))
+    columns = _columns(asked, snapped, answers, lon, lat, datum)
+    lists = {name: np.asarray(values).tolist() for name, values in columns.items()}
+    rings = [each for answer in answers for each in answer.rings]
+    features = [
+        {
+            "type": "Feature",
+            "geometry": {"type": "MultiPolygon", "coordinates": area.coordinates()},
+            "properties": {name: values[row] for name, values in lists.items()},
+        }
+        for row, area in enumerate(rings)
+    ]
+    body = {"type": "FeatureCollection", "features": features}
+    return orjson.dumps(body, option=orjson.OPT_SERIALIZE_NUMPY)
+
+
+def _question(
+    network: WalkNetwork,
+    minutes: float | Iterable[float],
+    speed_kmh: float | None,
+    profile: str | None,
+    reach: Reachable,
+    cell_m: float | None,
+    smooth: bool,
+) -> _Question:
+    if profile is not None:
+        network = network.with_profile(profile)
+    if reach not in ("nearest", "any"):
+        raise InputError("parameter_invalid", name="reach", value=reach, reason="nearest, any")
+    each = _minutes(minutes)
+    limits_cm = [network.limit_cm(m, speed_kmh=speed_kmh) for m in each]
+    width_m = _cell_width_m(cell_m, max(limits_cm) / CM_PER_M)
+    return _Question(
+        network, each, limits_cm, reach, width_m, smooth,
+        network.speed_m_s(speed_kmh) * _KMH_PER_M_S,
+    )  # fmt: skip
+
+
+def _snapped(
+    network: WalkNetwork, lon: npt.ArrayLike, lat: npt.ArrayLike, datum: str, limit_m: float
+) -> Snapped:
+    if np.ndim(lon) == 0 and np.ndim(lat) == 0:
+        return network.snap(float(lon), float(lat), datum=datum, limit_m=limit_m)  # type: ignore[arg-type] # scalars by the test above
+    return network.snap_all(lon, lat, datum=datum, limit_m=limit_m)
+
+
+def _answers(asked: _Question, snapped: Snapped, snap_limit_m: float) -> Iterator[_Answer]:
+    network, table = asked.network, field.table(asked.network, asked.width_m)
+    count = len(asked.minutes)
+    for origin in range(snapped.edge.size):
+        place = snapped.one(origin)
+        if not place.found[0]:
+            nothing = Rings(np.empty((0, 2)), np.zeros(1, np.int64), np.empty(0, np.int32))
+            note = notes.too_far(place, snap_limit_m)
+            yield _Answer([nothing] * count, [0.0] * count, note, 0)
+            continue
+        walks = Field(table, place, max(asked.limits_cm), asked.reach)
+        reached_m = [walks.reached_m(limit) for limit in asked.limits_cm]
+        gates = walks.closed_gates(max(asked.limits_cm))
+        note = notes.of(network, place, max(asked.limits_cm), max(reached_m), gates)
+        yield _Answer(_rings(asked, walks), reached_m, note, gates)
+
+
+def _rings(asked: _Question, walks: Field) -> list[Rings]:
+    """Give the areas of one origin, in the network's plane."""
+    found = [Rings.traced(*walks.rings(limit)) for limit in asked.limits_cm]
+    if not asked.smooth:
+        return found
+    order = np.argsort(asked.limits_cm, kind="stable")
+    plain = outlines.smoothed(
+        [found[number].polygon() for number in order], SMOOTH_CELLS * asked.width_m
+    )
+    for number, area in zip(order, plain, strict=True):
+        found[number] = Rings.of(area)
+    return found
+
+
+def _columns(
+    asked: _Question,
+    snapped: Snapped,
+    answers: list[_Answer],
+    lon: npt.ArrayLike,
+    lat: npt.ArrayLike,
+    datum: str,
+) -> dict[str, Any]:
+    """Give what is told of each area; the rings are turned into degrees on the way."""
+    network, count = asked.network, len(asked.minutes)
+    area_m2 = [rings.area_m2 for answer in answers for rings in answer.rings]
+    _turn_to_degrees(network, answers)
+    origins = np.repeat(np.arange(snapped.edge.size), count)
+    wgs_lon, wgs_lat = crs.to_wgs84(np.atleast_1d(lon), np.atleast_1d(lat), datum=datum)
+    piece_km, refused_km = notes.pieces_km(network, snapped)
+    return {
+        "origin": origins,
+        "minutes": np.tile(asked.minutes, snapped.edge.size),
+        "lon": wgs_lon.ravel()[origins],
+        "lat": wgs_lat.ravel()[origins],
+        "speed_kmh": np.full(origins.size, asked.speed_kmh),
+        "limit_m": np.tile(np.array(asked.limits_cm) / CM_PER_M, snapped.edge.size),
+        "snap_distance_m": snapped.snap_distance_m[origins],
+        "reached_m": [metres for answer in answers for metres in answer.reached_m],
+        "area_m2": area_m2,
+        "piece_km": piece_km[origins],
+        "refused_m": snapped.refused_distance_m[origins],
+        "refused_km": refused_km[origins],
+        "closed_gates": [answers[origin].gates for origin in origins],
+        "note_zh": [answers[origin].note.zh for origin in origins],
+        "note_en": [answers[origin].note.en for origin in origins],
+    }
+
+
+def _turn_to_degrees(network: WalkNetwork, answers: list[_Answer]) -> None:
+    """Turn the rings of all answers from the plane to WGS84, in one call."""
+    rings = [each for answer in answers for each in answer.rings]
+    places = np.concatenate([np.empty((0, 2)), *(each.places for each in rings)])
+    degrees = np.column_stack(network.to_lonlat(places[:, 0], places[:, 1]))
+    at = 0
+    for answer in answers:
+        for number, each in enumerate(answer.rings):
+            size = each.places.shape[0]
+            answer.rings[number] = each.moved(degrees[at : at + size])
+            at += size
+
+
+def _minutes(minutes: float | Iterable[float]) -> list[float]:
+    each = [float(m) for m in np.atleast_1d(np.asarray(minutes, float)).ravel()]
+    if not each:
+        raise InputError("parameter_invalid", name="minutes", value="[]", reason="none given")
+    return each
+
+
+def _cell_width_m(cell_m: float | None, limit_m: float) -> float:
+    if cell_m is not None:
+        if not 1.0 <= cell_m <= LEG_LIMIT_M:
+            reason = f"1 to {LEG_LIMIT_M:g} metres"
+            raise InputError("parameter_invalid", name="cell_m", value=cell_m, reason=reason)
+        return float(cell_m)
+    width_m = CELL_M
+    while 2.0 * limit_m / width_m > _WIDEST_CELLS:
+        width_m *= 2.0
+    return width_m

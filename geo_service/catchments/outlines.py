@@ -1,0 +1,126 @@
+"""Rings traced on a field of walks, as polygons, as smoother polygons, and as GeoJSON."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import shapely
+
+from geo_service.catchments import _cells
+
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int32]
+LongArray = npt.NDArray[np.int64]
+
+DEGREE_DECIMALS = 8  # a millimetre; outlines keep a centimetre apart, see _cells.CROSSING_STEPS
+
+
+@dataclass(frozen=True, eq=False)
+class Rings:
+    """One area as closed rings.
+
+    Parameters
+    ----------
+    places : ndarray of float64, shape (v, 2)
+        Vertices, each ring ending with its first.
+    starts : ndarray of int64, shape (r + 1,)
+        Where each ring begins.
+    shell_of : ndarray of int32, shape (r,)
+        The ring each is a hole of, -1 for a shell.
+    """
+
+    places: FloatArray
+    starts: LongArray
+    shell_of: IntArray
+
+    @classmethod
+    def traced(cls, places: FloatArray, starts: LongArray) -> Rings:
+        """Tell the shells, which run counter-clockwise, from the holes."""
+        return cls(places, starts, _cells.shells(places, starts))
+
+    @classmethod
+    def of(cls, area: shapely.MultiPolygon) -> Rings:
+        """Take polygons apart; of each the shell comes before its holes."""
+        lines: list[Any] = []
+        shell_of: list[int] = []
+        for part in area.geoms:
+            shell = len(lines)
+            lines += [part.exterior, *part.interiors]
+            shell_of += [-1] + [shell] * len(part.interiors)
+        places, ring_of = shapely.get_coordinates(lines, return_index=True)
+        starts = np.searchsorted(ring_of, np.arange(len(lines) + 1))
+        return cls(places, starts.astype(np.int64), np.array(shell_of, np.int32))
+
+    @property
+    def area_m2(self) -> float:
+        """What the rings enclose, in the system of the vertices."""
+        if self.starts.size == 1:
+            return 0.0
+        x, y = (self.places - self.places[0]).T
+        doubled = x[:-1] * y[1:] - x[1:] * y[:-1]
+        doubled[self.starts[1:-1] - 1] = 0.0  # from one ring to the next
+        rings = np.abs(np.add.reduceat(doubled, self.starts[:-1])) / 2.0
+        return float(np.where(self.shell_of < 0, rings, -rings).sum())
+
+    def moved(self, places: FloatArray) -> Rings:
+        """Give the same rings with other vertices."""
+        return Rings(places, self.starts, self.shell_of)
+
+    def polygon(self) -> shapely.MultiPolygon:
+        """Put shells and holes together."""
+        if self.starts.size == 1:
+            return shapely.MultiPolygon()
+        ring_of = np.repeat(np.arange(self.starts.size - 1), np.diff(self.starts))
+        rings = np.asarray(shapely.linearrings(self.places, indices=ring_of))
+        shells = np.flatnonzero(self.shell_of < 0)
+        areas = np.asarray(shapely.polygons(rings[shells]))
+        for number in np.unique(self.shell_of[self.shell_of >= 0]):
+            holes = rings[self.shell_of == number]
+            areas[np.searchsorted(shells, number)] = shapely.Polygon(rings[number], holes)
+        return shapely.MultiPolygon(list(areas))
+
+    def coordinates(self) -> list[list[FloatArray]]:
+        """Give the coordinates of a GeoJSON MultiPolygon; the vertices are degrees."""
+        rounded = np.round(self.places, DEGREE_DECIMALS)
+        parts: dict[int, list[FloatArray]] = {}
+        for ring in np.argsort(self.shell_of, kind="stable").tolist():  # shells first
+            line = rounded[self.starts[ring] : self.starts[ring + 1]]
+            shell = int(self.shell_of[ring])
+            parts.setdefault(ring if shell < 0 else shell, []).append(line)
+        return list(parts.values())
+
+
+def smoothed(areas: list[Any], tolerance_m: float) -> list[Any]:
+    """Simplify nested areas together, so that the steps of cells go and the nesting stays.
+
+    The rings between one area and the next are a coverage: GEOS simplifies their shared borders
+    once (Visvalingam-Whyatt), and none crosses another.
+
+    Parameters
+    ----------
+    areas : list of MultiPolygon
+        In metres, each inside the next.
+    tolerance_m : float
+        Corners whose triangle is smaller than the square of this are taken out.
+    """
+    filled = [number for number, area in enumerate(areas) if not area.is_empty]
+    if not filled:
+        return areas
+    bands, inner = [], shapely.MultiPolygon()
+    for number in filled:
+        bands.append(shapely.difference(areas[number], inner))
+        inner = areas[number]
+    plain = shapely.coverage_simplify(np.array(bands, object), tolerance_m)
+    result = list(areas)
+    for place, number in enumerate(filled):
+        result[number] = _parts(shapely.coverage_union_all(plain[: place + 1]))
+    return result
+
+
+def _parts(area: Any) -> shapely.MultiPolygon:
+    return shapely.MultiPolygon(
+        [part for part in shapely.get_parts(area) if part.geom_type == "Polygon"]
+    )
