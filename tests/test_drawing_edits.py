@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from shapely import LineString, box
 
 from geo_service import drawing, topology
+from geo_service.drawing import counts
 from geo_service.errors import InputError, MissingError
 
 Tiling = Callable[..., tuple[gpd.GeoDataFrame, Any]]
@@ -292,8 +293,10 @@ def sheet_edit(sheet: drawing.Sheet, kind: int, random: np.random.Generator) -> 
         elif kind == 1:
             sheet.merge([face, *list(sheet.neighbours(face))[:2]])
         else:
-            vertex, _ = sheet.nearest_vertex(*spot)
-            sheet.move(vertex, tuple(spot + random.normal(0, 100, 2)))
+            vertex = sheet.nearest_vertex((spot[0], spot[1]), 1e5)
+            assert vertex is not None
+            x, y = spot + random.normal(0, 100, 2)
+            sheet.move({vertex: (x, y)})
     except InputError:
         assert before == {f: sheet.geometry(f).wkb for f in sheet.faces}
         return False
@@ -305,7 +308,7 @@ def sheet_edit(sheet: drawing.Sheet, kind: int, random: np.random.Generator) -> 
     weights=st.lists(st.floats(1e-6, 1e6), min_size=1, max_size=20),
 )
 def test_whole_shares_add_up_and_are_fair(total: int, weights: list[float]) -> None:
-    shares = drawing.edits.share_whole(total, weights)
+    shares = counts.share_whole(total, weights)
     assert shares.sum() == total
     exact = total * np.array(weights) / sum(weights)
     assert (np.abs(shares - exact) <= 1.0 + 1e-6).all()

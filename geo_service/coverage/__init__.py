@@ -1,6 +1,6 @@
 """Prove that grids tile a city, or locate, measure and name every fault."""
 
-from geo_service.coverage._certificate import Certificate, certificate
+from geo_service.coverage._certificate import Certificate, certificate, chain
 from geo_service.coverage._check import check
 from geo_service.coverage._faults import KINDS
 from geo_service.coverage._messages import metres, square_metres
@@ -11,6 +11,7 @@ __all__ = [
     "Certificate",
     "CoverageReport",
     "certificate",
+    "chain",
     "check",
     "metres",
     "square_metres",

@@ -5,7 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from geo_service.coverage import _rings, _segments
+from geo_service.coverage._arrays import FloatArray
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +113,26 @@ def certificate(geometries: Any, outline: Any | None) -> Certificate:
         return covered
     hull = _of(outline)
     return covered - Certificate(hull.first, hull.second, 0)
+
+
+def chain(xy: FloatArray) -> Certificate:
+    """Sum the directed segments of an open chain, as it runs.
+
+    For whoever keeps an outline up to date: where a vertex is put into it, the chain over the new
+    vertex takes the place of the segment.
+
+    Parameters
+    ----------
+    xy : ndarray, shape (n, 2)
+        The chain; the tiling lies on its left.
+
+    Returns
+    -------
+    Certificate
+        Of no features.
+    """
+    first, second = _segments.digest_chain(np.ascontiguousarray(xy, float))
+    return Certificate(first, second, 0)
 
 
 def _of(geometries: Any) -> Certificate:

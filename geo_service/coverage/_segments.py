@@ -100,6 +100,21 @@ def _digest(xy: FloatArray, bits: HashArray, start: IntArray, hole: BoolArray) -
 
 
 @numba.njit(nogil=True, cache=True)
+def _digest_chain(bits: HashArray) -> Any:
+    """Two 64-bit sums over the segments of one open chain, as it runs."""
+    first, second = np.uint64(0), np.uint64(0)
+    w, z = _mixed(bits[0, 0], bits[0, 1])
+    u, v = _folded(w, z)
+    for k in range(1, len(bits)):
+        cw, cz = _mixed(bits[k, 0], bits[k, 1])
+        cu, cv = _folded(cw, cz)
+        first += u * cv - cu * v
+        second += w * cz - cw * z
+        u, v, w, z = cu, cv, cw, cz
+    return first, second
+
+
+@numba.njit(nogil=True, cache=True)
 def _hashed(place: HashArray, hashes: HashArray) -> Any:
     """Hash the segments of one ring; give their sum."""
     total = np.uint64(0)
@@ -293,6 +308,12 @@ def digest(rings: Rings) -> tuple[int, int, bool]:
     return sum(ones) % MODULUS, sum(twos) % MODULUS, all(finite)
 
 
+def digest_chain(xy: FloatArray) -> tuple[int, int]:
+    """Sum the two hashes of the directed segments of an open chain."""
+    first, second = _digest_chain(xy.view(np.uint64))
+    return int(first), int(second)
+
+
 def threads() -> int:
     """How many threads share the work."""
     return min(os.cpu_count() or 1, 8)
@@ -303,8 +324,9 @@ def in_parts(rings: Rings, work: Callable[[int, int], T]) -> list[T]:
 
     Threads serve because the kernels let go of the interpreter.
     """
-    count = 1 if len(rings.xy) < _SMALL else threads()
-    marks = np.linspace(0, len(rings.xy), count + 1)
+    if len(rings.xy) < _SMALL:
+        return [work(0, rings.count)]
+    marks = np.linspace(0, len(rings.xy), threads() + 1)
     cuts = np.searchsorted(rings.start, marks).tolist()
     cuts[-1] = rings.count
     spans = [(a, b) for a, b in itertools.pairwise(cuts) if b > a]

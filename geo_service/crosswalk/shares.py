@@ -13,7 +13,7 @@ import shapely
 
 from geo_service import codes as grid_codes
 from geo_service import crs as crs_
-from geo_service.drawing.edits import share_whole
+from geo_service.drawing.counts import share_whole
 from geo_service.errors import InputError
 
 Shapes = npt.NDArray[np.object_]

@@ -25,7 +25,7 @@ from geo_service import codes as grid_codes
 from geo_service.crosswalk import _atoms, _cuts
 from geo_service.crosswalk._atoms import Atoms, sums
 from geo_service.crosswalk.shares import WHOLE, aligned, unit_m2
-from geo_service.drawing.edits import share_whole
+from geo_service.drawing.counts import share_whole
 from geo_service.errors import InputError
 from geo_service.layers import LAYERS
 

@@ -5,17 +5,22 @@ Every edit is an operation on shared borders (`Sheet`), so a tiling stays exactl
 
 from geo_service.drawing._lines import street_lines
 from geo_service.drawing.anew import Drawn, Miss, draw
-from geo_service.drawing.edits import Edited, merge, move_node, split
+from geo_service.drawing.changes import Change
+from geo_service.drawing.edits import Edited, edit, merge, move_node, split
+from geo_service.drawing.session import Session
 from geo_service.drawing.sheet import Sheet
 from geo_service.notes import Note
 
 __all__ = [
+    "Change",
     "Drawn",
     "Edited",
     "Miss",
     "Note",
+    "Session",
     "Sheet",
     "draw",
+    "edit",
     "merge",
     "move_node",
     "split",

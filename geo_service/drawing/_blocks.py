@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import shapely
 
-from geo_service.errors import InputError
+from geo_service.errors import InputError, Phrase
 
 GRID_SIZE_M = 0.01
 """Street lines meet on a grid of 1 cm; the outline keeps its own coordinates."""
@@ -51,7 +51,7 @@ def cut_by_lines(area: Any, lines: Shapes) -> Shapes:
         drift = abs(float(shapely.area(faces).sum()) - area.area)
         if drift <= max(_AREA_DRIFT_M2, 1e-13 * area.area) and shapely.is_valid(faces).all():
             return faces
-    reason = "the street lines tangle at the outline / 街道线在外边界处纠缠"
+    reason = Phrase("街道线在外边界处纠缠", "the street lines tangle at the outline")
     raise InputError("drawing_impossible", reason=reason)
 
 

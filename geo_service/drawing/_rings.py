@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -46,6 +46,14 @@ def signed_area(xy: FloatArray, arcs: Arcs, ring: Ring) -> float:
     return 0.5 * float(x[:-1] @ y[1:] - x[1:] @ y[:-1])
 
 
+def distances(line: FloatArray, point: FloatArray) -> FloatArray:
+    """Give the distance of a point from every segment of a line, shape (vertices - 1,)."""
+    start, step = line[:-1], line[1:] - line[:-1]
+    along = ((point - start) * step).sum(1) / np.maximum((step * step).sum(1), 1e-300)
+    away = start + np.clip(along, 0.0, 1.0)[:, None] * step - point
+    return np.hypot(away[:, 0], away[:, 1])
+
+
 def walks(xy: FloatArray, arcs: Arcs, references: Iterable[int]) -> list[list[int]]:
     """Chain signed arcs to closed walks, their face on the left.
 
@@ -68,10 +76,10 @@ def walks(xy: FloatArray, arcs: Arcs, references: Iterable[int]) -> list[list[in
     return found
 
 
-def simple_rings(xy: FloatArray, arcs: Arcs, references: Iterable[int]) -> list[Ring]:
+def simple_rings(arcs: Arcs, walks: Iterable[Sequence[int]]) -> list[Ring]:
     """Give simple rings: a walk that passes a node twice is taken apart there."""
     rings: list[Ring] = []
-    for walk in walks(xy, arcs, references):
+    for walk in walks:
         open_walk: list[int] = []
         passed: list[int] = []
         for k in walk:
@@ -85,9 +93,9 @@ def simple_rings(xy: FloatArray, arcs: Arcs, references: Iterable[int]) -> list[
     return rings
 
 
-def pieces(xy: FloatArray, arcs: Arcs, references: Iterable[int]) -> list[list[Ring]]:
-    """Group signed arcs to connected areas: each a shell followed by its holes."""
-    rings = simple_rings(xy, arcs, references)
+def pieces(xy: FloatArray, arcs: Arcs, walks: Iterable[Sequence[int]]) -> list[list[Ring]]:
+    """Group closed walks to connected areas: each a shell followed by its holes."""
+    rings = simple_rings(arcs, walks)
     if len(rings) == 1:
         return [rings]
     area = [signed_area(xy, arcs, ring) for ring in rings]
@@ -110,7 +118,7 @@ def polygon(xy: FloatArray, arcs: Arcs, rings: tuple[Ring, ...]) -> Any:
     if len(rings) == 1:
         return _plain(xy, arcs, rings[0])
     parts = []
-    for shell, *holes in pieces(xy, arcs, [k for ring in rings for k in ring]):
+    for shell, *holes in pieces(xy, arcs, walks(xy, arcs, [k for ring in rings for k in ring])):
         inner = [xy[vertices(arcs, hole)] for hole in holes]
         parts.append(shapely.Polygon(xy[vertices(arcs, shell)], inner))
     return parts[0] if len(parts) == 1 else shapely.MultiPolygon(parts)

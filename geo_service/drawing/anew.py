@@ -16,7 +16,7 @@ from geo_service import topology
 from geo_service.codes import grid_name
 from geo_service.drawing import _atoms, _blocks, _partition
 from geo_service.drawing._lines import kinds_of
-from geo_service.errors import InputError
+from geo_service.errors import InputError, Phrase
 from geo_service.notes import Note
 
 BORDER_COST = {"major": -0.8, "rail": -0.8, "water": -0.8, "line": -0.8, "street": 0.0,
@@ -154,20 +154,25 @@ def draw(
 def _require_range(target: tuple[int, int]) -> tuple[int, int]:
     low, high = target
     if not 0 < low <= high:
-        reason = "give fewest and most households, such as 300 and 500 / 请给出最少和最多户数"
+        reason = Phrase(
+            "请给出最少和最多户数", "give fewest and most households, such as 300 and 500"
+        )
         raise InputError("parameter_invalid", name="target", value=f"{low}-{high}", reason=reason)
     return int(low), int(high)
 
 
 def _require_plane(plane: gpd.GeoSeries, area: Any) -> None:
     if plane.crs is None or plane.crs.is_geographic:
-        reason = "a metric plane is needed, such as EPSG:4547 / 需要投影坐标系"
+        reason = Phrase("需要投影坐标系", "a metric plane is needed, such as EPSG:4547")
         raise InputError("parameter_invalid", name="crs", value=plane.crs, reason=reason)
     if not isinstance(area, shapely.Polygon | shapely.MultiPolygon) or area.is_empty:
         found = "empty" if shapely.is_empty(area) else area.geom_type
         raise InputError("not_polygons", file="area", row=1, found=found)
     if not area.is_valid:
-        reason = f"the outline is not valid / 外边界无效: {shapely.is_valid_reason(area)}"
+        reason = Phrase(
+            f"外边界无效：{shapely.is_valid_reason(area)}",
+            f"the outline is not valid: {shapely.is_valid_reason(area)}",
+        )
         raise InputError("drawing_impossible", reason=reason)
 
 
@@ -198,7 +203,7 @@ def _homes_in(area: Any, places: gpd.GeoDataFrame) -> tuple[_atoms.Homes, int]:
         row = int(np.argmax(count < 0)) + 1
         raise InputError(
             "value_invalid", file="households", row=row, field=column, value=count[row - 1],
-            reason="a count can't be negative / 户数不能为负",
+            reason=Phrase("户数不能为负", "a count can't be negative"),
         )  # fmt: skip
     points = places.geometry.values
     if len(places) and not (shapely.get_type_id(points) == shapely.GeometryType.POINT).all():

@@ -1,35 +1,28 @@
-"""Editing by hand: merge grids, split one along a line, move a corner; the tiling stays exact.
+"""Editing a layer held as a frame: one operation, and the whole frame as it is afterwards.
 
-Each edit is done on a `Sheet` of the grids near by. What it does not have to change keeps its
+Each edit is done on a `Session` of the grids near by. What it does not have to change keeps its
 geometry object, so its bytes; what it changes is named.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import geopandas as gpd
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 import shapely
 
-from geo_service import codes as grid_codes
-from geo_service.codes import chinese_number, grid_name
-from geo_service.drawing.sheet import NODE_SNAP_M, Sheet
-from geo_service.errors import InputError, MissingError
+from geo_service.drawing import operations
+from geo_service.drawing._ground import REACH_M
+from geo_service.drawing.changes import Change
+from geo_service.drawing.session import Session
+from geo_service.errors import InputError, MissingError, Phrase
 from geo_service.notes import Note
 
-COUNT_FIELDS = ("households", "population", "population_60", "riders")
-"""Whole numbers that add up: summed by a merge, divided by a split."""
-
-MERGED, NODE_INSERTED, NODE_MOVED = "merged", "node_inserted", "node_moved"
-
 _METRES_PER_DEGREE = 1e5
-_USUAL_NAME = re.compile(r"第(\d+|[零一二三四五六七八九十百千]+)网格\Z")
 
 
 @dataclass(frozen=True)
@@ -55,6 +48,46 @@ class Edited:
     notes: tuple[Note, ...] = ()
 
 
+def edit(
+    grids: gpd.GeoDataFrame, operation: operations.Operation, *, retired: Sequence[str] = ()
+) -> Edited:
+    """Do one operation on a layer.
+
+    Parameters
+    ----------
+    grids : geopandas.GeoDataFrame
+        The layer, with a column ``code``.
+    operation : Mapping
+        As `geo_service.drawing.operations` describes, in the layer's coordinates.
+    retired : sequence of str
+        Codes used in the past, never to be given again.
+
+    Returns
+    -------
+    Edited
+
+    Raises
+    ------
+    MissingError
+        ``code_unknown``.
+    InputError
+        ``parameter_missing``, ``parameter_invalid``, ``drawing_impossible``.
+    """
+    asked = operations.read(operation)
+    metre = _metre(grids)
+    near = _near(grids, asked, metre)
+    columns = [c for c in grids.columns if c != grids.geometry.name]
+    rows = grids.iloc[near][columns].to_dict("records")
+    session = Session(
+        [str(row.pop("code")) for row in rows],
+        np.asarray(grids.geometry.values, object)[near],
+        rows,
+        taken=[*grids["code"].astype(str), *retired],
+        metre=metre,
+    )
+    return _applied(grids, session.apply(asked))
+
+
 def merge(
     grids: gpd.GeoDataFrame,
     codes: Sequence[str],
@@ -62,10 +95,10 @@ def merge(
     code: str | None = None,
     name: str | None = None,
 ) -> Edited:
-    """Make one grid of several adjacent ones.
+    """Make one grid of several adjacent ones of a community.
 
-    Only the merged grids change. Counts (`COUNT_FIELDS`) are added up; other columns are those of
-    the first grid named.
+    Only the merged grids change. Counts (`geo_service.drawing.counts`) are added up; other columns
+    are those of the first grid named.
 
     Parameters
     ----------
@@ -87,36 +120,11 @@ def merge(
     MissingError
         ``code_unknown``.
     InputError
-        ``drawing_impossible`` where they do not hang together by common borders.
+        ``drawing_impossible`` where they do not hang together by common borders, or lie in two
+        communities.
     """
-    wanted = list(dict.fromkeys(map(str, codes)))
-    rows = [_row_of(grids, each) for each in wanted]
-    new = code is not None and code not in wanted
-    if new and code in set(grids["code"]):
-        raise InputError("drawing_impossible", reason=f"{code} is taken / {code} 已被使用")
-
-    near, sheet = _sheet_around(grids, rows)
-    face = sheet.merge([near.index(row) for row in rows])
-
-    keep = rows[0]
-    kept_code = wanted[0] if code is None else code
-    values: dict[str, Any] = {"code": kept_code}
-    if name is not None and "name" in grids:
-        values["name"] = name
-    for column in _count_fields(grids):
-        values[column] = grids[column].iloc[rows].sum(min_count=1)
-    merged = _with_rows(grids, {keep: sheet.geometry(face)}, {keep: values}).drop(
-        grids.index[rows[1:]]
-    )
-    retired = tuple(each for each in wanted if each != kept_code)
-    note = Note(
-        "merged",
-        f"{'、'.join(wanted)} 合并为 {kept_code}，其余网格未动。",
-        f"{', '.join(wanted)} became {kept_code}; no other grid was touched.",
-    )
-    changed = {} if new else {kept_code: MERGED}
-    created = (kept_code,) if new else ()
-    return Edited(merged.reset_index(drop=True), changed, retired, created, (note,))
+    wanted = [str(each) for each in codes]
+    return edit(grids, {"op": "merge", "codes": wanted, "code": code, "name": name})
 
 
 def split(
@@ -139,7 +147,7 @@ def split(
         The layer, with a column ``code``.
     code : str
         The grid to cut; its code retires.
-    line : shapely LineString or MultiLineString
+    line : shapely LineString
         In the layer's coordinates; it crosses the grid from border to border.
     codes : sequence of str, optional
         Codes of the parts, west to east and north to south. Default: the next free ones of the
@@ -158,25 +166,9 @@ def split(
     InputError
         ``drawing_impossible`` where the line does not cut the grid apart, or no code is free.
     """
-    row = _row_of(grids, str(code))
-    near, sheet = _sheet_around(grids, [row])
-    faces = sheet.split(near.index(row), line)
-    parts = [sheet.geometry(face) for face in faces]
-
-    centre = shapely.centroid(parts)
-    order = grid_codes.order_west_east(shapely.get_x(centre), shapely.get_y(centre))
-    parts = [parts[i] for i in order]
-    given = _part_codes(str(code), len(parts), grids, codes, retired)
-    values = _divided(grids, row, parts, given)
-
-    touched = {near[face] for face in sheet.changed() if face < len(near)} - {row}
-    nodes = {other: sheet.geometry(near.index(other)) for other in sorted(touched)}
-    rest = _with_rows(grids, nodes, {})
-    piece = gpd.GeoDataFrame(values, geometry=parts, crs=grids.crs)[list(grids.columns)]
-    piece = piece.astype({c: grids[c].dtype for c in grids.columns if c != "geometry"})
-    cut = pd.concat([rest.iloc[:row], piece, rest.iloc[row + 1 :]], ignore_index=True)
-    neighbours = {str(grids["code"].iloc[other]): NODE_INSERTED for other in sorted(touched)}
-    return Edited(cut, neighbours, (str(code),), tuple(given), _split_notes(code, given, values))
+    points = shapely.get_coordinates(line).tolist()
+    asked = {"op": "split", "code": str(code), "line": points}
+    return edit(grids, {**asked, "codes": codes}, retired=retired)
 
 
 def move_node(
@@ -184,7 +176,7 @@ def move_node(
     at: tuple[float, float],
     to: tuple[float, float],
     *,
-    within_m: float = 1.0,
+    within_m: float = REACH_M,
 ) -> Edited:
     """Move a corner that several grids share; all of them follow.
 
@@ -204,152 +196,76 @@ def move_node(
     Raises
     ------
     InputError
-        ``drawing_impossible``: no corner there, on the outline, or borders would cross.
+        ``drawing_impossible``: no corner there, on the outline or on a community line, or borders
+        would cross.
     """
-    reach = _in_units(grids, within_m)
-    rows = grids.sindex.query(shapely.Point(at).buffer(reach)).tolist()
-    if rows:
-        near, sheet = _sheet_around(grids, rows)
-        vertex, distance = sheet.nearest_vertex(*at)
-    if not rows or distance > reach:
-        reason = f"no border point within {within_m} m of {at} / {within_m} 米内没有边界点"
+    return edit(grids, {"op": "move_node", "at": at, "to": to, "within_m": within_m})
+
+
+def _near(grids: gpd.GeoDataFrame, asked: Mapping[str, Any], metre: float) -> list[int]:
+    """Give the rows an operation may change: those that meet the ones it names or its points."""
+    named = [*asked.get("codes", ()), *asked.get("between", ())] if asked["op"] != "split" else []
+    named += [asked[name] for name in ("code", "to") if isinstance(asked.get(name), str)]
+    named = [c for c in named if not (asked["op"] == "merge" and c == asked.get("code"))]
+    boxes = [grids.geometry.iloc[_row_of(grids, code)] for code in dict.fromkeys(named)]
+    reach = float(asked.get("within_m", REACH_M)) * metre
+    points = [asked[name] for name in ("at", "from", "to") if isinstance(asked.get(name), tuple)]
+    around = [shapely.box(x - reach, y - reach, x + reach, y + reach) for x, y in points]
+    found = np.unique(grids.sindex.query([*boxes, *around], predicate="intersects")[1])
+    if not len(found):
+        reason = Phrase(f"{points} 处没有网格", f"no grid lies at {points}")
         raise InputError("drawing_impossible", reason=reason)
-    faces = sorted(sheet.move(vertex, to))
-    moved = _with_rows(grids, {near[face]: sheet.geometry(face) for face in faces}, {})
-    changed = {str(grids["code"].iloc[near[face]]): NODE_MOVED for face in faces}
-    names = list(changed)
-    note = Note(
-        "node_moved",
-        f"{'、'.join(names)} 的公共界点已移动。",
-        f"A corner of {', '.join(names)} was moved.",
-    )
-    return Edited(moved, changed, notes=(note,))
+    # A border's other neighbours hold it together: without them it would be the rim.
+    boxes = shapely.box(*grids.geometry.iloc[found].bounds.to_numpy().T)
+    near: list[int] = np.unique(grids.sindex.query(boxes)[1]).tolist()
+    return near
 
 
-def share_whole(total: int, weights: npt.ArrayLike) -> npt.NDArray[np.int64]:
-    """Divide a whole number by weights into whole numbers that add up to it (largest remainder).
+def _applied(grids: gpd.GeoDataFrame, change: Change) -> Edited:
+    """Give the frame with a change in it: new grids stand where their land stood."""
+    geometry = np.asarray(grids.geometry.values, object).copy()
+    place = {code: row for row, code in enumerate(grids["code"].astype(str))}
+    for code in change.changed:
+        geometry[place[code]] = change.after[code].geometry
+    frame = grids.copy()
+    frame[frame.geometry.name] = gpd.GeoSeries(geometry, index=frame.index, crs=grids.crs)
+    for code in change.changed:
+        old, new = change.before[code].row, change.after[code].row
+        for column in (c for c in new if new[c] is not old[c]):
+            frame.iloc[place[code], frame.columns.get_loc(column)] = new[column]
+    kept = ~frame["code"].astype(str).isin(change.retired).to_numpy()
+    parts = [frame[kept]]
+    if change.created:
+        at = place[next(iter(change.retired or change.changed))]
+        kept_before, kept_after = kept.copy(), kept.copy()
+        kept_before[at + 1 :] = kept_after[: at + 1] = False
+        parts = [frame[kept_before], _created(grids, change), frame[kept_after]]
+    whole = pd.concat(parts, ignore_index=True)
+    return Edited(whole, change.changed, change.retired, change.created, change.notes)
 
-    Examples
-    --------
-    >>> share_whole(10, [1, 1, 1]).tolist()
-    [4, 3, 3]
-    """
-    weight = np.asarray(weights, float)
-    exact = total * weight / weight.sum()
-    shares = np.floor(exact).astype(np.int64)
-    by_remainder = np.argsort(shares - exact, kind="stable")
-    shares[by_remainder[: total - int(shares.sum())]] += 1
-    return shares
+
+def _created(grids: gpd.GeoDataFrame, change: Change) -> gpd.GeoDataFrame:
+    columns = [c for c in grids.columns if c != grids.geometry.name]
+    rows = [{**change.after[code].row, "code": code} for code in change.created]
+    values = {c: [row[c] for row in rows] for c in columns}
+    shapes = [change.after[code].geometry for code in change.created]
+    values[grids.geometry.name] = gpd.GeoSeries(shapes, crs=grids.crs)
+    piece = gpd.GeoDataFrame(values, geometry=grids.geometry.name)[list(grids.columns)]
+    return piece.astype({c: grids[c].dtype for c in columns})
 
 
 def _row_of(grids: gpd.GeoDataFrame, code: str) -> int:
     rows = np.flatnonzero(grids["code"].astype(str) == code)
     if len(rows) == 0:
-        raise MissingError("code_unknown", code=code, what="grid / 网格")
+        raise MissingError("code_unknown", code=code, what=Phrase("网格", "grid"))
     if len(rows) > 1:
-        reason = f"{len(rows)} grids have the code {code} / 有 {len(rows)} 个网格使用编码 {code}"
+        reason = Phrase(
+            f"有 {len(rows)} 个网格使用编码 {code}", f"{len(rows)} grids have the code {code}"
+        )
         raise InputError("drawing_impossible", reason=reason)
     return int(rows[0])
 
 
-def _sheet_around(grids: gpd.GeoDataFrame, rows: list[int]) -> tuple[list[int], Sheet]:
-    """Open a sheet of the grids that may touch some; face ``i`` is row ``near[i]``."""
-    boxes = shapely.box(*grids.geometry.iloc[rows].bounds.to_numpy().T)
-    near = np.unique(grids.sindex.query(boxes)[1]).tolist()
-    shapes = np.asarray(grids.geometry.values, object)[near]
-    return near, Sheet(shapes, snap=_in_units(grids, NODE_SNAP_M))
-
-
-def _in_units(grids: gpd.GeoDataFrame, metres: float) -> float:
+def _metre(grids: gpd.GeoDataFrame) -> float:
     geographic = grids.crs is not None and grids.crs.is_geographic
-    return metres / _METRES_PER_DEGREE if geographic else metres
-
-
-def _with_rows(
-    grids: gpd.GeoDataFrame, shapes: dict[int, Any], values: dict[int, dict[str, Any]]
-) -> gpd.GeoDataFrame:
-    """Copy a layer with some geometries and values replaced; all other geometries are the same."""
-    geometry = np.asarray(grids.geometry.values, object).copy()
-    for row, shape in shapes.items():
-        geometry[row] = shape
-    frame = grids.copy()
-    frame[frame.geometry.name] = gpd.GeoSeries(geometry, index=frame.index, crs=grids.crs)
-    for row, columns in values.items():
-        for column, value in columns.items():
-            frame.iloc[row, frame.columns.get_loc(column)] = value
-    return frame
-
-
-def _count_fields(grids: gpd.GeoDataFrame) -> list[str]:
-    return [c for c in COUNT_FIELDS if c in grids and pd.api.types.is_numeric_dtype(grids[c])]
-
-
-def _part_codes(
-    code: str,
-    count: int,
-    grids: gpd.GeoDataFrame,
-    given: Sequence[str] | None,
-    retired: Sequence[str],
-) -> list[str]:
-    taken = set(grids["code"].astype(str)) | set(retired)
-    if given is not None:
-        if len(set(given)) != count or taken & set(given):
-            reason = f"{count} new codes are needed / 需要 {count} 个新的、未用过的编码"
-            raise InputError("drawing_impossible", reason=f"{reason}: {', '.join(given)}")
-        return [str(each) for each in given]
-    parent = grid_codes.parent(code)
-    if parent is None:
-        reason = (
-            f"{code} has no parent to number under; give codes / 编码 {code} 没有上级，请指定新编码"
-        )
-        raise InputError("drawing_impossible", reason=reason)
-    try:
-        return grid_codes.next_free(parent, taken, count)
-    except ValueError as error:
-        raise InputError("drawing_impossible", reason=error) from error
-
-
-def _divided(
-    grids: gpd.GeoDataFrame, row: int, parts: list[Any], codes: list[str]
-) -> dict[str, list[Any]]:
-    """Give the columns of the parts of a grid, counts divided by area."""
-    old = grids.iloc[row]
-    values = {c: [old[c]] * len(parts) for c in grids.columns if c != grids.geometry.name}
-    values["code"] = list(codes)
-    if "name" in values:
-        values["name"] = _part_names(str(old["name"]), codes)
-    for column in _count_fields(grids):
-        if pd.notna(old[column]):
-            values[column] = share_whole(int(old[column]), shapely.area(parts)).tolist()
-    return values
-
-
-def _part_names(name: str, codes: list[str]) -> list[str]:
-    """Number the parts by their codes where the grid was; else tell them apart by a suffix."""
-    usual = _USUAL_NAME.match(name)
-    numbers = [int(code[-3:]) if code[-3:].isdigit() else 0 for code in codes]
-    if usual is None or not all(numbers):
-        return [f"{name}之{chinese_number(i)}" for i in range(1, len(codes) + 1)]
-    if usual[1].isdigit():
-        return [f"第{number}网格" for number in numbers]
-    return [grid_name(number) for number in numbers]
-
-
-def _split_notes(code: str, created: list[str], values: dict[str, list[Any]]) -> tuple[Note, ...]:
-    notes = [
-        Note(
-            "split",
-            f"{code} 切分为 {'、'.join(created)}，原编码停用。",
-            f"{code} was cut into {', '.join(created)}; its code is retired.",
-        )
-    ]
-    counts = [c for c in COUNT_FIELDS if c in values]
-    if counts:
-        notes.append(
-            Note(
-                "divided_by_area",
-                f"{'、'.join(counts)} 按面积比例分摊，请按实际核对。",
-                f"{', '.join(counts)} were divided by area; check them against the register.",
-            )
-        )
-    return tuple(notes)
+    return 1 / _METRES_PER_DEGREE if geographic else 1.0

@@ -1,6 +1,6 @@
 """Topology against shapely, edits on a city sheet, and the quality of grids drawn anew.
 
-    python scripts/bench/drawing.py [--grids 18936] [--points 16] [--edits 300] [--seeds 1]
+    python scripts/bench/drawing.py [--grids 18936] [--points 16] [--edits 5000] [--seeds 1]
 
 Ratios carry between machines, seconds don't. The draw table needs $GEO_SERVICE_REAL_DATA; its
 households are synthetic: Poisson places along the streets of an extract.
@@ -12,6 +12,7 @@ import argparse
 import importlib.util
 import os
 import time
+from collections import Counter, defaultdict
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -31,27 +32,26 @@ EXTRACTS = (
 TARGET = (300, 500)
 HOUSEHOLDS_A_PLACE = 12
 SAMPLE_M = 4.0
-REACH_M = np.array([5e3, 1e3])
 
 
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     options.add_argument("--grids", type=int, default=18_936)
     options.add_argument("--points", type=int, default=16, help="vertices inside each border")
-    options.add_argument("--edits", type=int, default=300)
+    options.add_argument("--edits", type=int, default=5000)
     options.add_argument("--seeds", type=int, default=1)
     chosen = options.parse_args()
-    grids = tilings().tiling(chosen.grids, 1, points=chosen.points)[0]
+    grids = beside_the_tests("tilings").tiling(chosen.grids, 1, points=chosen.points)[0]
     bench_topology(np.asarray(grids.geometry.values, object))
-    bench_sheet(np.asarray(grids.geometry.values, object), chosen.edits)
+    bench_edits(grids, chosen.edits)
     bench_frame(grids)
     bench_draw(chosen.seeds)
 
 
-def tilings() -> Any:
-    """Load the tests' maker of tilings."""
-    path = Path(__file__).resolve().parents[2] / "tests" / "tilings.py"
-    spec = importlib.util.spec_from_file_location("tilings", path)
+def beside_the_tests(name: str) -> Any:
+    """Load what the tests make tilings and edits with."""
+    path = Path(__file__).resolve().parents[2] / "tests" / f"{name}.py"
+    spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -82,34 +82,47 @@ def bench_topology(shapes: np.ndarray) -> None:
     )
 
 
-def bench_sheet(shapes: np.ndarray, edits: int) -> None:
+def bench_edits(grids: gpd.GeoDataFrame, edits: int) -> None:
+    """Operations of every kind at random places, all undone: speed, drift, bytes."""
+    shapes = np.asarray(grids.geometry.values, object)
+    codes, random = list(grids.code), np.random.default_rng(1)
+    maker = beside_the_tests("random_edits")
     start = time.process_time()
-    sheet = drawing.Sheet(shapes)
-    print(f"sheet of all grids opened in {time.process_time() - start:.2f} s")
-    random = np.random.default_rng(1)
-    area = shapely.area(shapes).sum()
-    taken: dict[str, list[float]] = {"split": [], "merge": [], "undo": []}
+    session = drawing.Session(codes, shapes)
+    print(f"session of all grids opened in {time.process_time() - start:.2f} s")
+    taken: dict[str, list[float]] = defaultdict(list)
+    refused: Counter[str] = Counter()
     for _ in range(edits):
-        face = int(random.integers(len(shapes)))
-        spot = np.array(sheet.geometry(face).representative_point().coords[0])
-        line = shapely.LineString([spot - REACH_M, spot + REACH_M])
-        beside = list(sheet.neighbours(face))[:1]
-        for name, work in (
-            ("split", lambda f=face, cut=line: sheet.split(f, cut)),
-            ("merge", lambda f=face, b=beside: sheet.merge([f, *b])),
-        ):
-            try:
-                taken[name].append(cpu_seconds(work))
-            except InputError:
-                continue
-    drift = sum(sheet.geometry(face).area for face in sheet.faces) - area
-    for _ in range(len(taken["split"]) + len(taken["merge"])):
-        taken["undo"].append(cpu_seconds(sheet.undo))
-    same = all(sheet.geometry(face) is shape for face, shape in enumerate(shapes))
+        code = codes[int(random.integers(len(codes)))]
+        while code not in session:
+            code = codes[int(random.integers(len(codes)))]
+        # Merges hold the number of grids about level; half of all tries are of the other kinds.
+        kind = "merge" if random.random() < 0.4 else None
+        operation = maker.operation(session, code, random, kind=kind)
+        begin = time.process_time()
+        try:
+            change = session.apply(operation)
+        except InputError:
+            refused[operation["op"]] += 1
+            continue
+        taken[operation["op"]].append(time.process_time() - begin)
+        codes += change.created
+    now = np.array([grid.geometry for _, grid in session.grids()], object)
+    drift = shapely.area(now).sum() - shapely.area(shapes).sum()
+    sound = session.certificate.clean and shapely.is_valid(now).all()
+    while True:
+        begin = time.process_time()
+        if session.undo() is None:
+            break
+        taken["undo"].append(time.process_time() - begin)
+    back = np.array([session.grid(code).geometry for code in grids.code], object)
+    same = (shapely.to_wkb(back) == shapely.to_wkb(shapes)).all()
     for name, seconds in taken.items():
         half, late = np.quantile(np.array(seconds) * 1e3, [0.5, 0.99])
-        print(f"  {name}: {len(seconds)} times, median {half:.2f} ms, p99 {late:.2f} ms")
-    print(f"  drift {drift:.1e} m2; after undoing all: {'the same' if same else 'DIFFERENT'}")
+        print(f"  {name}: {len(seconds)} done, {refused[name]} refused, "
+              f"median {half:.2f} ms, p99 {late:.2f} ms")  # fmt: skip
+    print(f"  drift {drift:.1e} m2, certificate {'clean' if sound else 'NOT CLEAN'}; "
+          f"after undoing all: {'the same bytes' if same else 'DIFFERENT'}")  # fmt: skip
 
 
 def bench_frame(grids: gpd.GeoDataFrame) -> None:

@@ -1,0 +1,80 @@
+"""What goes with the land when grids are merged, cut or handed over: whole numbers, and names."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from geo_service.codes import chinese_number, grid_name
+
+COUNT_FIELDS = ("households", "population", "population_60", "riders")
+"""Whole numbers that add up: summed by a merge, divided by a split."""
+
+_USUAL_NAME = re.compile(r"第(\d+|[零一二三四五六七八九十百千]+)网格\Z")
+
+
+def share_whole(total: int, weights: npt.ArrayLike) -> npt.NDArray[np.int64]:
+    """Divide a whole number by weights into whole numbers that add up to it (largest remainder).
+
+    Examples
+    --------
+    >>> share_whole(10, [1, 1, 1]).tolist()
+    [4, 3, 3]
+    """
+    weight = np.asarray(weights, float)
+    exact = total * weight / weight.sum()
+    shares = np.floor(exact).astype(np.int64)
+    by_remainder = np.argsort(shares - exact, kind="stable")
+    shares[by_remainder[: total - int(shares.sum())]] += 1
+    return shares
+
+
+def divided(row: Mapping[str, Any], weights: npt.ArrayLike) -> list[dict[str, Any]]:
+    """Give a copy of a grid's columns for each part, its counts divided by weights."""
+    parts = [dict(row) for _ in np.asarray(weights)]
+    for name in _counted(row):
+        for part, share in zip(parts, share_whole(int(row[name]), weights).tolist(), strict=True):
+            part[name] = share
+    return parts
+
+
+def summed(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Give the first grid's columns with the counts of all."""
+    total = dict(rows[0])
+    for name in COUNT_FIELDS:
+        known = [row[name] for row in rows if name in _counted(row)]
+        if known:
+            total[name] = sum(map(int, known))
+    return total
+
+
+def counts_of(row: Mapping[str, Any]) -> list[str]:
+    """Name the counts a grid has."""
+    return _counted(row)
+
+
+def part_names(name: str, codes: Sequence[str]) -> list[str]:
+    """Number the parts by their codes where the grid was; else tell them apart by a suffix.
+
+    Examples
+    --------
+    >>> part_names("第三网格", ["411002001001007", "411002001001008"])
+    ['第七网格', '第八网格']
+    >>> part_names("和平里", ["A", "B"])
+    ['和平里之一', '和平里之二']
+    """
+    usual = _USUAL_NAME.match(name)
+    numbers = [int(code[-3:]) if code[-3:].isdigit() else 0 for code in codes]
+    if usual is None or not all(numbers):
+        return [f"{name}之{chinese_number(i)}" for i in range(1, len(codes) + 1)]
+    if usual[1].isdigit():
+        return [f"第{number}网格" for number in numbers]
+    return [grid_name(number) for number in numbers]
+
+
+def _counted(row: Mapping[str, Any]) -> list[str]:
+    return [n for n in COUNT_FIELDS if isinstance(row.get(n), int | float) and row[n] == row[n]]
