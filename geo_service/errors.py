@@ -538,10 +538,16 @@ CATALOGUE: dict[str, Refusal] = {
         "要选 {count} 处，但候选点只有 {candidates} 处。请减少数量或补充候选点。",
         "{count} sites are wanted but there are only {candidates} candidates. Ask for fewer or add some.",
     ),
+    "demand_without_place": Refusal(
+        422,
+        "“{file}”没有经纬度，其编码在网格、社区图层里也一个都找不到（如“{code}”）。请核对编码，或补上经纬度两列。",
+        "“{file}” has no lon and lat, and none of its codes (“{code}”) is one of the store's grids or "
+        "communities. Check the codes, or add the two columns.",
+    ),
     "kind_unknown": Refusal(
         422,
-        "不认识设施类别“{kind}”。可用：{known}。",
-        "“{kind}” is not a known kind of facility. Known: {known}.",
+        "不认识设施类别“{kind}”。最接近：{nearest}。可用：{known}。",
+        "“{kind}” is not a known kind of facility. Nearest: {nearest}. Known: {known}.",
     ),
     "plan_infeasible": Refusal(
         422,

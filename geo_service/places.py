@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import geopandas as gpd
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from scipy import sparse
 
 from geo_service import crs, layers
 from geo_service.errors import InputError
+
+if TYPE_CHECKING:
+    from geo_service.streets import WalkNetwork
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -125,6 +129,94 @@ def positions(frame: pd.DataFrame, *, name: str) -> tuple[FloatArray, FloatArray
     return lon, lat
 
 
+@dataclass(frozen=True, eq=False)
+class Walks:
+    """All walks between two sets of places within a limit, from gate to gate.
+
+    Parameters
+    ----------
+    metres : scipy.sparse.csr_array, shape (origins, destinations)
+        The shortest walk over all pairs of open gates; no entry beyond the limit.
+    off_street_origins, off_street_destinations : ndarray of int64
+        Places without a street near any gate, or with every gate closed.
+    limit_m, speed_kmh : float
+        What "within" means.
+    """
+
+    metres: sparse.csr_array
+    off_street_origins: IntArray
+    off_street_destinations: IntArray
+    limit_m: float
+    speed_kmh: float
+
+
+def walks(streets: WalkNetwork, origins: Places, destinations: Places, **asked: Any) -> Walks:
+    """Walk from places to places; a place that lists its gates is left and entered by those.
+
+    Parameters
+    ----------
+    streets : WalkNetwork
+    origins, destinations : Places
+        A column ``entrances`` gives the gates of a place (see `gates`); without any, people walk
+        from and to its position.
+    **asked
+        ``minutes`` and optionally ``speed_kmh`` and ``profile``, of `walking.time_matrix`.
+
+    Returns
+    -------
+    Walks
+    """
+    start, owner = _doors(origins)
+    end, owned = _doors(destinations)
+    travel = streets.time_matrix(start, end, **asked)
+    table = sparse.csr_array(travel.metres)
+    if len(start) != len(origins) or len(end) != len(destinations):
+        table = _shortest(table, owner, owned, (len(origins), len(destinations)))
+    table.sort_indices()
+    lost = []
+    for places, doors, off in (
+        (origins, owner, travel.unsnapped_origins),
+        (destinations, owned, travel.unsnapped_destinations),
+    ):
+        good = np.zeros(len(places), dtype=bool)
+        good[np.delete(doors, np.asarray(off, dtype=np.int64))] = True
+        lost.append(np.flatnonzero(~good))
+    return Walks(table, lost[0], lost[1], float(travel.limit_m), float(travel.speed_kmh))
+
+
+def gates(text: object, *, name: str, row: int) -> list[tuple[float, float]]:
+    """Read the open gates of a place.
+
+    Parameters
+    ----------
+    text : object
+        ``lon,lat`` of each gate, joined by ``;``; a gate that is shut has ``closed`` or 关闭 after
+        it.
+    name, row : str, int
+        What refusals call the table and the row (from 0).
+
+    Raises
+    ------
+    InputError
+        ``value_invalid``, ``lonlat_out_of_range``.
+
+    Examples
+    --------
+    >>> gates("113.80,34.01; 113.81,34.02 closed", name="compounds", row=0)
+    [(113.8, 34.01)]
+    """
+    return [spot for spot, is_open in _listed_gates(text, name=name, row=row) if is_open]
+
+
+def shifted_gates(text: object, datum: str) -> str:
+    """The same gates in WGS84."""
+    told = []
+    for (lon, lat), is_open in _listed_gates(text, name="entrances", row=0):
+        there = crs.to_wgs84(lon, lat, datum=datum)
+        told.append(f"{float(there[0])!r},{float(there[1])!r}" + ("" if is_open else " closed"))
+    return "; ".join(told)
+
+
 def require_distinct(points: Places, *, name: str) -> None:
     """Refuse a table in which two rows have one id, since sites are named by it."""
     twice = pd.Series(points.ids, dtype=str).duplicated()
@@ -170,7 +262,7 @@ def choose(
 
 
 def weights(points: Places, field: str | None, *, name: str) -> FloatArray:
-    """Read a weight column; 1 each without one.
+    """Read a weight column; 1 each without one, NaN where a cell is empty: no data, told apart.
 
     Raises
     ------
@@ -183,7 +275,8 @@ def weights(points: Places, field: str | None, *, name: str) -> FloatArray:
         known = ", ".join(map(str, points.frame.columns))
         raise InputError("field_missing", file=name, field=field, found=known)
     values = pd.to_numeric(points.frame[field], errors="coerce").to_numpy(float)
-    wrong = ~(np.isfinite(values) & (values >= 0.0))
+    empty = points.frame[field].isna() | (points.frame[field].astype(str).str.strip() == "")
+    wrong = ~(np.isfinite(values) & (values >= 0.0)) & ~empty.to_numpy(bool)
     if wrong.any():
         at = int(np.flatnonzero(wrong)[0])
         raise InputError(
@@ -191,3 +284,56 @@ def weights(points: Places, field: str | None, *, name: str) -> FloatArray:
             reason="must be a number, 0 or more",
         )  # fmt: skip
     return values
+
+
+_SHUT = ("closed", "关闭", "关")
+
+
+def _listed_gates(text: object, *, name: str, row: int) -> list[tuple[tuple[float, float], bool]]:
+    found = []
+    listed = "" if text is None or text != text else str(text)  # NaN is not itself
+    for part in listed.replace("；", ";").replace("，", ",").split(";"):
+        spot = part.strip()
+        if not spot:
+            continue
+        word = next((word for word in _SHUT if spot.lower().endswith(word)), "")
+        numbers = spot[: len(spot) - len(word)].split(",")
+        try:
+            lon, lat = (float(number) for number in numbers)
+        except ValueError as error:
+            raise InputError(
+                "value_invalid", file=name, row=row + 1, field="entrances", value=spot,
+                reason="write lon,lat; lon,lat closed",
+            ) from error  # fmt: skip
+        crs.check_lonlat(np.array([lon]), np.array([lat]))
+        found.append(((lon, lat), not word))
+    return found
+
+
+def _doors(points: Places) -> tuple[FloatArray, IntArray]:
+    """Where people leave and enter, and whose each door is; all gates shut: none."""
+    own = np.arange(len(points))
+    if "entrances" not in points.frame:
+        return points.lonlat, own
+    spots, owner = [], []
+    for row, text in enumerate(points.frame["entrances"]):
+        listed = _listed_gates(text, name="entrances", row=row)
+        mine = [spot for spot, is_open in listed if is_open]
+        if not listed:
+            mine = [(float(points.lon[row]), float(points.lat[row]))]
+        spots += mine
+        owner += [row] * len(mine)
+    return np.array(spots, dtype=float).reshape(-1, 2), np.array(owner, dtype=np.int64)
+
+
+def _shortest(
+    table: sparse.csr_array, owner: IntArray, owned: IntArray, shape: tuple[int, int]
+) -> sparse.csr_array:
+    """Of all pairs of doors of two places keep the shortest walk."""
+    flat = table.tocoo()
+    row, column = owner[flat.row], owned[flat.col]
+    order = np.lexsort((flat.data, column, row))
+    row, column, metres = row[order], column[order], flat.data[order]
+    first = np.ones(len(row), dtype=bool)
+    first[1:] = (row[1:] != row[:-1]) | (column[1:] != column[:-1])
+    return sparse.csr_array((metres[first], (row[first], column[first])), shape=shape)

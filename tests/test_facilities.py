@@ -186,3 +186,122 @@ class TestHours:
         assert facilities.open_at(table, "02:00", unknown="open")["id"].tolist() == ["0", "2", "3"]
         with pytest.raises(InputError):
             facilities.open_at(table, "late")
+
+
+class TestWeek:
+    @pytest.mark.parametrize(
+        ("text", "open_hours"),
+        [("Mo-Fr 08:00-18:00; Sa 09:00-12:00; Su off", [10, 10, 10, 10, 10, 3, 0]),
+         ("周一至周五 08:00-12:00，14:00-18:00", [8, 8, 8, 8, 8, 0, 0]),
+         ("Mo-Th 09:00-20:00, Fr 09:00-18:00, Sa,Su 10:00-16:00", [11, 11, 11, 11, 9, 6, 6]),
+         ("每天 06:30-22:30", [16] * 7), ("24/7; PH off", [24] * 7),
+         ("Fr 22:00-02:00", [0, 0, 0, 0, 2, 2, 0]), ("Sa-Mo 00:00-24:00", [24, 0, 0, 0, 0, 24, 24]),
+         ("Su 22:00-04:00", [4, 0, 0, 0, 0, 0, 2]), ("08:00-20:00; Su off", [12] * 6 + [0])],
+    )  # fmt: skip
+    def test_a_week(self, text, open_hours):
+        from geo_service.facilities import hours
+
+        assert (hours.week(text).sum(axis=1) / 60).tolist() == open_hours
+
+    def test_a_day_of_the_week_is_asked_for(self):
+        table = facilities.parse(
+            pd.DataFrame([{**ROW, "id": str(k), "hours": text} for k, text in
+                          enumerate(["24/7", "Fr 22:00-04:00", "Mo-Fr 00:00-24:00"])])
+        )  # fmt: skip
+        assert facilities.open_at(table, "02:00")["id"].tolist() == ["0"]
+        assert facilities.open_at(table, "Sa 02:00")["id"].tolist() == ["0", "1"]
+        assert facilities.open_at(table, "周一 02:00")["id"].tolist() == ["0", "2"]
+
+    @pytest.mark.parametrize("text", ["sunrise-sunset", "Jan-Mar 08:00-10:00", "Mo-Fr", "week 1-9"])
+    def test_what_is_not_read_is_refused(self, text):
+        with pytest.raises(InputError) as refused:
+            facilities.parse(pd.DataFrame([{**ROW, "hours": text}]))
+        assert refused.value.code == "value_invalid"
+
+
+class TestCityKinds:
+    def test_a_further_row_is_a_kind_and_a_known_one_is_changed(self):
+        rows = [{"code": "toilet", "zh": "公厕", "tier_minutes": 5, "threshold_m": 400},
+                {"code": "canteen", "tier_minutes": "10"}]  # fmt: skip
+        known = facilities.kinds_with(rows)
+        assert (known["toilet"].threshold_m, known["toilet"].counts) == (400.0, "metres")
+        assert (known["canteen"].tier_minutes, known["canteen"].walker) == (10.0, "senior")
+        assert facilities.parse(pd.DataFrame([{**ROW, "kind": "公厕"}]), known=known)["kind"][
+            0
+        ] == ("toilet")
+
+    def test_the_nearest_kind_is_named(self):
+        with pytest.raises(InputError) as refused:
+            facilities.require_kind("canteeen")
+        assert refused.value.details["nearest"].startswith("canteen ")
+
+    @pytest.mark.parametrize("row", [{"code": "castle"}, {"code": "park", "tier_minutes": "-1"},
+                                     {"code": "park", "counts": "miles"}])  # fmt: skip
+    def test_refusals(self, row):
+        with pytest.raises(InputError):
+            facilities.kinds_with([row])
+
+
+class TestDuplicates:
+    def test_same_place_near_and_same_name(self):
+        def at(identity, x, **more):
+            return {**ROW, "id": identity, "lon": 113.8 + x / 92_300.0, **more}
+
+        table = facilities.parse(pd.DataFrame([
+            at("a", 0, name="幸福食堂"), at("b", 0, name="x"), at("c", 20, name="y"),
+            at("d", 200, name="幸福 食堂"), at("e", 1000, name="幸福食堂"),
+            at("f", 0, kind="park"), at("g", 10, status="closed"),
+        ]))  # fmt: skip
+        told = facilities.duplicates(table)
+        pairs = {(r.id, r.other_id): r.why for r in told.itertuples()}
+        assert pairs == {("a", "b"): "same_place", ("a", "c"): "near", ("b", "c"): "near",
+                         ("a", "d"): "same_name"}  # fmt: skip
+        shuffled = facilities.duplicates(table.sample(frac=1.0, random_state=1))
+        assert {frozenset((r.id, r.other_id)) for r in shuffled.itertuples()} == set(
+            map(frozenset, pairs)
+        )
+
+    def test_both_sides_of_a_street_are_two_stops(self):
+        stops = pd.DataFrame([{**ROW, "kind": "bus_stop", "id": str(k), "lon": 113.8 + k * 1e-4}
+                              for k in range(2)])  # fmt: skip
+        assert facilities.duplicates(facilities.parse(stops)).empty
+
+
+class TestOtherFiles:
+    def test_geojson_says_its_datum_aloud(self, tmp_path: Path):
+        file = tmp_path / "list.geojson"
+        gpd.GeoDataFrame(
+            {"kind": ["park"], "entrances": ["113.8,34.0"]},
+            geometry=[shapely.Point(113.8, 34.0)], crs=4326,
+        ).to_file(file)  # fmt: skip
+        plain, shifted = facilities.read(file), facilities.read(file, datum="gcj02")
+        assert (plain["lon"][0], plain["lat"][0]) == (113.8, 34.0)
+        assert 0.005 < 113.8 - shifted["lon"][0] < 0.007  # about 560 m east
+        gate = [float(n) for n in shifted["entrances"][0].split(",")]
+        assert gate == pytest.approx(shifted[["lon", "lat"]].iloc[0].tolist(), abs=1e-9)
+
+    def test_an_osm_extract(self, tmp_path: Path):
+        from osmium import SimpleWriter
+        from osmium.osm.mutable import Node, Way
+
+        file = tmp_path / "some.osm.pbf"
+        corners = {1: (113.80, 34.0), 2: (113.802, 34.0), 3: (113.802, 34.001), 4: (113.80, 34.001)}
+        tags = {2: {"barrier": "gate"}, 3: {"entrance": "main", "access": "private"}}
+        with SimpleWriter(str(file)) as writer:
+            for number, spot in corners.items():
+                writer.add_node(Node(id=number, location=spot, tags=tags.get(number, {})))
+            shop = {"amenity": "pharmacy", "name": "甲", "opening_hours": "Mo-Fr 08:00-20:00"}
+            writer.add_node(Node(id=5, location=(113.81, 34.01), tags=shop))
+            odd = {"shop": "supermarket", "opening_hours": "sunrise-sunset", "toilets": "yes"}
+            writer.add_node(Node(id=6, location=(113.82, 34.02), tags=odd))
+            writer.add_way(Way(id=9, nodes=[1, 2, 3, 4, 1], tags={"amenity": "school"}))
+        table = facilities.read(file).set_index("id")
+        assert table["kind"].to_dict() == {
+            "node/5": "pharmacy", "node/6": "supermarket", "way/9": "primary_school",
+        }  # fmt: skip
+        assert table.loc["way/9", "entrances"] == (
+            "113.8020000,34.0000000; 113.8020000,34.0010000 closed"
+        )
+        assert table.loc["way/9", ["lon", "lat"]].tolist() == [113.801, 34.0005]
+        assert (table.loc["node/6", "hours"], table.loc["node/6", "amenities"]) == ("", "toilet")
+        assert facilities.read(file).attrs["unread"] == ["node/6 opening_hours: sunrise-sunset"]

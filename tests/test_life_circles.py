@@ -142,11 +142,10 @@ def test_sheets_are_in_chinese_and_the_dict_is_json(hundred):
     assert plain["matrix"][0]["circle_code"] == "000"
 
 
-def test_row_order_and_batches_change_nothing(hundred, monkeypatch):
+def test_row_order_changes_nothing(hundred):
     centres, listed, _, _ = hundred
     standard = pd.DataFrame({"kind": KINDS})
     one = judged(hundred)
-    monkeypatch.setattr(life_circles, "_CENTRES_A_TIME", 7)
     shuffled = listed.sample(frac=1.0, random_state=3)
     other = life_circles.circles(StraightLines(), centres, shuffled, standard=standard)
     pd.testing.assert_frame_equal(one.matrix, other.matrix)
@@ -163,9 +162,8 @@ def test_closed_and_too_far_do_not_count():
         ("far", 1100, 0, {"kind": "park", "status": "existing"}),
         ("plan", 1250, 0, {"kind": "park", "status": "planned"}),
     ])  # fmt: skip
-    told = life_circles.circles(
-        StraightLines(), centres, listed, standard=pd.DataFrame({"kind": ["park"]})
-    )
+    standard = pd.DataFrame({"kind": ["park"], "threshold_m": [1000]})
+    told = life_circles.circles(StraightLines(), centres, listed, standard=standard)
     cell = told.matrix.iloc[0]
     assert (cell["status"], cell["nearest_id"], cell["metres"]) == ("missing", "far", 1100.0)
     assert told.unbuilt.empty  # 15 minutes at 4.8 km/h are 1,200 m
@@ -220,13 +218,14 @@ class TestStandard:
         assert refused.value.code == "field_missing"
 
 
-def test_walks_on_a_lattice_of_streets(tmp_path: Path):
-    """On a 100 m lattice the walk is the sum of both differences, not the straight line."""
+@pytest.fixture(scope="module")
+def lattice(tmp_path_factory):
+    """Streets every 100 m, 12 x 12 crossings."""
     from geo_service.streets import WalkNetwork
 
     steps, side = 12, 100.0
     number = {(i, j): 1 + i * steps + j for i in range(steps) for j in range(steps)}
-    path = tmp_path / "lattice.osm.pbf"
+    path = tmp_path_factory.mktemp("lattice") / "lattice.osm.pbf"
     with osmium.SimpleWriter(str(path)) as writer:
         for (i, j), node in number.items():
             lon, lat = lonlat(i * side, j * side)
@@ -239,7 +238,12 @@ def test_walks_on_a_lattice_of_streets(tmp_path: Path):
                 writer.add_way(
                     osmium.osm.mutable.Way(id=way, nodes=line, tags={"highway": "residential"})
                 )
-    streets = WalkNetwork.from_pbf(path, plane="EPSG:4547")
+    return WalkNetwork.from_pbf(path, plane="EPSG:4547")
+
+
+def test_walks_on_a_lattice_of_streets(lattice):
+    """On a 100 m lattice the walk is the sum of both differences, not the straight line."""
+    streets = lattice
     centres = table([("a", 200, 200, {"name": "甲"})])
     listed = table([
         ("near", 500, 500, {"kind": "park"}), ("straight", 200, 900, {"kind": "market"}),
@@ -256,3 +260,127 @@ def test_walks_on_a_lattice_of_streets(tmp_path: Path):
     assert cells.loc["market", "status"] == "missing"  # its threshold is 500 m
     assert cells.loc["library", "status"] == "missing_planned"  # 1,000 m on foot
     assert told.unbuilt["metres"].tolist() == [pytest.approx(1000.0, abs=0.3)]
+
+
+class TestLevels:
+    """Each level and each group of walkers for itself."""
+
+    def test_a_facility_of_the_15_minute_level_is_none_of_the_5_minute_one(self):
+        centres = table([("a", 0, 0, {})])
+        listed = table([("far", 900, 0, {"kind": "culture_centre"})])
+        standard = pd.DataFrame({"kind": ["culture_station", "culture_centre"]})
+        told = life_circles.circles(StraightLines(), centres, listed, standard=standard)
+        cells = told.matrix.set_index("kind")
+        assert cells["status"].to_dict() == {
+            "culture_station": "missing",
+            "culture_centre": "within",
+        }
+        assert cells.loc["culture_centre", ["within_5", "within_10", "within_15"]].tolist() == [
+            False, False, True,
+        ]  # fmt: skip
+        score = told.scores().iloc[0]
+        assert (score["score"], score["score_5"], score["score_15"]) == (50.0, 0.0, 100.0)
+
+    def test_each_group_walks_at_its_own_speed(self, lattice):
+        centres = table([("a", 200, 200, {})])
+        kinds = ["canteen", "rest_station", "park"]
+        listed = table([(kind, 1000, 350, {"kind": kind}) for kind in kinds])
+        standard = pd.DataFrame({"kind": kinds})
+        cells = life_circles.circles(lattice, centres, listed, standard=standard).matrix
+        cells = cells.set_index("kind")
+        assert cells["metres"].tolist() == pytest.approx([950.0] * 3, abs=0.3)
+        assert cells["threshold_m"].tolist() == pytest.approx([900.0, 1260.0, 1080.0])
+        assert cells["status"].tolist() == ["missing", "within", "within"]
+        assert cells["minutes"].tolist() == [15.8, 11.3, 13.2]
+
+    def test_people_walk_from_the_gates_and_not_through_a_closed_one(self, lattice):
+        listed = table([("eat", 900, 200, {"kind": "canteen"})])
+        west, east = lonlat(200, 200), lonlat(800, 200)
+        walks = []
+        for shut in ("", " closed"):
+            gates = f"{west[0]},{west[1]}; {east[0]},{east[1]}{shut}"
+            centres = table([("a", 500, 250, {"entrances": gates})])
+            told = life_circles.circles(
+                lattice, centres, listed, standard=pd.DataFrame({"kind": ["canteen"]})
+            )
+            walks.append(told.matrix["metres"][0])
+        assert walks == pytest.approx([100.0, 700.0], abs=0.2)
+
+
+def test_every_cell_again_by_networkx(lattice):
+    """The whole answer, recomputed with another search on the exported graph."""
+    import networkx as nx
+
+    random = np.random.default_rng(11)
+    spots = random.integers(0, 12, (60, 2)) * 100.0  # at crossings: no legs, no half streets
+    kinds = ["canteen", "market", "pharmacy", "bus_stop"]
+    centres = table([(f"c{k:02d}", x, y, {"population": k}) for k, (x, y) in enumerate(spots[:20])])
+    listed = table([(f"f{k:02d}", x, y, {"kind": kinds[k % 4]}) for k, (x, y) in
+                    enumerate(spots[20:40])])  # fmt: skip
+    limits = {"canteen": 850.0, "market": 550.0, "pharmacy": 576.0, "bus_stop": 450.0}
+    standard = pd.DataFrame({"kind": kinds, "threshold_m": [limits[kind] for kind in kinds]})
+    told = life_circles.circles(lattice, centres, listed, standard=standard).matrix
+    graph = nx.Graph()
+    for i in range(12):
+        for j in range(12):
+            for other in ((i + 1, j), (i, j + 1)):
+                if max(other) < 12:
+                    graph.add_edge((i, j), other, metres=100.0)
+    speeds = {"canteen": 1.0, "market": 1.2, "pharmacy": 1.2, "bus_stop": 1.2}
+    wrong = []
+    for cell in told.itertuples():
+        start = tuple((spots[int(cell.circle_code[1:])] / 100).astype(int))
+        walks = nx.single_source_dijkstra_path_length(graph, start, weight="metres")
+        near = min(
+            walks[tuple((spots[20 + k] / 100).astype(int))]
+            for k in range(20)
+            if kinds[k % 4] == cell.kind
+        )
+        # Lengths are rounded to centimetres: a walk of just the limit could fall on either side.
+        levels = [near < m * 60 * speeds[cell.kind] + 0.3 for m in (5, 10, 15)]
+        if (
+            abs(cell.metres - near) > 0.3
+            or (cell.status == "within") != (near <= limits[cell.kind])
+            or (near % 300 and levels != [cell.within_5, cell.within_10, cell.within_15])
+        ):
+            wrong.append(cell)
+    assert len(told) == 80
+    assert not wrong
+
+
+def test_before_and_after_a_plan_and_whom_its_site_serves(hundred):
+    centres, listed, emptied, with_plan = hundred
+    before = judged(hundred)
+    code, kind = sorted(emptied - with_plan)[0]
+    at = centres.set_index("id").loc[code]
+    built = pd.DataFrame([{"id": "new", "kind": kind, "lon": at["lon"], "lat": at["lat"],
+                           "status": "existing"}])  # fmt: skip
+    standard = pd.DataFrame({"kind": KINDS})
+    after = life_circles.circles(
+        StraightLines(), centres, pd.concat([listed, built]), standard=standard
+    )
+    changed = life_circles.changes(before, after)
+    assert changed["circle_code"].tolist() == [code]
+    assert changed["gained"].tolist() == [facilities.kinds()[kind].zh]
+    assert changed["score_after"][0] == pytest.approx(changed["score_before"][0] + 12.5, abs=0.011)
+    assert len(after.missing) == len(before.missing) - 1
+    premises = pd.DataFrame({"id": ["hall"], "lon": [at["lon"]], "lat": [at["lat"]]})
+    plan = judged(hundred, candidates=premises).action_plan.set_index(["circle_code", "kind"])
+    people = 200 if kind == "canteen" else 1000 + int(code)
+    assert plan.loc[(code, kind), "people_newly_served"] == people
+    frame = judged(hundred, candidates=premises).to_frame()
+    assert (len(frame), frame.crs.to_epsg()) == (37, 4326)
+
+
+def test_a_site_serves_all_circles_that_lack_it_and_reach_it():
+    where = {"a": (0, 10), "b": (300, 20), "c": (600, 40), "d": (2000, 80), "e": (100, 5)}
+    centres = table([(code, x, 0, {"population": n}) for code, (x, n) in where.items()])
+    listed = table([("old", 700, 0, {"kind": "market"})])
+    premises = table([("hall", 200, 0, {})])
+    plan = life_circles.circles(
+        StraightLines(), centres, listed, candidates=premises,
+        standard=pd.DataFrame({"kind": ["market"]}),
+    ).action_plan  # fmt: skip
+    # b (400 m) and c (100 m) have their market; d is beyond 500 m of the hall.
+    served = plan.set_index("circle_code")["people_newly_served"].to_dict()
+    assert served == {"a": 15.0, "d": 0.0, "e": 15.0}

@@ -343,7 +343,7 @@ def _site(steps: Steps, store: Path) -> None:
 
 def _life_circles(steps: Steps, store: Path, folder: Path) -> None:
     from geo_service import life_circles, reports
-    from geo_service.cli.facilities import community_centres
+    from geo_service.cli.life_circles import community_centres
     from geo_service.store import open_store
     from geo_service.streets import WalkNetwork
 

@@ -41,6 +41,7 @@ class Case:
     metres: sparse.csr_array  # premises x demand
     standing_metres: sparse.csr_array  # standing x demand
     no_street: BoolArray  # per demand
+    no_data: BoolArray  # per demand: its weight is unknown, and weighs nothing in the choice
     speed_kmh: float
     limit_m: float
 
@@ -89,12 +90,15 @@ def gather(
         raise InputError("parameter_invalid", name="never", value=unknown.ids[0], reason=reason)
     places.require_distinct(premises, name="candidates")
     asked = {key: value for key, value in walk.items() if value is not None}
-    travel = streets.time_matrix(wanted.lonlat, premises.also(standing).lonlat, **asked)
-    metres = sparse.csr_array(sparse.csr_array(travel.metres).T)
+    travel = places.walks(streets, wanted, premises.also(standing), **asked)
+    metres = sparse.csr_array(travel.metres.T)
     metres.sort_indices()
     no_street = np.zeros(len(wanted), dtype=bool)
-    no_street[travel.unsnapped_origins] = True
-    lost = int(np.count_nonzero(np.asarray(travel.unsnapped_destinations) < len(premises)))
+    no_street[travel.off_street_origins] = True
+    weights = places.weights(wanted, field or None, name="demand")
+    no_data = np.isnan(weights)
+    notes += _doubts(wanted, no_data, no_street)
+    lost = int(np.count_nonzero(travel.off_street_destinations < len(premises)))
     if lost:
         notes.append({
             "zh": f"{lost} 处候选点附近没有可步行的街道，选了也覆盖不到任何人。",
@@ -102,7 +106,7 @@ def gather(
         })  # fmt: skip
     case = Case(
         demand=wanted,
-        weights=places.weights(wanted, field or None, name="demand"),
+        weights=np.where(no_data, 0.0, weights),
         premises=premises,
         standing=standing,
         must=demanded,
@@ -110,10 +114,36 @@ def gather(
         metres=metres[np.arange(len(premises))],
         standing_metres=metres[np.arange(len(premises), len(premises) + len(standing))],
         no_street=no_street,
+        no_data=no_data,
         speed_kmh=float(travel.speed_kmh),
         limit_m=float(travel.limit_m),
     )
     return field, case
+
+
+def _doubts(demand: Places, no_data: BoolArray, no_street: BoolArray) -> list[Text]:
+    """What of the demand is unknown, off the streets, or only a stand-in."""
+    notes = []
+    if no_data.any():
+        ids = "、".join(demand.ids[row] for row in np.flatnonzero(no_data)[:5].tolist())
+        notes.append({
+            "zh": f"{int(no_data.sum())} 处没有数据（{ids}），不等于没有需求，未参与计算，"
+            "单独列出。",
+            "en": f"{int(no_data.sum())} places have no data ({ids}), which is not no demand: "
+            "they weigh nothing here and are listed apart.",
+        })  # fmt: skip
+    if no_street.any():
+        notes.append({
+            "zh": f"{int(no_street.sum())} 处需求附近没有可步行的街道，无法覆盖，已列出。",
+            "en": f"{int(no_street.sum())} places of demand have no walkable street near; listed.",
+        })  # fmt: skip
+    if "proxy" in demand.frame:
+        stand_in = str(demand.frame["proxy"].iloc[0])
+        notes.append({
+            "zh": f"需求是由 OpenStreetMap 推算的代用指标（{stand_in}），不是需求数据。",
+            "en": f"The demand is a stand-in made of OpenStreetMap ({stand_in}), not demand data.",
+        })  # fmt: skip
+    return notes
 
 
 def _weight_field(demand: Places, kind: str | None) -> str:

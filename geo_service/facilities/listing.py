@@ -1,28 +1,23 @@
-"""Facilities of a city: what kinds there are, what a list of them says, when they are open.
-
-Kinds and the amenities of a rest station are tables in ``defaults/``, each figure with its source
-and whether that source was checked; a further kind is one more row.
-"""
+"""A list of facilities as it arrives, brought into one form; who is open, who offers what."""
 
 from __future__ import annotations
 
-import csv
 import datetime
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import lru_cache
-from importlib import resources
 from pathlib import Path
-from types import MappingProxyType
 from typing import Literal
 
+import geopandas as gpd
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from geo_service import _sheets, encodings, places
+from geo_service import _sheets, crs, encodings, places
 from geo_service.errors import InputError, MissingError
+from geo_service.facilities import hours as opening
+from geo_service.facilities import openstreetmap
+from geo_service.facilities.kinds import Kinds, amenities, plain, require_kind
 
 STATUSES = ("existing", "planned", "proposed", "closed")
 """Open today; in a plan but not built; suggested by siting; no longer there."""
@@ -44,146 +39,51 @@ _COLUMN_ALIASES = {
     "hours": "hours opening_hours 开放时间 营业时间 服务时间",
     "capacity": "capacity 容量 服务人数 床位 餐位 日服务能力",
     "address": "address 地址 详细地址",
+    "entrances": "entrances gates 出入口 大门 入口",
 }
 _SEPARATORS = re.compile(r"[,;/|、，；\s]+")
-_ALL_DAY = re.compile(r"^(24\s*(h|hours?|小时)?(开放|营业)?|24/7|全天(24小时)?(开放|营业)?)$", re.I)
-_SPAN = re.compile(r"^(\d{1,2})[:：](\d{2})\s*[-–—~～至到]\s*(次日)?(\d{1,2})[:：](\d{2})$")
-_DAY_MINUTES = 24 * 60
 
 
-@dataclass(frozen=True, slots=True)
-class Kind:
-    """A kind of facility.
+def read(path: str | Path, *, datum: str = "wgs84", known: Kinds | None = None) -> pd.DataFrame:
+    """Read a list of facilities from CSV, Excel, GeoJSON, GeoPackage or an OSM extract.
 
     Parameters
     ----------
-    code, zh, en : str
-        Its names.
-    tier_minutes : float
-        The life circle (5, 8, 10 or 15 minutes on foot) it belongs to.
-    threshold_m : float or None
-        The longest walk to it; ``None``: what can be walked in `tier_minutes`.
-    target, basis, source, verified : str
-        Whom it serves, on what grounds, and how well these are known.
-    aliases : tuple of str
-        Further names it arrives under.
-    """
+    path : str or Path
+        CSV (in any usual encoding), ``.xlsx``, ``.geojson``, ``.gpkg`` or ``.osm.pbf``.
+    datum : str
+        Datum of the file's longitudes and latitudes, which GeoJSON and CSV can't say themselves.
+    known : mapping, optional
+        A city's own kinds.
 
-    code: str
-    zh: str
-    en: str
-    tier_minutes: float
-    threshold_m: float | None
-    target: str
-    basis: str
-    source: str
-    verified: str
-    aliases: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Amenity:
-    """Something a rest station offers; `five_points` names the point of the five it fulfils."""
-
-    code: str
-    zh: str
-    en: str
-    five_points: str
-    source: str
-    aliases: tuple[str, ...]
-
-
-@lru_cache(maxsize=1)
-def kinds() -> Mapping[str, Kind]:
-    """Give all kinds by their code, in the table's order.
-
-    Examples
-    --------
-    >>> kinds()["canteen"].tier_minutes
-    15.0
-    """
-    found = [
-        Kind(
-            code=row["code"],
-            zh=row["zh"],
-            en=row["en"],
-            tier_minutes=float(row["tier_minutes"]),
-            threshold_m=float(row["threshold_m"]) if row["threshold_m"] else None,
-            target=row["target"],
-            basis=row["basis"],
-            source=row["source"],
-            verified=row["verified"],
-            aliases=tuple(row["aliases"].split()),
-        )
-        for row in _default_table("facility_kinds.csv")
-    ]
-    return MappingProxyType({kind.code: kind for kind in found})
-
-
-@lru_cache(maxsize=1)
-def amenities() -> Mapping[str, Amenity]:
-    """Give all amenities of a rest station by their code."""
-    found = [
-        Amenity(
-            code=row["code"],
-            zh=row["zh"],
-            en=row["en"],
-            five_points=row["five_points"],
-            source=row["source"],
-            aliases=tuple(row["aliases"].split()),
-        )
-        for row in _default_table("station_amenities.csv")
-    ]
-    return MappingProxyType({amenity.code: amenity for amenity in found})
-
-
-def require_kind(text: object) -> str:
-    """Give the code of a kind named by its code, Chinese or English name, or an alias.
-
-    Raises
-    ------
-    InputError
-        ``kind_unknown``, with the known ones.
-
-    Examples
-    --------
-    >>> require_kind("骑手驿站"), require_kind("Canteen")
-    ('rest_station', 'canteen')
-    """
-    code = _kind_names().get(_plain(text))
-    if code is None:
-        known = ", ".join(f"{kind.code} {kind.zh}" for kind in kinds().values())
-        raise InputError("kind_unknown", kind=text, known=known)
-    return code
-
-
-def read(path: str | Path) -> pd.DataFrame:
-    """Read a list of facilities from CSV (in any usual encoding) or Excel; see `parse`.
+    Returns
+    -------
+    DataFrame
+        As `parse` gives it. ``attrs["unread"]`` lists what of an OSM extract could not be read.
 
     Raises
     ------
     MissingError
         ``file_missing``.
     InputError
-        ``file_unreadable``, and what `parse` refuses.
+        ``file_unreadable``, ``datum_unknown``, and what `parse` refuses.
     """
     file = Path(path)
     if not file.is_file():
         raise MissingError("file_missing", file=str(path))
-    try:
-        if file.suffix.lower() == ".xlsx":
-            table = _sheets.first_sheet(file, dtype=str)
-        else:
-            encoding = encodings.detect_encoding(file.read_bytes(), file=file.name)
-            table = pd.read_csv(file, dtype=str, encoding=encoding)
-    except (OSError, ValueError) as error:
-        if isinstance(error, InputError):
-            raise
-        raise InputError("file_unreadable", file=file.name, reason=error) from error
-    return parse(table, name=file.name)
+    if file.name.lower().endswith(".pbf"):
+        found, left = openstreetmap.read(file)
+        table = parse(found, name=file.name, known=known)
+    else:
+        left = []
+        table = parse(_in_wgs84(_table(file), datum, file.name), name=file.name, known=known)
+    table.attrs["unread"] = left
+    return table
 
 
-def parse(frame: pd.DataFrame, *, name: str = "facilities") -> pd.DataFrame:
+def parse(
+    frame: pd.DataFrame, *, name: str = "facilities", known: Kinds | None = None
+) -> pd.DataFrame:
     """Check a list of facilities and bring it into one form.
 
     Parameters
@@ -192,14 +92,17 @@ def parse(frame: pd.DataFrame, *, name: str = "facilities") -> pd.DataFrame:
         Columns under their English or Chinese names; ``kind`` and a position are needed.
     name : str
         What refusals call the list.
+    known : mapping, optional
+        A city's own kinds; else `geo_service.facilities.kinds`.
 
     Returns
     -------
     DataFrame
-        ``id, name, kind, status, lon, lat, amenities, hours, capacity`` and all further columns:
-        id as text, kind as code, status one of `STATUSES` (``existing`` where none is given), WGS84
-        degrees, amenities as codes joined by ``;``, hours as given, capacity a whole number or
-        missing. The rows keep their order.
+        ``id, name, kind, status, lon, lat, amenities, hours, capacity, entrances`` and all further
+        columns: id as text, kind as code, status one of `STATUSES` (``existing`` where none is
+        given), WGS84 degrees, amenities as codes joined by ``;``, hours as given, capacity a whole
+        number or missing, entrances as `geo_service.places.gates` reads them. The rows keep their
+        order.
 
     Raises
     ------
@@ -214,19 +117,22 @@ def parse(frame: pd.DataFrame, *, name: str = "facilities") -> pd.DataFrame:
             "field_missing", file=name, field="kind", found=", ".join(map(str, given.columns))
         )
     rows = range(len(table))
-    status, offers, hours, room = (
-        _cells(table, field) for field in ("status", "amenities", "hours", "capacity")
+    status, offers, hours, room, doors = (
+        _cells(table, field) for field in ("status", "amenities", "hours", "capacity", "entrances")
     )
+    for row in rows:
+        places.gates(doors[row], name=name, row=row)
     ours = pd.DataFrame({
         "id": pd.Series(found.ids, dtype=object),
         "name": pd.Series(found.names, dtype=object),
-        "kind": [require_kind(value) for value in table["kind"]],
+        "kind": [require_kind(value, known) for value in table["kind"]],
         "status": [_status(status[row], row, name) for row in rows],
         "lon": found.lon,
         "lat": found.lat,
         "amenities": [";".join(_amenity_codes(offers[row])) for row in rows],
         "hours": [_checked_hours(str(hours[row]), row, name) for row in rows],
         "capacity": pd.array([_capacity(room[row], row, name) for row in rows], dtype="Int64"),
+        "entrances": [str(door) for door in doors],
     })  # fmt: skip
     geometry = {getattr(given, "_geometry_column_name", None)} if len(given) else set()
     further = [c for c in table.columns if c not in ours.columns and c not in geometry]
@@ -263,47 +169,6 @@ def five_points(frame: pd.DataFrame) -> pd.DataFrame:
     return checked
 
 
-def opening_minutes(hours: str) -> list[tuple[int, int]]:
-    """Read opening hours as spans of minutes of the day.
-
-    Parameters
-    ----------
-    hours : str
-        ``24h``, ``全天``, ``08:00-22:00``, ``22:00-06:00`` (past midnight), several joined by
-        ``,`` ``;`` or ``、``.
-
-    Returns
-    -------
-    list of (int, int)
-        Begin (inclusive) and end (exclusive); a span past midnight comes as two.
-
-    Raises
-    ------
-    ValueError
-        For a text that isn't opening hours.
-
-    Examples
-    --------
-    >>> opening_minutes("08:00-12:00、22:00-06:00")
-    [(0, 360), (480, 720), (1320, 1440)]
-    """
-    text = hours.strip()
-    if _ALL_DAY.match(text):
-        return [(0, _DAY_MINUTES)]
-    spans: list[tuple[int, int]] = []
-    for part in re.split(r"[,;、，；]+", text):
-        match = _SPAN.match(part.strip())
-        if match is None:
-            raise ValueError(f"not opening hours: {part!r}")
-        begin = _minute(match[1], match[2])
-        end = _minute(match[4], match[5])
-        if begin < end:
-            spans.append((begin, end))
-        else:
-            spans += [(begin, _DAY_MINUTES), (0, end)]
-    return sorted(span for span in spans if span[0] < span[1])
-
-
 def open_at(
     frame: pd.DataFrame,
     time: datetime.time | str,
@@ -317,7 +182,7 @@ def open_at(
     frame : DataFrame
         With a column ``hours``.
     time : datetime.time or str
-        ``"02:00"`` or the like.
+        ``"02:00"``: who is open then on every day of the week; or ``"Sa 02:00"``.
     unknown : {"closed", "open"}
         How a facility without stated hours counts.
 
@@ -332,14 +197,9 @@ def open_at(
     >>> open_at(stations, "02:00")["id"].tolist()
     ['a']
     """
-    asked = _time(time)
-    minute = asked.hour * 60 + asked.minute
-    open_now = [
-        any(begin <= minute < end for begin, end in opening_minutes(text))
-        if text.strip()
-        else unknown == "open"
-        for text in map(str, _cells(frame, "hours"))
-    ]
+    day, minute = opening.moment(time)
+    known = {text: opening.is_open(text, day, minute) for text in _texts(frame) if text}
+    open_now = [known.get(text, unknown == "open") for text in _texts(frame)]
     return frame[np.asarray(open_now, dtype=bool)]
 
 
@@ -365,22 +225,37 @@ def is_status(frame: pd.DataFrame, status: str) -> npt.NDArray[np.bool_]:
     return (frame["status"] == status).to_numpy(bool)
 
 
-def _default_table(file: str) -> list[dict[str, str]]:
-    source = resources.files("geo_service") / "defaults" / file
-    return list(csv.DictReader(source.read_text(encoding="utf-8").splitlines()))
+def _table(file: Path) -> pd.DataFrame:
+    ending = file.suffix.lower()
+    try:
+        if ending == ".xlsx":
+            return _sheets.first_sheet(file, dtype=str)
+        if ending in (".geojson", ".json", ".gpkg"):
+            return gpd.read_file(file)
+        encoding = encodings.detect_encoding(file.read_bytes(), file=file.name)
+        return pd.read_csv(file, dtype=str, encoding=encoding)
+    except (OSError, ValueError, RuntimeError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError("file_unreadable", file=file.name, reason=error) from error
 
 
-def _plain(text: object) -> str:
-    return re.sub(r"[\s_-]+", " ", str(text)).strip().lower()
+def _in_wgs84(table: pd.DataFrame, datum: str, name: str) -> pd.DataFrame:
+    """Undo a shift of the file's degrees; a layer in metres says its system itself."""
+    if isinstance(table, gpd.GeoDataFrame) and table.crs is not None and table.crs.is_projected:
+        return table
+    table = table.rename(columns=_our_columns(table))
+    lon, lat = places.positions(table, name=name)
+    lon, lat = crs.to_wgs84(lon, lat, datum=datum)
+    plain_table = pd.DataFrame(table).drop(columns="geometry", errors="ignore")
+    shifted = plain_table.assign(lon=lon, lat=lat)
+    if "entrances" in shifted:
+        shifted["entrances"] = [places.shifted_gates(t, datum) for t in shifted["entrances"]]
+    return shifted
 
 
-@lru_cache(maxsize=1)
-def _kind_names() -> dict[str, str]:
-    names: dict[str, str] = {}
-    for kind in kinds().values():
-        for text in (kind.code, kind.zh, kind.en, *kind.zh.split("/"), *kind.aliases):
-            names.setdefault(_plain(text), kind.code)
-    return names
+def _texts(frame: pd.DataFrame) -> list[str]:
+    return [str(text).strip() for text in _cells(frame, "hours")]
 
 
 @lru_cache(maxsize=1)
@@ -390,16 +265,16 @@ def _amenity_names() -> dict[str, tuple[str, ...]]:
     for amenity in amenities().values():
         words = {amenity.code, amenity.zh, amenity.en, *amenity.zh.split("/"), *amenity.aliases}
         for text in sorted(words):
-            names[_plain(text)] = (*names.get(_plain(text), ()), amenity.code)
+            names[plain(text)] = (*names.get(plain(text), ()), amenity.code)
     return names
 
 
 def _our_columns(frame: pd.DataFrame) -> dict[str, str]:
     """The frame's columns that hold our fields, by their first alias that is there."""
-    present = {_plain(column): column for column in frame.columns}
+    present = {plain(column): column for column in frame.columns}
     ours: dict[str, str] = {}
     for field, aliases in _COLUMN_ALIASES.items():
-        hits = (present.get(_plain(alias)) for alias in aliases.split())
+        hits = (present.get(plain(alias)) for alias in aliases.split())
         column = next((hit for hit in hits if hit is not None), None)
         if column is not None:
             ours[str(column)] = field
@@ -415,7 +290,7 @@ def _cells(table: pd.DataFrame, field: str) -> list[object]:
 
 
 def _status(value: object, row: int, name: str) -> str:
-    text = _plain(value)
+    text = plain(value)
     if not text:
         return "existing"
     for status, aliases in _STATUS_ALIASES.items():
@@ -430,9 +305,9 @@ def _status(value: object, row: int, name: str) -> str:
 def _amenity_codes(value: object) -> list[str]:
     """Codes in the table's order; words that name no amenity stay out of the five points."""
     names = _amenity_names()
-    whole = names.get(_plain(value))
+    whole = names.get(plain(value))
     words = [value] if whole else _SEPARATORS.split(str(value))
-    found = {code for word in words for code in names.get(_plain(word), ())}
+    found = {code for word in words for code in names.get(plain(word), ())}
     return [code for code in amenities() if code in found]
 
 
@@ -441,9 +316,9 @@ def _checked_hours(value: str, row: int, name: str) -> str:
     if not text:
         return ""
     try:
-        opening_minutes(text)
+        opening.week(text)
     except ValueError as error:
-        reason = "write 24h or 08:00-22:00"
+        reason = "write 24h, 08:00-22:00 or Mo-Fr 08:00-18:00; Sa 09:00-12:00"
         raise InputError(
             "value_invalid", file=name, row=row + 1, field="hours", value=value, reason=reason
         ) from error
@@ -457,26 +332,9 @@ def _capacity(value: object, row: int, name: str) -> int | None:
         number = float(str(value))
     except ValueError:
         number = -1.0
-    if not (number >= 0 and number == int(number)):
-        reason = "must be a whole number, 0 or more"
+    if not (0 < number < 1e9 and number == int(number)):
+        reason = "must be a whole number above 0; leave it empty where it is unknown"
         raise InputError(
             "value_invalid", file=name, row=row + 1, field="capacity", value=value, reason=reason
         )
     return int(number)
-
-
-def _minute(hour: str, minute: str) -> int:
-    of_day = int(hour) * 60 + int(minute)
-    if int(minute) > 59 or of_day > _DAY_MINUTES:
-        raise ValueError(f"no time of day: {hour}:{minute}")
-    return of_day
-
-
-def _time(time: datetime.time | str) -> datetime.time:
-    if isinstance(time, datetime.time):
-        return time
-    try:
-        return datetime.time.fromisoformat(time.strip())
-    except ValueError as error:
-        reason = "write it as 02:00"
-        raise InputError("parameter_invalid", name="time", value=time, reason=reason) from error

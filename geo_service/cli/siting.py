@@ -1,0 +1,191 @@
+"""``site``: where to put the next ones, with proof and reasons."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from geo_service.cli import _tables
+from geo_service.cli import _terminal as terminal
+from geo_service.cli.walking import Speed, Streets, WalkProfile, network_of, read_points
+from geo_service.errors import InputError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from geo_service.siting import Proposal
+
+# What a kind of station serves; who walks to it stands in the table of kinds.
+_SERVES = {"rest_station": "riders", "canteen": "population_60", "meal_point": "population_60"}
+
+
+def register(app: terminal.App) -> None:
+    """Put this file's commands on the app."""
+    app.command("site")(site)
+
+
+def site(
+    kind: Annotated[str, typer.Option(help="rest_station 驿站 / canteen 食堂 …")] = "rest_station",
+    count: Annotated[int | None, typer.Option(help="选几处 · How many sites")] = None,
+    cover: Annotated[
+        float | None, typer.Option(help="覆盖率 % · Fewest sites for this share")
+    ] = None,
+    candidates: Annotated[Path | None, typer.Option(help="候选点 · Candidates (CSV)")] = None,
+    existing: Annotated[Path | None, typer.Option(help="现有设施 · Existing ones (CSV)")] = None,
+    demand: Annotated[
+        str | None, typer.Option(help="需求 · Demand: a file, or grids, communities of the store")
+    ] = None,
+    weight: Annotated[str | None, typer.Option(help="权重列 · Demand column to count")] = None,
+    minutes: Annotated[float, typer.Option(help="步行分钟 · Minutes on foot")] = 15.0,
+    capacity: Annotated[float | None, typer.Option(help="每处容量 · Capacity of a site")] = None,
+    must: Annotated[Path | None, typer.Option(help="必选 · Sites that must be chosen")] = None,
+    never: Annotated[Path | None, typer.Option(help="不选 · Sites that may not be")] = None,
+    at: Annotated[
+        str | None, typer.Option(help="时刻：此刻开放的设施和需求 · Open, and demand, at 02:00")
+    ] = None,
+    seconds: Annotated[float, typer.Option(help="求解时限 · Seconds for the solver")] = 10.0,
+    seed: Annotated[int, typer.Option(help="随机种子 · Seed of the search")] = 0,
+    profile: WalkProfile = None,
+    speed_kmh: Speed = None,
+    streets: Streets = "store",
+    output: terminal.Output = None,
+    store: terminal.StorePath = None,
+    as_json: terminal.AsJson = False,
+) -> None:
+    """选址 · Propose sites with a proven bound and reasons."""
+    from geo_service import facilities, proposals, reports, siting
+    from geo_service.store import open_store, store_exists
+
+    kind = facilities.require_kind(kind)
+    weighed, walker = _SERVES.get(kind, "population"), facilities.kinds()[kind].walker
+    if (count is None) == (cover is None):
+        reason = "give one of --count and --cover"
+        raise InputError("parameter_invalid", name="--count/--cover", value="", reason=reason)
+    if count is not None and count < 1:
+        reason = "at least 1"
+        raise InputError("parameter_invalid", name="--count", value=count, reason=reason)
+    wanted, notes = _demand(demand, store)
+    premises = (
+        read_points(candidates) if candidates else _tables.kept("candidates", store, needed=False)
+    )
+    network = network_of(streets, store, profile=profile or walker, quiet=as_json)
+    with terminal.progress("选址", "siting", quiet=as_json) as advance:
+        proposal = siting.propose_sites(
+            network,
+            wanted,
+            premises,
+            count=count,
+            cover_percent=cover,
+            minutes=minutes,
+            existing=_existing(existing, kind, store, at),
+            capacity=capacity,
+            must=read_points(must) if must else None,
+            never=read_points(never) if never else None,
+            speed_kmh=speed_kmh,
+            profile=profile or walker,
+            weight_field=_weight_of(wanted, weight or weighed, at, chosen=weight is not None),
+            kind=kind,
+            seconds=seconds,
+            seed=seed,
+            on_progress=advance,
+        )
+    proposal = replace(proposal, notes=[*notes, *proposal.notes])
+    if output is not None:
+        reports.write_result(proposal.to_frame(), output)
+    if store_exists(terminal.store_path(store)):
+        with open_store(terminal.store_path(store)) as opened:
+            proposals.keep(opened, proposal.to_dict())
+    if as_json:
+        terminal.print_json(proposal.to_dict())
+    else:
+        show_proposal(proposal, output)
+
+
+def show_proposal(proposal: Proposal, output: Path | None = None) -> None:
+    """Print a proposal as planners read it."""
+    console, say = terminal.out(), terminal.say
+    told = proposal.to_dict()
+    before, after, total, objective, bound = (
+        f"{told[name]:,.0f}"
+        for name in ("covered_before", "covered_after", "total", "objective", "bound")
+    )
+    gap = f"{told['gap_percent']:.2f} %"
+    console.print(
+        say(
+            f"覆盖 {before} → {after}（共 {total}）；目标 {objective}，上界 {bound}，差距 {gap}",
+            f"covered {before} → {after} of {total}; objective {objective}, "
+            f"bound {bound}, gap {gap}",
+        ),
+        style="bold",
+    )
+    rows = [
+        (
+            place + 1,
+            chosen["id"],
+            chosen.get("name", ""),
+            f"{chosen['lon']:.5f},{chosen['lat']:.5f}",
+            f"{chosen['newly_covered']:,.0f}",
+            f"{chosen['only_here']:,.0f}",
+            "" if chosen["nearest_existing_m"] is None else f"{chosen['nearest_existing_m']:,.0f}",
+        )
+        for place, chosen in enumerate(told["sites"])
+    ]
+    columns = ("#", "id", say("名称", "name"), "lon,lat", say("新覆盖", "newly covered"),
+               say("仅此处", "only here"), say("距现有（米）", "to existing, m"))  # fmt: skip
+    console.print(terminal.table(say("建议点位", "proposed sites"), columns, rows))
+    if told["uncoverable"]:
+        n = len(told["uncoverable"])
+        console.print(
+            say(f"{n} 处需求无法覆盖（见 --json）", f"{n} places can't be covered (--json)")
+        )
+    for note in told.get("notes", []):
+        text = note[say("zh", "en")] if isinstance(note, dict) else note
+        console.print(f"· {text}", markup=False)
+    if output is not None:
+        console.print(say(f"已写入 {output}", f"Written to {output}"), markup=False)
+
+
+def _demand(given: str | None, store: str | None) -> Any:
+    """The demand of a file (by position or by code), of a layer, or of the store."""
+    from geo_service import demand
+    from geo_service.store import store_exists
+
+    if given is None:
+        return _tables.kept("demand", store), []
+    if given in _tables.LAYERS:
+        return _tables.layer_places(given, store), []
+    areas = _tables.areas(store) if store_exists(terminal.store_path(store)) else {}
+    return demand.read(_tables.raw(Path(given)), areas, name=Path(given).name)
+
+
+def _existing(file: Path | None, kind: str, store: str | None, at: str | None) -> Any:
+    """The facilities of this kind that stand today, and are open then."""
+    from geo_service import facilities
+
+    if file is not None:
+        found = read_points(file)
+    else:
+        found = _tables.kept("facilities", store, needed=False)
+        if found is not None and "kind" in found:
+            status = found.get("status", "existing")
+            found = found[(found["kind"] == kind) & (status == "existing")]
+    if at is None or found is None:
+        return found
+    return facilities.open_at(found, at)
+
+
+def _weight_of(demand: pd.DataFrame, wished: str, at: str | None, *, chosen: bool) -> str | None:
+    """The column to count: the one of this hour where there is one, else a plain one."""
+    from geo_service import demand as demands
+    from geo_service.facilities import hours
+
+    if at is not None:
+        hourly = demands.at_hour(demand, wished, hours.moment(at)[1] // 60)
+        if hourly is not None:
+            return hourly
+    if chosen:
+        return wished
+    return next((c for c in (wished, "weight", "population") if c in demand), None)
