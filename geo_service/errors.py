@@ -434,6 +434,12 @@ CATALOGUE: dict[str, Refusal] = {
     "draft_closed": Refusal(
         409, "草稿 {draft} 已经{state}，不能再改。", "Draft {draft} is already {state}."
     ),
+    "nothing_to_undo": Refusal(
+        409, "草稿 {draft} 没有可撤销的操作。", "There is nothing to undo in draft {draft}."
+    ),
+    "nothing_to_redo": Refusal(
+        409, "草稿 {draft} 没有可重做的操作。", "There is nothing to redo in draft {draft}."
+    ),
     "draft_stale": Refusal(
         409,
         "草稿 {draft} 建立后，“{layer}”已发布到修订 {revision}，双方都改了 {count} 个网格：{codes}。"

@@ -145,8 +145,10 @@ def close(
     schema: Schema, connection: sa.Connection, number: int, state: State, revision: int | None
 ) -> None:
     """Close a draft and let its rows go."""
-    features = schema.draft_features
+    features, edits = schema.draft_features, schema.draft_edits
     connection.execute(features.delete().where(features.c.draft == number))
+    # What was done stays told; the rows that undoing takes are let go with the others.
+    connection.execute(edits.update().where(edits.c.draft == number).values(before=[], after=[]))
     connection.execute(
         schema.drafts.update()
         .where(schema.drafts.c.id == number)

@@ -22,6 +22,7 @@ from geo_service.store import (
     drafts,
     edits,
     log,
+    pen,
     register,
     revisions,
     rows,
@@ -32,7 +33,16 @@ from geo_service.store import (
 )
 from geo_service.store.home import Home
 from geo_service.store.rebasing import Rebased
-from geo_service.store.records import Check, CodeRecord, Diff, Draft, Edit, Info, Revision
+from geo_service.store.records import (
+    Check,
+    CodeRecord,
+    Diff,
+    Draft,
+    DraftEdit,
+    Edit,
+    Info,
+    Revision,
+)
 
 Box = tuple[float, float, float, float]
 
@@ -184,6 +194,18 @@ class Reader:
             draft = self._open_draft(connection, id)
             whole, columns, _ = drafts.whole_layer(self._shelf(connection, draft.layer), draft)
         return rows.to_frame(whole, columns, self.plane)
+
+    def drawn_on(self, id: int) -> list[DraftEdit]:
+        """Give what was done to a draft by `Store.draw_on`, oldest first.
+
+        Raises
+        ------
+        MissingError
+            ``draft_unknown``.
+        """
+        with self._home.reading() as connection:
+            draft = drafts.get(self._schema, connection, id)
+            return pen.history(self._shelf(connection, draft.layer), id)
 
     def rebase(self, id: int) -> Rebased:
         """Tell how an open draft comes onto the latest revision: what it takes, what clashes."""

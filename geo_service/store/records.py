@@ -198,6 +198,43 @@ class Draft:
 
 
 @dataclass(frozen=True, slots=True)
+class DraftEdit:
+    """One operation that was done on a draft.
+
+    Parameters
+    ----------
+    number : int
+        From 1 on, per draft.
+    operation : Mapping
+        As it was done: see `geo_service.drawing.operations`.
+    changed : Mapping
+        Code -> what happened to it.
+    retired, created : tuple of str
+        Codes that ended and began.
+    notes : tuple of Told
+        What was done, in words.
+    author, made_at : str
+        Who, and when (UTC, ISO 8601).
+    undone : bool
+        Whether it was taken back since; then it can be redone.
+    """
+
+    number: int
+    operation: Mapping[str, Any]
+    changed: Mapping[str, str]
+    retired: tuple[str, ...]
+    created: tuple[str, ...]
+    notes: tuple[Told, ...]
+    author: str
+    made_at: str
+    undone: bool
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain JSON."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
 class Revision:
     """A published state of a layer.
 

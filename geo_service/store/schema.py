@@ -2,7 +2,8 @@
 
 Beside them every published layer is one plain spatial table under the layer's name, with real
 columns, holding its current revision: what QGIS shows. Rows that a later revision replaced move to
-``gs_history``; rows of drafts wait in ``gs_draft_features``.
+``gs_history``; rows of drafts wait in ``gs_draft_features``, and what was drawn on them stands in
+``gs_draft_edits``.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from geo_service.errors import InputError
 from geo_service.store.rows import Column
 
 APPLICATION = "geo-service"
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 _INTEGER = sa.BigInteger().with_variant(sa.Integer(), "sqlite")  # GeoPackage knows no BIGINT
 _TYPES: dict[str, TypeEngine[Any]] = {
@@ -59,6 +60,7 @@ class Schema:
     revisions: sa.Table
     drafts: sa.Table
     draft_features: sa.Table
+    draft_edits: sa.Table
     history: sa.Table
     codes: sa.Table
     tables: sa.Table
@@ -167,6 +169,23 @@ def schema(
         sa.Column("attributes", sa.Text, nullable=False),
         sa.Column("geom", draft, nullable=False),
     )
+    draft_edits = sa.Table(
+        "gs_draft_edits",
+        metadata,
+        sa.Column("draft", key, sa.ForeignKey(drafts.c.id), primary_key=True),
+        sa.Column("number", key, primary_key=True),
+        sa.Column("token", sa.Text, nullable=False),  # no two operations have the same
+        sa.Column("operation", json, nullable=False),
+        sa.Column("changed", json, nullable=False),
+        sa.Column("retired", json, nullable=False),
+        sa.Column("created", json, nullable=False),
+        sa.Column("notes", json, nullable=False),
+        sa.Column("author", sa.Text, nullable=False),
+        sa.Column("made_at", sa.Text, nullable=False),
+        sa.Column("undone", sa.Integer, nullable=False),
+        sa.Column("before", json, nullable=False),  # rows as the operation found them
+        sa.Column("after", json, nullable=False),  # and as it left them
+    )
     past = sa.Table(
         "gs_history",
         metadata,
@@ -206,6 +225,7 @@ def schema(
         revisions=revisions,
         drafts=drafts,
         draft_features=draft_features,
+        draft_edits=draft_edits,
         history=past,
         codes=codes,
         tables=tables,

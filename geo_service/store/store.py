@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -23,6 +24,7 @@ from geo_service.store import (
     drafts,
     edits,
     log,
+    pen,
     publishing,
     revisions,
     senders,
@@ -30,7 +32,7 @@ from geo_service.store import (
     times,
 )
 from geo_service.store.reader import Reader
-from geo_service.store.records import Draft, Revision, Told
+from geo_service.store.records import Draft, DraftEdit, Revision, Told
 
 
 class Savable(Protocol):
@@ -46,6 +48,10 @@ class Store(Reader):
     Made by `open_store` and `create_store`. Every writing call is one transaction: all of it
     happens, or nothing. One writer at a time; readers are never held up.
     """
+
+    @cached_property
+    def _pens(self) -> pen.Pens:
+        return pen.Pens()
 
     def create_draft(
         self,
@@ -108,6 +114,80 @@ class Store(Reader):
                 replace_within=replace_within,
             )
             return drafts.get(self._schema, connection, number)
+
+    def open_draft(self, layer: str, *, within: str | None = None, author: str = "") -> Draft:
+        """Make a draft of what is published, to be drawn on with `draw_on`.
+
+        Parameters
+        ----------
+        layer : str
+            A published layer.
+        within : str, optional
+            The code of the county, township or community that is to be drawn; planners who draw on
+            different ones do not disturb each other.
+        author : str
+            Who draws.
+
+        Raises
+        ------
+        MissingError
+            ``layer_unknown``; ``code_unknown`` where nothing is published there.
+        """
+        layers.layer(layer)
+        with self._home.writing() as connection:
+            shelf = self._shelf(connection, layer)
+            number = pen.open_draft(shelf, self.plane, within=within, author=author)
+            return drafts.get(self._schema, connection, number)
+
+    def draw_on(self, id: int, operation: Mapping[str, Any], *, author: str = "") -> DraftEdit:
+        """Do an operation on a draft's grids, or refuse it and change nothing.
+
+        Parameters
+        ----------
+        id : int
+            The draft.
+        operation : Mapping
+            As `geo_service.drawing.operations` describes, in the working plane.
+        author : str
+            Who draws; kept in the draft's history.
+
+        Raises
+        ------
+        InputError
+            ``parameter_missing``, ``parameter_invalid``, ``drawing_impossible``.
+        MissingError
+            ``draft_unknown``, ``code_unknown``.
+        ConflictError
+            ``draft_closed``.
+        """
+        with self._home.writing() as connection:
+            draft = self._open_draft(connection, id)
+            shelf = self._shelf(connection, draft.layer)
+            return pen.do(shelf, draft, self._pens, operation, author=author)
+
+    def undo(self, id: int) -> DraftEdit:
+        """Take the last operation on a draft back, to the byte.
+
+        Raises
+        ------
+        ConflictError
+            ``nothing_to_undo``, ``draft_closed``.
+        """
+        with self._home.writing() as connection:
+            draft = self._open_draft(connection, id)
+            return pen.undo(self._shelf(connection, draft.layer), draft, self._pens)
+
+    def redo(self, id: int) -> DraftEdit:
+        """Do the operation again that was taken back last.
+
+        Raises
+        ------
+        ConflictError
+            ``nothing_to_redo``, ``draft_closed``.
+        """
+        with self._home.writing() as connection:
+            draft = self._open_draft(connection, id)
+            return pen.redo(self._shelf(connection, draft.layer), draft, self._pens)
 
     def check_draft(
         self,

@@ -62,4 +62,12 @@ def _roles_and_edits(home: Home, connection: sa.Connection) -> None:
         revisions.rewrite(revisions.open_shelf(home, schema, connection, layer))
 
 
-_STEPS: Mapping[int, Callable[[Home, sa.Connection], None]] = {1: _roles_and_edits}
+def _draft_edits(home: Home, connection: sa.Connection) -> None:
+    """From 2: what was drawn on a draft."""
+    home.schema.draft_edits.create(connection, checkfirst=True)
+
+
+_STEPS: Mapping[int, Callable[[Home, sa.Connection], None]] = {
+    1: _roles_and_edits,
+    2: _draft_edits,
+}
