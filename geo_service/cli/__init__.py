@@ -17,6 +17,7 @@ def build() -> App:
     from geo_service.cli import (
         check,
         columns,
+        counts,
         crosswalk,
         demo,
         drawing,
@@ -44,6 +45,7 @@ def build() -> App:
         statements,
         locate,
         walking,
+        counts,
         facilities,
         life_circles,
         siting,

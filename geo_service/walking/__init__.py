@@ -5,7 +5,7 @@ machine and with any number of workers.
 """
 
 from geo_service.walking.instructions import Step
-from geo_service.walking.matrices import TravelMatrix, time_matrix
+from geo_service.walking.matrices import TravelMatrix, matrix, time_matrix
 from geo_service.walking.nearest import Nearest, nearest, totals
 from geo_service.walking.reaching import Reach, entrances, reach, search
 from geo_service.walking.routes import Route, route
@@ -17,6 +17,7 @@ __all__ = [
     "Step",
     "TravelMatrix",
     "entrances",
+    "matrix",
     "nearest",
     "reach",
     "route",
