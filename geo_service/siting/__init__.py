@@ -4,9 +4,16 @@
 solves, and explains.
 """
 
-from geo_service.siting.covering import maximal_cover, set_cover
+from geo_service.siting.center import p_center
+from geo_service.siting.covering import backup_cover, maximal_cover, set_cover
+from geo_service.siting.equity import equitable_cover
+from geo_service.siting.joint import JointPlan, Kind, joint_cover
 from geo_service.siting.median import p_median
 from geo_service.siting.plans import Plan
 from geo_service.siting.proposals import Proposal, propose_sites
+from geo_service.siting.rules import Rules
 
-__all__ = ["Plan", "Proposal", "maximal_cover", "p_median", "propose_sites", "set_cover"]
+__all__ = [
+    "JointPlan", "Kind", "Plan", "Proposal", "Rules", "backup_cover", "equitable_cover",
+    "joint_cover", "maximal_cover", "p_center", "p_median", "propose_sites", "set_cover",
+]  # fmt: skip

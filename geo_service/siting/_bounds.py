@@ -176,6 +176,7 @@ def volume(
     clock: Clock,
     until: float = 1.0,
     enough: float = 0.9,
+    look_every: int = _LOOK_EVERY,
 ) -> FloatArray:
     """Minimise a relaxation over ``0 <= u <= upper``; give the best multipliers.
 
@@ -187,6 +188,8 @@ def volume(
         A value that can't be undercut; the step lengths follow the distance to it.
     enough : float
         Stop when the value is nearer than this to `known`.
+    look_every : int
+        Steps between two looks at the clock.
     """
     best_u, u = start.copy(), start.copy()
     best, direction = np.inf, np.zeros_like(start)
@@ -210,7 +213,7 @@ def volume(
             direction = _blend(direction, slope, agree, step)
         if best - known < enough or length < 2e-5:
             break
-        if step % _LOOK_EVERY == _LOOK_EVERY - 1 and clock.out_of_time(until):
+        if step % look_every == look_every - 1 and clock.out_of_time(until):
             break
         free = ~(((direction > 0) & (best_u >= upper)) | ((direction < 0) & (best_u <= 0)))
         square = _inner(direction[free], direction[free])

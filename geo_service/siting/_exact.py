@@ -27,11 +27,14 @@ class Solved:
         Dual bound of the minimised objective, moved outwards; ``-inf`` when there is none.
     finished : bool
         The search came to its end: the solution is optimal, or there is none.
+    value : float
+        Objective of the solution; ``inf`` when there is none.
     """
 
     values: FloatArray | None
     bound: float
     finished: bool
+    value: float = math.inf
 
 
 def minimise(
@@ -43,10 +46,12 @@ def minimise(
     whole: int,
     seconds: float,
     start: FloatArray | None = None,
+    floor: FloatArray | None = None,
     ceiling: FloatArray | None = None,
+    gap: float = 0.0,
     seed: int = 0,
 ) -> Solved:
-    """Minimise ``cost x`` with ``lower <= matrix x <= upper`` and ``0 <= x <= ceiling``.
+    """Minimise ``cost x`` with ``lower <= matrix x <= upper`` and ``floor <= x <= ceiling``.
 
     Parameters
     ----------
@@ -59,38 +64,23 @@ def minimise(
         Time limit.
     start : ndarray, optional
         A known solution.
-    ceiling : ndarray, optional
-        Upper bounds of the variables, default 1.
+    floor, ceiling : ndarray, optional
+        Bounds of the variables, default 0 and 1.
+    gap : float
+        Relative distance to the bound at which a solution is good enough.
 
     Returns
     -------
     Solved
     """
-    n_columns = len(cost)
-    model = highspy.HighsLp()
-    model.num_col_, model.num_row_ = n_columns, len(lower)
-    model.col_cost_ = cost
-    model.col_lower_ = np.zeros(n_columns)
-    model.col_upper_ = np.ones(n_columns) if ceiling is None else ceiling
-    model.row_lower_, model.row_upper_ = lower, upper
-    model.a_matrix_.format_ = highspy.MatrixFormat.kColwise
-    model.a_matrix_.start_ = matrix.indptr.astype(np.int32)
-    model.a_matrix_.index_ = matrix.indices.astype(np.int32)
-    model.a_matrix_.value_ = matrix.data.astype(float)
+    model = _model(cost, matrix, lower, upper, floor, ceiling)
     if whole:
         kinds = [highspy.HighsVarType.kInteger] * whole
-        model.integrality_ = kinds + [highspy.HighsVarType.kContinuous] * (n_columns - whole)
-    solver = highspy.Highs()  # type: ignore[no-untyped-call]  # highspy carries no types here
-    options = {
-        "output_flag": False,
-        "threads": 1,
-        "random_seed": seed,
-        "time_limit": max(seconds, 0.01),
-        "mip_rel_gap": 0.0,
-        "mip_abs_gap": 1e-6,
-    }
-    for name, value in options.items():
-        solver.setOptionValue(name, value)
+        model.integrality_ = kinds + [highspy.HighsVarType.kContinuous] * (len(cost) - whole)
+    solver = _solver(seed)
+    solver.setOptionValue("time_limit", max(seconds, 0.01))
+    solver.setOptionValue("mip_rel_gap", gap)
+    solver.setOptionValue("mip_abs_gap", 1e-6)
     solver.passModel(model)
     if start is not None and whole:
         known = highspy.HighsSolution()
@@ -98,6 +88,43 @@ def minimise(
         solver.setSolution(known)
     solver.run()
     return _read(solver, whole=whole)
+
+
+def relaxed(
+    cost: FloatArray, matrix: sparse.csc_array, lower: FloatArray, upper: FloatArray
+) -> highspy.Highs:
+    """A solver that holds ``lower <= matrix x <= upper``, ``0 <= x <= 1`` with continuous x."""
+    solver = _solver(0)
+    solver.passModel(_model(cost, matrix, lower, upper, None, None))
+    return solver
+
+
+def _solver(seed: int) -> highspy.Highs:
+    solver = highspy.Highs()  # type: ignore[no-untyped-call]  # highspy carries no types here
+    for name, value in {"output_flag": False, "threads": 1, "random_seed": seed}.items():
+        solver.setOptionValue(name, value)
+    return solver
+
+
+def _model(
+    cost: FloatArray,
+    matrix: sparse.csc_array,
+    lower: FloatArray,
+    upper: FloatArray,
+    floor: FloatArray | None,
+    ceiling: FloatArray | None,
+) -> highspy.HighsLp:
+    model = highspy.HighsLp()
+    model.num_col_, model.num_row_ = len(cost), len(lower)
+    model.col_cost_ = cost
+    model.col_lower_ = np.zeros(len(cost)) if floor is None else floor
+    model.col_upper_ = np.ones(len(cost)) if ceiling is None else ceiling
+    model.row_lower_, model.row_upper_ = lower, upper
+    model.a_matrix_.format_ = highspy.MatrixFormat.kColwise
+    model.a_matrix_.start_ = matrix.indptr.astype(np.int32)
+    model.a_matrix_.index_ = matrix.indices.astype(np.int32)
+    model.a_matrix_.value_ = matrix.data.astype(float)
+    return model
 
 
 def _read(solver: highspy.Highs, *, whole: int) -> Solved:
@@ -111,7 +138,8 @@ def _read(solver: highspy.Highs, *, whole: int) -> Solved:
         bound = float(info.objective_function_value) if finished and feasible else -math.inf
     if math.isfinite(bound):
         bound -= _TOLERANCE * max(1.0, abs(bound))
-    return Solved(values, bound, finished)
+    value = float(info.objective_function_value) if feasible else math.inf
+    return Solved(values, bound, finished, value)
 
 
 def cover_columns(rows: sparse.csr_array) -> sparse.csc_array:

@@ -18,11 +18,18 @@ from geo_service.siting.plans import Clock, IntArray, Progress
 _EXACT_ENTRIES_PER_SECOND_FOR_ALL = 10 * EXACT_ENTRIES_PER_SECOND
 
 
-def for_all(cover: Cover, clock: Clock, seed: int, told: Progress) -> tuple[IntArray, int]:
-    """Cover all demand with few rows; give them and the least number possible."""
+def for_all(
+    cover: Cover, clock: Clock, seed: int, told: Progress, *, enough: int = 0
+) -> tuple[IntArray, int]:
+    """Cover all demand with few rows; give them and the least number possible.
+
+    Where `enough` is given, stop as soon as so few are found, or shown to be too few.
+    """
     whole, cover = cover, without_implied(cover)
     size, n_demand = cover.rows.shape
     chosen, _ = _greedy.choose(cover.rows, np.ones(n_demand, dtype=np.int64), size)
+    if len(chosen) <= enough:
+        return np.searchsorted(whole.candidates, cover.candidates[chosen]), 0
     told(0.1, "bound")
     bound = _bounds.fewest_rows(
         cover,
@@ -31,13 +38,14 @@ def for_all(cover: Cover, clock: Clock, seed: int, told: Progress) -> tuple[IntA
         clock=clock,
         until=0.3,
     ).value
-    if bound < len(chosen):
+    if enough < len(chosen) and bound < len(chosen) and (bound <= enough or not enough):
         told(0.3, "swaps")
         steps = int(min(3000 * clock.seconds, 2e8 * clock.seconds / max(size + cover.rows.nnz, 1)))
         chosen = _swaps.thin_out(
-            cover, chosen, steps=steps, seed=seed, clock=clock, until=0.7, fewest=bound
+            cover, chosen, steps=steps, seed=seed, clock=clock, until=0.7, fewest=max(bound, enough)
         )
-    if bound < len(chosen) and _provable(cover, _EXACT_ENTRIES_PER_SECOND_FOR_ALL, clock):
+    undecided = bound < len(chosen) > enough and (bound <= enough or not enough)
+    if undecided and _provable(cover, _EXACT_ENTRIES_PER_SECOND_FOR_ALL, clock):
         told(0.7, "proof")
         lower, upper = np.ones(n_demand), np.full(n_demand, np.inf)
         x = np.isin(np.arange(size), chosen).astype(float)

@@ -15,28 +15,30 @@ only an upper limit, and a plan that it cut short says so in its status.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
-from geo_service.errors import InputError
-from geo_service.siting import _fewest_sites, _greedy, _most_weight
+from geo_service.errors import InputError, Phrase
+from geo_service.siting import _fewest_sites, _greedy, _most_weight, _under_rules
 from geo_service.siting._cover import Units, indices, matrix, reached, reduce
 from geo_service.siting.plans import BoolArray, Clock, IntArray, Plan, Progress, judge
+from geo_service.siting.rules import Rules
 
 
 def maximal_cover(
     coverage: Any,
     weights: npt.ArrayLike,
-    count: int,
+    count: int | None,
     *,
     existing: npt.ArrayLike = (),
     covered: npt.ArrayLike | None = None,
     must: npt.ArrayLike = (),
     never: npt.ArrayLike = (),
+    rules: Rules | None = None,
     seconds: float = 10.0,
     seed: int = 0,
     on_progress: Progress | None = None,
@@ -49,14 +51,17 @@ def maximal_cover(
         Nonzero where a candidate covers a demand.
     weights : array_like, shape (demand,)
         Weight of each demand, 0 or more.
-    count : int
-        Sites to choose, `must` among them.
+    count : int or None
+        Sites to choose, `must` among them. ``None`` only where a budget limits them.
     existing : array_like of int or of bool, optional
         Candidates that are open already; they cover, and don't count.
     covered : array_like of bool, shape (demand,), optional
         Demand that is covered already by something that is no candidate.
     must, never : array_like of int or of bool, optional
         Candidates that have to be, or may not be, chosen.
+    rules : Rules, optional
+        Budget, at most or at least one per group, existing sites that may move. With rules `count`
+        is the most sites there may be.
     seconds : float
         Time promised.
     seed : int
@@ -84,6 +89,10 @@ def maximal_cover(
     ([0, 1], 10.0, 'optimal')
     """
     clock = Clock(seconds)
+    if rules is not None:
+        question = asked(coverage, weights, count, existing, covered, must, never, rules)
+        told = _teller(on_progress)
+        return _under_rules.most_worth(question, clock=clock, seed=seed, progress=told)
     task = _settle(coverage, weights, count, existing, covered, must, never)
     before = int(task.units.whole[task.covered].sum())
     held = task.covered | reached(task.rows, task.must)
@@ -117,9 +126,12 @@ def set_cover(
     *,
     weights: npt.ArrayLike | None = None,
     cover_share: float = 1.0,
+    existing: npt.ArrayLike = (),
     covered: npt.ArrayLike | None = None,
     must: npt.ArrayLike = (),
     never: npt.ArrayLike = (),
+    rules: Rules | None = None,
+    minimise: Literal["sites", "cost"] = "sites",
     seconds: float = 10.0,
     seed: int = 0,
     on_progress: Progress | None = None,
@@ -135,10 +147,16 @@ def set_cover(
         covered.
     cover_share : float
         The share of all weight to be covered, above 0 and up to 1.
+    existing : array_like of int or of bool, optional
+        Candidates that are open already; they cover, and don't count.
     covered : array_like of bool, shape (demand,), optional
         Demand that is covered already; it counts towards the share.
     must, never : array_like of int or of bool, optional
         Candidates that have to be, or may not be, chosen.
+    rules : Rules, optional
+        As for `maximal_cover`; movable existing sites count as sites while they stay.
+    minimise : {"sites", "cost"}
+        What is to be least: the number of sites, or what they cost (``rules.costs``).
     seconds, seed, on_progress
         As for `maximal_cover`.
 
@@ -165,18 +183,18 @@ def set_cover(
         raise InputError("parameter_invalid", name="cover_share", value=cover_share, reason=reason)
     rows = matrix(coverage)
     given = np.ones(rows.shape[1]) if weights is None else weights
-    task = _settle(rows, given, None, (), covered, must, never)
+    if rules is not None or minimise == "cost":
+        return _fewest_under_rules(
+            asked(rows, given, None, existing, covered, must, never, rules or Rules()),
+            cover_share, minimise, clock, seed, _teller(on_progress),
+        )  # fmt: skip
+    task = _settle(rows, given, None, existing, covered, must, never)
     whole = task.units.whole
     held = task.covered | reached(task.rows, task.must)
     target = _target(whole, cover_share) - int(whole[held].sum())
     cover = reduce(task.rows[task.free], np.where(held, 0, whole), task.free)
     if target > cover.total:
-        share = int(whole[held].sum() + cover.total) / max(int(whole.sum()), 1)
-        reason = (
-            f"{cover_share:.4%} is wanted, but all candidates together reach "
-            f"{_truncated_percent(share)} %"
-        )
-        raise InputError("plan_infeasible", reason=reason)
+        raise _out_of_reach(rows, whole, cover_share, held | reached(task.rows, task.free))
     if target <= 0:
         chosen, bound = np.empty(0, dtype=np.int64), 0
     elif target == cover.total:
@@ -193,6 +211,158 @@ def set_cover(
         proven=least == len(sites),
         clock=clock,
     )
+
+
+def backup_cover(
+    coverage: Any,
+    weights: npt.ArrayLike,
+    count: int | None,
+    *,
+    once: float = 0.0,
+    existing: npt.ArrayLike = (),
+    covered: npt.ArrayLike | None = None,
+    must: npt.ArrayLike = (),
+    never: npt.ArrayLike = (),
+    rules: Rules | None = None,
+    seconds: float = 10.0,
+    seed: int = 0,
+    on_progress: Progress | None = None,
+) -> Plan:
+    """Choose sites so that the most weight has two of them within reach.
+
+    Hogan and ReVelle 1986, "Concepts and applications of backup coverage": a demand within reach of
+    two open sites counts in full, one within reach of a single site counts `once` of its weight.
+
+    Parameters
+    ----------
+    coverage, weights, count, existing, must, never, rules, seconds, seed, on_progress
+        As for `maximal_cover`; `count` is the most sites there may be.
+    once : float
+        What a demand with one site within reach counts, 0 to 1, in thousandths. From 0.5 on second
+        sites are worth no more than first ones, which makes the proof easier.
+    covered : array_like of bool, optional
+        Demand that one site other than a candidate covers.
+
+    Returns
+    -------
+    Plan
+        ``objective`` is ``sum w (2 or more in reach) + once * sum w (exactly 1 in reach)``.
+
+    Examples
+    --------
+    >>> plan = backup_cover([[1, 1, 0], [0, 1, 1], [1, 1, 0]], [3, 1, 9], 2)
+    >>> sorted(plan.sites.tolist()), plan.objective
+    ([0, 2], 4.0)
+    """
+    clock = Clock(seconds)
+    if not 0.0 <= once <= 1.0:
+        reason = Phrase("应在 0 到 1 之间", "must be from 0 to 1")
+        raise InputError("parameter_invalid", name="once", value=once, reason=reason)
+    question = asked(coverage, weights, count, existing, covered, must, never, rules or Rules())
+    question = replace(question, worth=np.array([0, round(1000 * once), 1000]), worth_parts=1000)
+    return _under_rules.most_worth(question, clock=clock, seed=seed, progress=_teller(on_progress))
+
+
+def fits(
+    coverage: Any,
+    count: int,
+    *,
+    existing: npt.ArrayLike,
+    must: npt.ArrayLike,
+    never: npt.ArrayLike,
+    seconds: float,
+    seed: int,
+) -> tuple[Plan | None, bool]:
+    """Whether `count` sites can cover everything: a plan or None, and whether None is proven."""
+    clock = Clock(seconds)
+    rows = matrix(coverage)
+    task = _settle(rows, np.ones(rows.shape[1]), count, existing, None, must, never)
+    held = task.covered | reached(task.rows, task.must)
+    if not (held | reached(task.rows, task.free)).all():
+        return None, True
+    cover = reduce(task.rows[task.free], np.where(held, 0, task.units.whole), task.free)
+    wanted = task.count - len(task.must)
+    chosen, bound = np.empty(0, dtype=np.int64), 0
+    if cover.total:
+        quiet = _teller(None)
+        chosen, bound = _fewest_sites.for_all(cover, clock, seed, quiet, enough=wanted)
+    if len(chosen) > wanted:
+        return None, bound > wanted
+    sites, own = _in_order(task, cover.candidates[chosen])
+    plan = judge(sites=sites, objective=float(len(sites)), bound=float(bound),
+                 curve=own.astype(float), proven=False, clock=clock)  # fmt: skip
+    return plan, False
+
+
+def asked(
+    coverage: Any,
+    weights: npt.ArrayLike,
+    count: int | None,
+    existing: npt.ArrayLike,
+    covered: npt.ArrayLike | None,
+    must: npt.ArrayLike,
+    never: npt.ArrayLike,
+    rules: Rules,
+) -> _under_rules.Question:
+    """Check the input of a question with rules."""
+    task = _settle(coverage, weights, None, existing, covered, must, never)
+    size = task.rows.shape[0]
+    there = indices(existing, size, name="existing")
+    movable = indices(rules.movable, size, name="movable")
+    forbidden = indices(never, size, name="never")
+    free = np.setdiff1d(task.free, np.concatenate([there, forbidden]))
+    if count is not None:
+        moving = len(np.intersect1d(movable, there))
+        _count(count, len(task.must), max(len(free) + moving, count - len(task.must)))
+    mask = np.zeros(task.rows.shape[1], dtype=bool)
+    if covered is not None:
+        mask |= np.asarray(covered, dtype=bool).ravel()
+    return _under_rules.Question(
+        rows=task.rows, units=task.units, covered=mask, there=there, must=task.must, free=free,
+        count=None if count is None else int(count), rules=rules, worth=np.array([0, 1]),
+    )  # fmt: skip
+
+
+def _fewest_under_rules(
+    question: _under_rules.Question,
+    cover_share: float,
+    minimise: str,
+    clock: Clock,
+    seed: int,
+    told: Progress,
+) -> Plan:
+    if minimise == "cost" and question.rules.costs is None:
+        reason = Phrase("须给出费用 costs", "needs costs")
+        raise InputError("parameter_invalid", name="minimise", value=minimise, reason=reason)
+    whole = question.units.whole
+    target = _target(whole, cover_share)
+    everyone = np.concatenate([question.there, question.must, question.free])
+    mask = question.covered | reached(question.rows, everyone)
+    if target > int(whole[mask].sum()):
+        raise _out_of_reach(question.rows, whole, cover_share, mask)
+    return _under_rules.cheapest(
+        question, target, by_cost=minimise == "cost", clock=clock, seed=seed, progress=told
+    )
+
+
+def _out_of_reach(
+    rows: sparse.csr_array, whole: IntArray, share: float, reachable: BoolArray
+) -> InputError:
+    """Say the largest share that can be reached, and which demand never can."""
+    largest = int(whole[reachable].sum()) / max(int(whole.sum()), 1)
+    never = np.flatnonzero(~reachable & (whole > 0))
+    shown = never[:5].tolist()
+    percent = _truncated_percent(largest)
+    reason = Phrase(
+        f"要求覆盖 {share:.4%}，所有候选点合计只能覆盖 {percent} %；"
+        f"{len(never)} 处需求谁也覆盖不到（序号 {shown} 等）",
+        f"{share:.4%} is wanted, but all candidates together reach {percent} %; "
+        f"{len(never)} demands can never be covered (positions {shown} first)",
+    )
+    return InputError(
+        "plan_infeasible", reason=reason, reachable_percent=float(percent),
+        uncoverable=never.tolist(),
+    )  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)

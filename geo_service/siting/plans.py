@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -19,6 +19,7 @@ Progress = Callable[[float, str], None]
 """Called with the share done (0 to 1) and the name of the step; raise in it to stop the work."""
 
 Status = Literal["optimal", "bounded", "time_limit"]
+Proof = Literal["whole_numbers", "branch_and_cut"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,6 +51,13 @@ class Plan:
         ``optimal`` is said only with proof. ``bounded``: the search ran in full, only the proof is
         open, and more seconds may close it. ``time_limit``: the clock cut the search
         short, so another machine may choose other sites.
+    proof : {"whole_numbers", "branch_and_cut"}
+        How `bound` was proven: by sums of whole numbers without any rounding, or by HiGHS in
+        floating point, which keeps constraints to 1e-6.
+    closed : ndarray of int
+        Existing sites that the plan closes (only where rules let them move).
+    cost : float or None
+        Money the plan costs, where candidates have costs.
     """
 
     sites: IntArray
@@ -60,6 +68,9 @@ class Plan:
     proven: bool
     seconds: float
     status: Status
+    proof: Proof = "whole_numbers"
+    closed: IntArray = field(default_factory=lambda: np.empty(0, dtype=np.int64))
+    cost: float | None = None
 
 
 class Clock:
@@ -97,6 +108,9 @@ def judge(
     curve: FloatArray,
     proven: bool,
     clock: Clock,
+    proof: Proof = "whole_numbers",
+    closed: IntArray | None = None,
+    cost: float | None = None,
 ) -> Plan:
     """Put a plan together, with its gap and what may be said of it."""
     gap = 0.0 if proven else 100.0 * abs(bound - objective) / max(abs(objective), 1e-300)
@@ -110,4 +124,7 @@ def judge(
         proven=proven,
         seconds=clock.spent(),
         status=status,
+        proof=proof,
+        closed=np.empty(0, dtype=np.int64) if closed is None else closed,
+        cost=cost,
     )

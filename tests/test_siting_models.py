@@ -1,0 +1,281 @@
+"""Every siting model against brute force on small random cases, and its refusals."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from geo_service.errors import InputError
+from geo_service.siting import (
+    Kind,
+    Rules,
+    backup_cover,
+    equitable_cover,
+    joint_cover,
+    maximal_cover,
+    p_center,
+    set_cover,
+)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def compiled():
+    """Kernels are compiled before any clock runs."""
+    table = np.eye(6, 9) + np.eye(6, 9, 2)
+    maximal_cover(table, np.ones(9), 2, seconds=60)
+    set_cover(table[:, :8], rules=Rules(costs=np.ones(6), budget=6), seconds=60)
+    p_center(np.random.default_rng(0).random((9, 40)), 2, seconds=60)
+
+
+def refused(function, *args, **options) -> InputError:
+    with pytest.raises(InputError) as caught:
+        function(*args, **options)
+    return caught.value
+
+
+class Town:
+    """Nine candidates, two of them open, one of which may move; prices, communities, townships."""
+
+    def __init__(self, seed: int) -> None:
+        random = np.random.default_rng(seed)
+        self.table = random.random((9, 18)) < 0.3
+        self.weights = random.integers(0, 30, 18)
+        self.costs = random.integers(1, 10, 9) * 1.5
+        self.community = random.integers(0, 5, 9).tolist() if seed % 2 else None
+        self.township = random.integers(0, 3, 9).tolist() if seed % 5 < 3 else None
+        self.must = [3] if seed % 3 == 0 else []
+        self.never = [5] if seed % 2 else []
+        self.budget = 15.0
+        closing = np.zeros(9)
+        closing[1] = [2.5, -3.0][seed % 2]
+        self.closing = float(closing[1])
+        self.rules = Rules(
+            costs=self.costs,
+            budget=self.budget,
+            at_most_one=self.community,
+            at_least_one=self.township,
+            movable=[1],
+            closing_costs=closing,
+        )
+        self.options = {"existing": [0, 1], "must": self.must, "never": self.never}
+
+    def plans(self, count: int | None):
+        """Every choice that keeps to the rules: new sites, whether 1 stays, open sites, money."""
+        sets = itertools.chain.from_iterable(
+            itertools.combinations(range(2, 9), size) for size in range(8)
+        )
+        for new, stays in itertools.product(sets, (True, False)):
+            money = self.costs[list(new)].sum() + (0.0 if stays else self.closing)
+            open_now = [0, *([1] if stays else []), *new]
+            if set(self.never) & set(new) or not set(self.must) <= set(new):
+                continue
+            if money > self.budget or (count is not None and len(new) > count + (not stays)):
+                continue
+            if self.community is not None:
+                labels = [self.community[site] for site in open_now]
+                if len(set(labels)) < len(labels):
+                    continue
+            if self.township is not None and set(self.township) != {
+                self.township[site] for site in open_now
+            }:
+                continue
+            yield new, stays, open_now, money
+
+    def worth(self, open_now, once: float = 1.0) -> float:
+        times = self.table[open_now].sum(axis=0)
+        twice, single = self.weights[times >= 2].sum(), self.weights[times == 1].sum()
+        return float(twice + once * single)
+
+    def check(self, plan, count: int | None) -> list[int]:
+        """See that a plan keeps to the rules, and give what is open then."""
+        stays = 1 not in plan.closed
+        key = tuple(sorted(plan.sites.tolist())), stays
+        known = {(new, kept): money for new, kept, _, money in self.plans(count)}
+        assert key in known
+        assert plan.cost == pytest.approx(known[key], abs=1e-9)
+        return [0, *([1] if stays else []), *plan.sites.tolist()]
+
+
+class TestRules:
+    @settings(max_examples=20, deadline=None)
+    @given(seed=st.integers(0, 10**6), count=st.sampled_from([None, 2, 3]))
+    def test_most_weight_and_backup(self, seed, count):
+        town = Town(seed)
+        plans = list(town.plans(count))
+        for once in (1.0, 0.0, 0.25, 0.6):
+            ask = {"rules": town.rules, "seconds": 5, **town.options}
+            if once == 1.0:
+                model, extra = maximal_cover, {}
+            else:
+                model, extra = backup_cover, {"once": once}
+            if not plans:
+                code = refused(model, town.table, town.weights, count, **ask, **extra).code
+                assert code == "plan_infeasible"
+                continue
+            plan = model(town.table, town.weights, count, **ask, **extra)
+            best = max(town.worth(open_now, once) for _, _, open_now, _ in plans)
+            assert plan.proven
+            assert plan.objective == pytest.approx(best, abs=1e-9)
+            assert town.worth(town.check(plan, count), once) == pytest.approx(best, abs=1e-9)
+
+    @settings(max_examples=20, deadline=None)
+    @given(seed=st.integers(0, 10**6), by=st.sampled_from(["sites", "cost"]))
+    def test_fewest_sites_and_least_money_for_a_share(self, seed, by):
+        town = Town(seed)
+        wanted = 0.7 * town.weights.sum()
+        plans = [one for one in town.plans(None) if town.worth(one[2]) >= wanted]
+        ask = {"weights": town.weights, "cover_share": 0.7, "rules": town.rules, "minimise": by}
+        if not plans:
+            error = refused(set_cover, town.table, seconds=5, **ask, **town.options)
+            assert error.code == "plan_infeasible"
+            return
+        plan = set_cover(town.table, seconds=5, **ask, **town.options)
+        best = min(len(new) + stays if by == "sites" else money for new, stays, _, money in plans)
+        assert plan.proven
+        assert plan.objective == pytest.approx(best, abs=1e-9)
+        assert town.worth(town.check(plan, None)) >= wanted
+
+    def test_refusals_say_what_would_do(self):
+        table, weights = np.eye(4), np.ones(4)
+
+        def said(count=2, **rules):
+            options = {key: rules.pop(key) for key in ("must", "existing") if key in rules}
+            error = refused(maximal_cover, table, weights, count, rules=Rules(**rules), **options)
+            return error.code, error.message("en")
+
+        code, text = said(costs=[5, 6, 7, 8], budget=4)
+        assert code == "plan_infeasible"
+        assert "the cheapest candidate costs 5" in text
+        assert "cost 15" in said(costs=[5, 6, 7, 8], budget=12, must=[2, 3])[1]
+        assert "no candidate to choose: x" in said(at_least_one=["a"] * 4, groups=["a", "x"])[1]
+        assert "need 4 sites, the count allows 2" in said(at_least_one=list("abcd"))[1]
+        costly = said(count=4, costs=[5, 5, 5, 5], budget=11, at_least_one=list("abcd"))[1]
+        assert "cost 20, the budget leaves 11" in costly
+        assert "“a” may have one site" in said(at_most_one=list("aabb"), must=[0, 1])[1]
+        assert said(budget=3)[0] == said(costs=[1, -1, 1, 1])[0] == "parameter_invalid"
+        assert said(costs=[1, 2])[0] == said(at_most_one=["a"])[0] == "parameter_invalid"
+        assert said(movable=[0])[0] == "parameter_invalid"
+
+    def test_a_share_out_of_reach_names_the_most_and_who_is_left(self):
+        error = refused(set_cover, np.array([[1, 0, 1], [1, 0, 0]]), weights=[5, 3, 2])
+        assert error.details["reachable_percent"] == 70.0
+        assert error.details["uncoverable"] == [1]
+        within = Rules(costs=[4, 4, 4], budget=8)
+        error = refused(set_cover, np.eye(3), rules=within)
+        assert error.details["reachable_percent"] == pytest.approx(66.6666)
+        assert "66.6667 % at most" in error.message("en")
+
+
+class TestJoint:
+    @settings(max_examples=15, deadline=None)
+    @given(seed=st.integers(0, 10**6))
+    def test_two_kinds_share_premises_as_well_as_possible(self, seed):
+        random = np.random.default_rng(seed)
+        kinds = [
+            Kind(
+                random.random((5, 8)) < 0.4,
+                random.integers(1, 20, 8),
+                2,
+                costs=random.integers(1, 4, 5),
+                existing=[0] if seed % 2 else [],
+                never=[4] if number and seed % 3 == 0 else [],
+                share=[1, 0.5][number],
+            )
+            for number in range(2)
+        ]
+        premises = random.integers(2, 6, 5) + 0.25
+        budget, most = [9, 14.5, 20][seed % 3], 1 if seed % 4 == 0 else None
+        held = {0} if seed % 2 else set()
+        best = 0.0
+        few = [pair for size in range(3) for pair in itertools.combinations(range(5), size)]
+        for choice in itertools.product(few, few):
+            money, worth, barred = 0.0, 0.0, False
+            for kind, sites in zip(kinds, choice, strict=True):
+                barred |= bool(set(sites) & (set(kind.never) | set(kind.existing)))
+                money += np.asarray(kind.costs)[list(sites)].sum()
+                reach = np.asarray(kind.coverage)[[*sites, *kind.existing]].any(axis=0)
+                worth += kind.share * np.asarray(kind.weights)[reach].sum()
+            money += sum(premises[site] for site in set().union(*choice) - held)
+            if most is not None:
+                full = 2 if held else 0
+                barred |= any(
+                    sum(site in sites for sites in choice) > max(most - full * (site in held), 0)
+                    for site in range(5)
+                )
+            if not barred and money <= budget:
+                best = max(best, worth)
+        plan = joint_cover(
+            kinds, premise_costs=premises, budget=budget, per_premise=most, seconds=4
+        )
+        assert plan.proven
+        assert plan.objective == pytest.approx(best)
+        assert plan.cost <= budget
+
+    def test_refusals(self):
+        kind = Kind(np.eye(2), [1, 1], 1, costs=[3, 3])
+        assert refused(joint_cover, [kind], budget=2).code == "plan_infeasible"
+        other = Kind(np.eye(3), [1, 1, 1], 1)
+        assert refused(joint_cover, [kind, other]).code == "parameter_invalid"
+
+
+class TestEquity:
+    @settings(max_examples=20, deadline=None)
+    @given(seed=st.integers(0, 10**6), part=st.sampled_from([0.0, 0.1, 0.3, 1.0]))
+    def test_the_worst_served_part_gets_the_most_it_can(self, seed, part):
+        random = np.random.default_rng(seed)
+        table, weights = random.random((8, 20)) < 0.35, random.integers(0, 30, 20)
+        group = random.integers(0, 6, 20)
+
+        def worst(sites) -> float:
+            reach = table[list(sites)].any(axis=0)
+            rows = []
+            for label in set(group.tolist()):
+                size = weights[group == label].sum()
+                if size:
+                    rows.append((weights[(group == label) & reach].sum() / size, size))
+            rows.sort()
+            if part == 0.0:
+                return rows[0][0]
+            left, got = part * weights.sum(), 0.0
+            for share, size in rows:
+                taken = min(left, size)
+                got, left = got + taken * share, left - taken
+            return got / (part * weights.sum())
+
+        best = max(worst((0, *sites)) for sites in itertools.combinations(range(1, 8), 3))
+        plan = equitable_cover(table, weights, 3, group, worst_part=part, existing=[0], seconds=4)
+        assert plan.proven
+        assert plan.objective == pytest.approx(best, abs=1e-9)
+        assert worst([0, *plan.sites]) == pytest.approx(best, abs=1e-9)
+
+    def test_refusals(self):
+        for options in ({"groups": ["a"]}, {"groups": ["a"] * 2, "worst_part": 2}):
+            assert refused(equitable_cover, np.eye(2), [1, 1], 1, **options).code == (
+                "parameter_invalid"
+            )
+
+
+class TestCenter:
+    @settings(max_examples=20, deadline=None)
+    @given(seed=st.integers(0, 10**6), ruled=st.booleans())
+    def test_the_longest_walk_is_as_short_as_it_can_be(self, seed, ruled):
+        random = np.random.default_rng(seed)
+        walks = random.integers(0, 99, (8, 20)).astype(float)
+        walks[random.random((8, 20)) < 0.2] = np.inf
+        best = min(
+            walks[[0, *sites]].min(axis=0).max()
+            for sites in itertools.combinations([1, 2, 3, 5, 6, 7], 2)
+        )
+        rules = Rules(costs=np.ones(8), budget=2) if ruled else None
+        ask = {"existing": [0], "never": [4], "rules": rules, "seconds": 4}
+        if not np.isfinite(best):
+            assert refused(p_center, walks, 2, **ask).code == "plan_infeasible"
+            return
+        plan = p_center(walks, 2, **ask)
+        assert plan.proven
+        assert plan.objective == plan.bound == best == plan.curve[-1]
+        assert walks[[0, *plan.sites]].min(axis=0).max() == best
