@@ -122,7 +122,7 @@ def search(
         return result(most, "whole_numbers")
     easy = game.rows.nnz <= _EASY_ENTRIES
     told(0.1, "swaps")
-    best = anneal(game, best, proposals=int(0.3 * _PROPOSALS_PER_SECOND * span) + 20_000,
+    best = anneal(game, best, proposals=20_000 + (0 if easy else int(0.3 * _PROPOSALS_PER_SECOND * span)),
                   seed=seed, clock=clock, until=share(0.2), target=aim)  # fmt: skip
     value = game.value(best)
     if value >= aim:
@@ -340,13 +340,15 @@ def _close(
         model.cost, model.table, model.low, model.high, whole=model.whole, seconds=seconds,
         start=start, seed=seed, floor=model.floor, ceiling=model.ceiling,
     )  # fmt: skip
+    fits = False
     if solved.values is not None:
         tried = solved.values[:size] > 0.5
-        if game.rules.kept(tried) and game.value(tried) > value:
+        fits = game.rules.kept(tried)
+        if fits and game.value(tried) > value:
             best, value = tried, game.value(tried)
     proved = bound.value
-    if solved.finished:  # HiGHS's own plan counts even where it kept a rule to its tolerance only
-        proved = value if solved.values is None else round(-solved.value * model.unit)
+    if solved.finished:  # a plan that keeps a rule to HiGHS's tolerance only still counts as better
+        proved = value if fits or solved.values is None else round(-solved.value * model.unit)
         proved = min(bound.value, proved)
     elif np.isfinite(solved.bound):
         proved = min(bound.value, int(np.floor(-solved.bound * model.unit)))
