@@ -122,8 +122,9 @@ def search(
         return result(most, "whole_numbers")
     easy = game.rows.nnz <= _EASY_ENTRIES
     told(0.1, "swaps")
-    best = anneal(game, best, proposals=20_000 + (0 if easy else int(0.3 * _PROPOSALS_PER_SECOND * span)),
-                  seed=seed, clock=clock, until=share(0.2), target=aim)  # fmt: skip
+    proposals = 20_000 + (0 if easy else int(0.3 * _PROPOSALS_PER_SECOND * span))
+    best = anneal(game, best, proposals=proposals, seed=seed,
+                  clock=clock, until=share(0.2), target=aim)  # fmt: skip
     value = game.value(best)
     if value >= aim:
         return result(most, "whole_numbers")
