@@ -93,7 +93,9 @@ def site(
             on_progress=advance,
         )
     proposal = replace(proposal, notes=[*notes, *proposal.notes])
-    if output is not None:
+    if output is not None and output.suffix.lower() == ".xlsx":
+        reports.write_tables(proposal.sheets(), output)
+    elif output is not None:
         reports.write_result(proposal.to_frame(), output)
     if store_exists(terminal.store_path(store)):
         with open_store(terminal.store_path(store)) as opened:

@@ -12,7 +12,7 @@ import pandas as pd
 import shapely
 
 from geo_service.errors import InputError
-from geo_service.siting import _explanation
+from geo_service.siting import _effects, _explanation, sheets
 from geo_service.siting._case import Case, Text, gather, weigh
 from geo_service.siting._cover import reached
 from geo_service.siting._serving import Served, with_capacity
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from geo_service.streets import WalkNetwork
 
 # Of the promised time; walking and explaining take the rest, and with capacities the second choice.
+_AREAS_TOLD = 20
 _SOLVER_SHARE, _SHARE_BEFORE_CAPACITY = 0.8, 0.4
 
 
@@ -40,10 +41,14 @@ class Proposal:
         As in `Plan`.
     sites : list of dict
         In building order: ``id, name, lon, lat, order, newly_covered`` (weight the earlier ones and
-        what exists don't cover), ``only_here`` (weight lost if this site alone is dropped),
-        ``nearest_existing_id, nearest_existing_m`` (on foot; ``None`` beyond an hour's walk),
-        ``alternatives`` (other premises for this site and what they change), ``reason``, and with
-        capacities ``load``.
+        what exists don't cover), ``alone`` (the same, were it the only new site), ``only_here``
+        (weight lost if this site alone is dropped; ``lost_percent`` of all), ``within_reach``,
+        ``overlap`` (of which others reach too), ``longest_walk_m, mean_walk_m`` (of those within
+        reach, the mean by weight), ``nearest_existing_id, nearest_existing_m,
+        nearest_existing_minutes`` (on foot; ``None`` beyond an hour's walk), ``alternatives``
+        (other premises for this site and what they change), ``equal_alternative`` (the nearest one
+        that loses nothing, with the walk to it), ``reason``, and with capacities ``load, capacity,
+        load_percent``.
     curve : list of float
         Best known covered weight with 1, 2, ... sites.
     uncoverable : list of dict
@@ -55,6 +60,21 @@ class Proposal:
         What within reach means: a walk on streets, door to door.
     capacity : dict or None
         ``per_site, least_sites, served, unserved, bound``.
+    people : dict
+        For each column of people the demand has (`_effects.PEOPLE`): ``total, covered_before,
+        covered_after, places_without_data``.
+    areas : DataFrame
+        A row per community (demand by grid), township (by community) or square kilometre: ``area,
+        total, covered_before, covered_after, share_before, share_after``.
+    equity : dict
+        Gini coefficient of those shares and the mean share of the worst-served tenth of the weight,
+        before and after.
+    uncovered : list of dict
+        The largest clusters left uncovered, and why.
+    sensitivity : dict
+        ``speed`` (the same sites at 0.8, 1.0 and 1.2 m/s), ``one_more``, ``one_fewer``.
+    without_data : list of dict
+        Demand whose weight is unknown: ``id, lon, lat, within_reach``.
     notes : list of dict
         What was found and assumed, zh and en.
     demand : DataFrame
@@ -80,14 +100,28 @@ class Proposal:
     limit_m: float
     weight_field: str
     capacity: dict[str, Any] | None
+    people: dict[str, dict[str, float]]
+    areas: pd.DataFrame
+    equity: dict[str, Any]
+    uncovered: list[dict[str, Any]]
+    sensitivity: dict[str, Any]
+    without_data: list[dict[str, Any]]
     notes: list[Text]
     demand: pd.DataFrame
 
     def to_dict(self) -> dict[str, Any]:
-        """The contract's JSON form: every field but the table of demand."""
+        """The contract's JSON form: without the demand; of areas those that gain or are worst."""
         told = {name: getattr(self, name) for name in self.__dataclass_fields__}
         del told["demand"]
+        live = self.areas[self.areas["total"] > 0].sort_values(["share_after", "area"])
+        gain = live["covered_after"] > live["covered_before"]
+        shown = pd.concat([live.head(_AREAS_TOLD), live[gain]]).drop_duplicates("area")
+        told["areas"] = shown.to_dict("records")
         return told
+
+    def sheets(self) -> dict[str, pd.DataFrame]:
+        """All of it as sheets of a spreadsheet, in Chinese."""
+        return sheets.of(self)
 
     def to_frame(self) -> gpd.GeoDataFrame:
         """The sites as points, EPSG:4326, a row each."""
@@ -194,7 +228,9 @@ def propose_sites(
     if capacity is not None:
         plan, served = with_capacity(case, plan, capacity, count, cover_percent, clock)
     told(0.9, "explain")
-    proposal = _explain(case, plan, served, field, walk, streets, notes, clock)
+    proposal = _explain(
+        case, plan, served, field, walk, streets, notes, clock, by_count=count is not None
+    )
     told(1.0, "done")
     return replace(
         proposal,
@@ -235,11 +271,14 @@ def _explain(
     streets: WalkNetwork,
     notes: list[Text],
     clock: Clock,
+    *,
+    by_count: bool,
 ) -> Proposal:
     """Say what each site brings, what it would be missed for, and what nothing can reach."""
     before = case.before
     after = before | reached(case.metres, plan.sites)
     sites = _explanation.sites(case, plan, served, field, walk, streets)
+    effects = _effects.of(case, plan, streets, walk, by_count=by_count)
     idle = sum(site["newly_covered"] == 0 for site in sites)
     if idle:
         notes.append({
@@ -275,6 +314,12 @@ def _explain(
         limit_m=case.limit_m,
         weight_field=field,
         capacity=None if served is None else _explanation.capacity(case, served),
+        people=effects.people,
+        areas=effects.areas,
+        equity=effects.equity,
+        uncovered=effects.uncovered,
+        sensitivity=effects.sensitivity,
+        without_data=_explanation.without_data(case, after),
         notes=notes,
         demand=told,
     )
