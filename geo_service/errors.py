@@ -602,6 +602,44 @@ CATALOGUE: dict[str, Refusal] = {
         "“{path}”不支持 {method}。用法见 /openapi.json。",
         "“{path}” does not answer {method}. How to use it stands in /openapi.json.",
     ),
+    "process_unknown": Refusal(
+        404,
+        "没有“{process}”这种计算。可用的有：{known}。",
+        "There is no process “{process}”. There is: {known}.",
+    ),
+    "job_unknown": Refusal(
+        404,
+        "没有任务 {job}。它可能已被清除；请重新提交。",
+        "There is no job {job}. It may have been removed; submit it again.",
+    ),
+    "job_not_ready": Refusal(
+        404,
+        "任务 {job} 没有结果（状态：{state}）。完成后再取，失败或取消的可以重新开始。",
+        "Job {job} has no result (state: {state}). Ask once it is successful; a failed or "
+        "dismissed one can be restarted.",
+    ),
+    "job_not_restartable": Refusal(
+        409,
+        "任务 {job} 不能重新开始（状态：{state}）。只有失败、中断或取消的任务可以。",
+        "Job {job} can't be restarted (state: {state}): only one that failed, was interrupted or "
+        "dismissed.",
+    ),
+    "job_interrupted": Refusal(
+        500,
+        "服务停止时任务尚未完成，没有结果。可以重新开始。",
+        "The service stopped before the job was done; there is no result. It can be restarted.",
+    ),
+    "job_died": Refusal(
+        500,
+        "计算进程意外终止（可能是内存不足）。请缩小范围后重新开始。",
+        "The process that computed it ended unexpectedly (out of memory, perhaps). Restart it with "
+        "less at once.",
+    ),
+    "queue_full": Refusal(
+        429,
+        "已有 {limit} 个任务在排队或运行。请稍后再提交。",
+        "{limit} jobs wait or run already. Submit it again later.",
+    ),
     "filter_invalid": Refusal(
         400,
         "筛选条件无法理解：{reason}。请按 CQL2 书写，例如 name LIKE '第%' AND households > 300。",
