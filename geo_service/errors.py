@@ -625,7 +625,7 @@ CATALOGUE: dict[str, Refusal] = {
         "dismissed.",
     ),
     "job_interrupted": Refusal(
-        500,
+        503,
         "服务停止时任务尚未完成，没有结果。可以重新开始。",
         "The service stopped before the job was done; there is no result. It can be restarted.",
     ),

@@ -10,6 +10,7 @@ import logging
 import os
 import threading
 from collections.abc import AsyncIterator
+from concurrent.futures import Executor
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from fastapi import FastAPI
 import geo_service
 from geo_service.api import (
     catchments,
+    desk,
     drafts,
     errors,
     faults,
@@ -29,6 +31,7 @@ from geo_service.api import (
     sites,
     tiles,
     uploads,
+    work,
 )
 from geo_service.api.state import State
 from geo_service.errors import InputError
@@ -39,7 +42,10 @@ log = logging.getLogger("geo_service.api")
 
 
 def create_app(
-    store_path: str | os.PathLike[str], *, streets: str | os.PathLike[str] | None = None
+    store_path: str | os.PathLike[str],
+    *,
+    streets: str | os.PathLike[str] | None = None,
+    executor: Executor | None = None,
 ) -> FastAPI:
     """Make the application of a store.
 
@@ -49,6 +55,9 @@ def create_app(
         The store; it is opened here and closed with the application.
     streets : str or path-like, optional
         The walk network's file, instead of the one the store keeps.
+    executor : concurrent.futures.Executor, optional
+        Where jobs run, instead of processes of this machine: a cluster's, such as
+        ``dask.distributed.Client(address).get_executor()``.
 
     Returns
     -------
@@ -78,6 +87,8 @@ def create_app(
     )
     app.state.geo_service = state
     app.state.metrics = health.Metrics()
+    setting = {"store": str(store_path), "streets": str(streets) if streets else ""}
+    app.state.desk = desk.Desk(state.store.jobs_path, work.WORK, setting, executor=executor)
     errors.install(app)
     for room in (
         page, *ogc.ROOMS, tiles, locate, catchments, sites, drafts, faults, health, errors
@@ -150,9 +161,11 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     closing = threading.Event()
     following = threading.Thread(target=state.follow, args=(closing,), name="follow", daemon=True)
     following.start()
+    app.state.desk.open()
     yield
     closing.set()
     following.join()
+    app.state.desk.close()
     state.close()
 
 

@@ -110,6 +110,18 @@ def route(
 
 
 def _answer(state: State, origins: Origins) -> Response:
+    found = feature_collection(areas_of(state, origins), origins.profile)
+    return Response(found, media_type=GEOJSON)
+
+
+def areas_of(state: State, origins: Origins) -> gpd.GeoDataFrame:
+    """Give the catchments of many places, with the people inside where they are asked for.
+
+    Raises
+    ------
+    InputError
+        ``parameter_invalid``, ``datum_unknown`` and others of `WalkNetwork.catchment`.
+    """
     if not 0 < len(origins.minutes) <= MAX_RINGS or max(origins.minutes) > MAX_MINUTES:
         reason = f"1 - {MAX_RINGS} numbers, each at most {MAX_MINUTES:g}"
         raise InputError("parameter_invalid", name="minutes", value=origins.minutes, reason=reason)
@@ -121,6 +133,11 @@ def _answer(state: State, origins: Origins) -> Response:
     )  # fmt: skip
     if origins.people:
         areas = areas.assign(people=_people(state, areas))
+    return areas
+
+
+def feature_collection(areas: gpd.GeoDataFrame, profile: str) -> bytes:
+    """Give catchments as GeoJSON."""
     records = masking.records(areas.drop(columns=areas.geometry.name))
     features = [
         {"type": "Feature", "geometry": orjson.Fragment(geometry), "properties": record}
@@ -128,8 +145,8 @@ def _answer(state: State, origins: Origins) -> Response:
             records, shapely.to_geojson(areas.geometry.to_numpy()), strict=True
         )
     ]
-    body = {"type": "FeatureCollection", "profile": origins.profile, "features": features}
-    return Response(orjson.dumps(body, option=orjson.OPT_SERIALIZE_NUMPY), media_type=GEOJSON)
+    body = {"type": "FeatureCollection", "profile": profile, "features": features}
+    return orjson.dumps(body, option=orjson.OPT_SERIALIZE_NUMPY)
 
 
 def _people(state: State, areas: gpd.GeoDataFrame) -> list[float | None]:

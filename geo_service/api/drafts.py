@@ -14,13 +14,16 @@ from starlette.datastructures import UploadFile
 from starlette.responses import Response
 
 from geo_service import layers
+from geo_service.api import desk, uploads
 from geo_service.api import state as states
-from geo_service.api import uploads
 from geo_service.api.state import State
 from geo_service.boundary_files import BoundaryFile
 from geo_service.errors import InputError
 from geo_service.store import Draft
 from geo_service.store.records import Edit
+
+UPLOAD = "upload"
+"""The work of taking an uploaded file in, as the queue of jobs knows it."""
 
 _TEXT_FIELDS = {
     "layer": "Which layer it belongs to: city, counties, townships, communities, grids …",
@@ -80,7 +83,7 @@ class Publication(BaseModel):
 def drafts(state: StateOf) -> Response:
     """List the drafts, oldest first, and layers that were edited in a GIS program meanwhile."""
     edited = [_offered(edit) for edit in state.store.edits()]
-    return _json({"drafts": [_told(draft) for draft in state.store.drafts()], "edited": edited})
+    return _json({"drafts": [told(draft) for draft in state.store.drafts()], "edited": edited})
 
 
 @router.post(
@@ -90,7 +93,10 @@ def drafts(state: StateOf) -> Response:
     openapi_extra={"requestBody": _UPLOAD_SCHEMA},
 )
 async def upload(request: Request) -> Response:
-    """Read a file (zipped shapefile, GeoPackage, GeoJSON, KML, DXF …) and keep it as a draft."""
+    """Read a file (zipped shapefile, GeoPackage, GeoJSON, KML, DXF …) and keep it as a draft.
+
+    With ``Prefer: respond-async`` it becomes a job (202), whose progress ``/jobs/{id}`` tells.
+    """
     state = states.of(request)
     async with request.form(max_files=1, max_fields=len(_TEXT_FIELDS)) as form:
         file = form.get("file")
@@ -100,14 +106,25 @@ async def upload(request: Request) -> Response:
         if "layer" not in given:
             raise InputError("parameter_missing", name="layer")
         layers.layer(given["layer"])  # refused before the file is read
-        draft = await run_in_threadpool(_take_in, state, file, given)
-    return _json(_told(draft), 201, {"Location": f"/drafts/{draft.id}"})
+        if desk.wants_job(request):
+
+            def fill(folder: Path) -> None:
+                (folder / UPLOAD).mkdir()
+                uploads.keep(file, folder / UPLOAD)
+
+            queue = await run_in_threadpool(lambda: desk.of(request).queue)
+            job = await run_in_threadpool(queue.submit, UPLOAD, given, fill=fill)
+            return desk.accepted(request, job)
+        with tempfile.TemporaryDirectory(prefix="geo-service-") as folder:
+            path = await run_in_threadpool(uploads.keep, file, Path(folder))
+            draft = await run_in_threadpool(take_in, state, path, given)
+    return _json(told(draft), 201, {"Location": f"/drafts/{draft.id}"})
 
 
 @router.get("/drafts/{number}", summary="One draft")
 def draft(number: int, state: StateOf) -> Response:
     """Tell what a draft is and what its last check said."""
-    return _json(_told(state.store.draft(number)))
+    return _json(told(state.store.draft(number)))
 
 
 @router.get("/drafts/{number}/check", summary="Check a draft")
@@ -169,7 +186,7 @@ def discard(number: int, state: StateOf) -> Response:
 def take_edits(layer: str, state: StateOf, author: str = "") -> Response:
     """Take what a GIS program saved into a published layer's table in as a draft."""
     draft = state.store.take_edits(layer, author=author)
-    return _json(_told(draft), 201, {"Location": f"/drafts/{draft.id}"})
+    return _json(told(draft), 201, {"Location": f"/drafts/{draft.id}"})
 
 
 @router.delete("/edits/{layer}", status_code=204, summary="Discard what QGIS edited")
@@ -192,7 +209,18 @@ def changes(layer: str, state: StateOf, a: str, b: str | None = None) -> Respons
     return _json(state.store.diff(layer, a, b).to_dict())
 
 
-def _take_in(state: State, file: UploadFile, given: dict[str, str]) -> Draft:
+def take_in(state: State, path: Path, given: dict[str, str]) -> Draft:
+    """Read an uploaded file and keep it as a draft.
+
+    Parameters
+    ----------
+    state : State
+        Of the store.
+    path : Path
+        The file.
+    given : dict
+        What was said of it: `_TEXT_FIELDS`.
+    """
     options: dict[str, Any] = {
         ours: given[name] for name, ours in _READER_OPTIONS.items() if name in given
     }
@@ -201,8 +229,7 @@ def _take_in(state: State, file: UploadFile, given: dict[str, str]) -> Draft:
     options |= {"fields": named, "remembered": known}
     if "swap_axes" in options:
         options["swap_axes"] = options["swap_axes"].lower() in {"1", "true", "yes"}
-    with tempfile.TemporaryDirectory(prefix="geo-service-") as folder:
-        read = _read(state, uploads.keep(file, Path(folder)), options)
+    read = _read(state, path, options)
     if named and author:
         state.store.remember_fields(author, {**known, **named})
     return state.store.create_draft(
@@ -240,7 +267,8 @@ def _offered(edit: Edit) -> dict[str, Any]:
     return {**edit.to_dict(), "links": {"take": f"/edits/{edit.layer}"}}
 
 
-def _told(draft: Draft) -> dict[str, Any]:
+def told(draft: Draft) -> dict[str, Any]:
+    """Give a draft as answers tell it."""
     links = {what: f"/drafts/{draft.id}/{what}" for what in ("check", "diff", "publish")}
     return {**draft.to_dict(), "links": links if draft.state == "open" else {}}
 

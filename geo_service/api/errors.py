@@ -18,7 +18,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from geo_service import errors
-from geo_service.errors import GeoServiceError, InputError, Language, MissingError
+from geo_service.errors import GeoServiceError, InputError, Language, MissingError, Phrase
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -46,6 +46,14 @@ _REASONS_ZH = {
 }
 # What a standard's paths answer to parameters that are no good, where the rest says 422.
 _STANDARD_PATHS = ("/collections", "/conformance", "/processes", "/jobs")
+# Where a standard wants a type of its own for a problem.
+_PROCESSES = "http://www.opengis.net/def/exceptions/ogcapi-processes-1/1.0"
+_TYPES = {
+    "process_unknown": f"{_PROCESSES}/no-such-process",
+    "job_unknown": f"{_PROCESSES}/no-such-job",
+    "job_not_ready": f"{_PROCESSES}/result-not-ready",
+}
+_RETRY_SECONDS = {429: 10, 503: 5}
 _CODE_OF_STATUS = {404: "page_unknown", 405: "method_unknown"}
 
 
@@ -97,6 +105,11 @@ def problem(request: Request, error: GeoServiceError, **extra: object) -> Respon
     )
 
 
+def problem_told(request: Request, code: str, status: int, message: Phrase) -> Response:
+    """Give the answer that tells a refusal whose sentences were made elsewhere, as by a job."""
+    return _respond(request, code, status, message.zh, message.en, {})
+
+
 @router.get("/problems/{code}", summary="What an error code means")
 def meaning(code: str) -> Response:
     """Tell a code of the catalogue: its status and its sentences, with the places left open."""
@@ -116,7 +129,7 @@ def _respond(
     if code.startswith("parameter_") and request.url.path.startswith(_STANDARD_PATHS):
         status = 400  # OGC API - Common, Part 1, 8.5
     body = {
-        "type": f"/problems/{code}",
+        "type": _TYPES.get(code, f"/problems/{code}"),
         "title": _title(code),
         "status": status,
         "code": code,
@@ -127,6 +140,8 @@ def _respond(
         **extra,
     }
     headers = {"Content-Language": "zh-CN" if chosen == "zh" else "en", "Vary": "Accept-Language"}
+    if status in _RETRY_SECONDS:
+        headers["Retry-After"] = str(_RETRY_SECONDS[status])
     return Response(orjson.dumps(body, default=str), status, headers, MEDIA_TYPE)
 
 

@@ -50,7 +50,7 @@ def propose(state: StateOf, question: Annotated[Question, Body()]) -> Response:
     if not _one_at_a_time.acquire(blocking=False):
         raise ConflictError("busy")
     try:
-        told = _propose(state, question)
+        told = answer(state, question)
     finally:
         _one_at_a_time.release()
     return Response(
@@ -69,7 +69,8 @@ def latest(
     )
 
 
-def _propose(state: State, question: Question) -> dict[str, Any]:
+def answer(state: State, question: Question) -> dict[str, Any]:
+    """Choose sites, and keep the proposal in the store."""
     from geo_service import siting  # the solver loads when first needed
 
     weight, walker = _SERVES[question.kind]

@@ -350,14 +350,20 @@ class State:
         return WalkNetwork.load(self._streets or self.store.streets_path)
 
     def _draw_streets(self, network: WalkNetwork) -> Pyramid:
-        graph = network.graph
-        vertices = np.diff(graph.shape_start)
-        lines = shapely.linestrings(
+        projected = mvt.to_mercator(street_chains(network), network.plane)
+        return Pyramid(projected, tiles=False, executor=self.executor)
+
+
+def street_chains(network: WalkNetwork) -> npt.NDArray[np.object_]:
+    """Give the chains of a walk network as lines in its plane."""
+    graph = network.graph
+    vertices = np.diff(graph.shape_start)
+    return np.asarray(
+        shapely.linestrings(
             np.column_stack((graph.shape_x, graph.shape_y)),
             indices=np.repeat(np.arange(len(vertices)), vertices),
         )
-        projected = mvt.to_mercator(np.asarray(lines), network.plane)
-        return Pyramid(projected, tiles=False, executor=self.executor)
+    )
 
 
 def of(connection: HTTPConnection) -> State:

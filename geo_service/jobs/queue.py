@@ -28,6 +28,7 @@ from geo_service.jobs.seats import ProcessSeats
 log = logging.getLogger("geo_service.jobs")
 
 LOOK_EVERY_SECONDS = 0.5
+_BEAT_SECONDS = 3.0
 GRACE_SECONDS = 3.0
 """How long a job that shall end may take to hear of it before its process is ended."""
 GONE_AFTER_SECONDS = 15.0
@@ -226,11 +227,14 @@ class Queue:
                 self._fail(id, "job_died")
 
     def _keep_watch(self) -> None:
+        beaten = time.monotonic()
         while not self._closing.wait(LOOK_EVERY_SECONDS):
             try:
-                self._records.seen(self._keeper, time.time())
                 self._end_the_deaf()
-                self._take_up()
+                if time.monotonic() - beaten >= _BEAT_SECONDS:
+                    beaten = time.monotonic()
+                    self._records.seen(self._keeper, time.time())
+                    self._take_up()
             except Exception:  # a full disk or a locked file passes
                 log.exception("looking after the jobs failed; trying again")
 

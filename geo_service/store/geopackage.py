@@ -89,6 +89,11 @@ class GeoPackage:
         """Where the walk network of this city is kept, beside the file."""
         return self.path.with_suffix(".streets")
 
+    @property
+    def jobs_path(self) -> Path:
+        """Where the records of jobs over this city are kept, beside the file."""
+        return self.path.with_suffix(".jobs")
+
     def streets_stamp(self) -> str | None:
         """Tell which state of the walk network is current; ``None`` where there is none."""
         try:

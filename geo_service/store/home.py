@@ -153,6 +153,10 @@ class Home(Protocol):
     def streets_stamp(self) -> str | None:
         """Tell which state of the walk network is current; ``None`` where there is none."""
 
+    @property
+    def jobs_path(self) -> Path:
+        """Where this machine keeps the records of jobs over the store; there may be none yet."""
+
     def keep_streets(self, save: Callable[[Path], object]) -> None:
         """Keep the walk network that `save` writes to a path, whole or not at all."""
 

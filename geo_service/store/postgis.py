@@ -289,6 +289,11 @@ class PostGIS:
         Path(file.name).replace(path)
         return path
 
+    @property
+    def jobs_path(self) -> Path:
+        """Where this machine keeps the records of jobs over this database."""
+        return cache_folder() / f"{hashlib.sha256(self.name.encode()).hexdigest()[:16]}.jobs"
+
     def streets_stamp(self) -> str | None:
         """Give the hash of the walk network; ``None`` where there is none."""
         with self.reading() as connection:

@@ -104,6 +104,11 @@ class Reader:
         """Where the walk network can be read on this machine; there may be none yet."""
         return self._home.streets_path
 
+    @property
+    def jobs_path(self) -> Path:
+        """Where this machine keeps the records of jobs over this store."""
+        return self._home.jobs_path
+
     def streets_stamp(self) -> str | None:
         """Tell which state of the walk network is current; ``None`` where there is none."""
         return self._home.streets_stamp()

@@ -1,8 +1,8 @@
-"""OGC API over the published layers: landing page, collections, features."""
+"""OGC API over the published layers: landing page, collections, features, processes, jobs."""
 
 from __future__ import annotations
 
-from geo_service.api.ogc import collections, items, landing
+from geo_service.api.ogc import collections, items, jobs, landing, processes
 
-ROOMS = (landing, collections, items)
+ROOMS = (landing, collections, items, processes, jobs)
 """Those with a ``router``."""

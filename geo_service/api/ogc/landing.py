@@ -13,6 +13,7 @@ from geo_service.api.ogc import forms, pages
 from geo_service.api.state import State
 
 _SPEC = "http://www.opengis.net/spec"
+_REL = "http://www.opengis.net/def/rel/ogc/1.0"
 _CLASSES = {
     "ogcapi-common-1/1.0": ("core", "landing-page", "json", "html", "oas30"),
     "ogcapi-common-2/1.0": ("collections", "json", "html"),
@@ -20,6 +21,9 @@ _CLASSES = {
     "ogcapi-features-2/1.0": ("crs",),
     "ogcapi-features-3/1.0": (
         "queryables", "queryables-query-parameters", "filter", "features-filter",
+    ),
+    "ogcapi-processes-1/1.0": (
+        "core", "ogc-process-description", "json", "html", "oas30", "job-list", "dismiss",
     ),
     "cql2/1.0": (
         "cql2-text", "cql2-json", "basic-cql2", "advanced-comparison-operators",
@@ -50,6 +54,8 @@ def landing(request: Request, state: StateOf, f: forms.F = None) -> Response:
         ("service-desc", "openapi.json", "application/vnd.oai.openapi+json;version=3.1", "The API"),
         ("service-doc", "?f=html", "text/html", "The service 网格服务"),
         ("conformance", "conformance", "application/json", "What is conformed to"),
+        (f"{_REL}/processes", "processes", "application/json", "What can be computed"),
+        (f"{_REL}/job-list", "jobs", "application/json", "The latest jobs"),
         ("data", "collections", "application/json", "The layers"),
         ("alternate", "map", "text/html", "The map 地图"),
     )
