@@ -21,6 +21,7 @@ from geo_service.api import (
     catchments,
     desk,
     drafts,
+    drawing,
     errors,
     faults,
     guard,
@@ -91,7 +92,7 @@ def create_app(
     app.state.desk = desk.Desk(state.store.jobs_path, work.WORK, setting, executor=executor)
     errors.install(app)
     for room in (
-        page, *ogc.ROOMS, tiles, locate, catchments, sites, drafts, faults, health, errors
+        page, *ogc.ROOMS, tiles, locate, catchments, sites, drafts, drawing, faults, health, errors
     ):  # fmt: skip
         app.include_router(room.router)
     app.router.routes.insert(0, locate.DIRECT)

@@ -151,6 +151,41 @@ def places(operation: Operation) -> list[str]:
     return [field for field in operation if kinds.get(field) in ("point", "line", "ring")]
 
 
+def carried(operation: Operation, carry: Callable[[float, float], tuple[Any, Any]]) -> Operation:
+    """Give an operation with its coordinates in another system.
+
+    Parameters
+    ----------
+    operation : Mapping
+        As `read` gives it.
+    carry : callable
+        (x, y) -> (x, y).
+    """
+    new = dict(operation)
+    for field in places(operation):
+        value = operation[field]
+        one = isinstance(value, tuple)
+        points = [tuple(map(float, carry(x, y))) for x, y in ([value] if one else value)]
+        new[field] = points[0] if one else points
+    return new
+
+
+def json_schema() -> dict[str, Any]:
+    """Describe every operation as JSON Schema, for the interface's own document."""
+    return {"oneOf": [_schema_of(name, form) for name, form in FORMS.items()]}
+
+
+def _schema_of(name: str, form: Form) -> dict[str, Any]:
+    kinds = {**form.takes, **form.may_take}
+    return {
+        "title": name,
+        "description": f"{form.zh} · {form.en}",
+        "type": "object",
+        "required": ["op", *form.takes],
+        "properties": {"op": {"const": name}} | {f: _SCHEMAS[kind] for f, kind in kinds.items()},
+    }
+
+
 def _point(name: str, value: Any) -> tuple[float, float]:
     numbers = value if isinstance(value, list | tuple) else ()
     if len(numbers) != 2 or not all(_is_number(v) for v in numbers):
@@ -207,4 +242,13 @@ def _invalid(name: str, value: Any, zh: str, en: str) -> InputError:
 KINDS: Mapping[str, Callable[[str, Any], Any]] = {
     "code": _text, "text": _text, "codes": _codes, "point": _point, "line": _line, "ring": _ring,
     "metres": _metres,
+}  # fmt: skip
+
+_POINT = {"type": "array", "items": {"type": "number"}, "minItems": 2, "maxItems": 2}
+_TEXT = {"type": "string", "minLength": 1}
+_SCHEMAS: Mapping[str, dict[str, Any]] = {
+    "code": _TEXT, "text": _TEXT, "codes": {"type": "array", "items": _TEXT, "minItems": 1},
+    "point": _POINT, "line": {"type": "array", "items": _POINT, "minItems": 2},
+    "ring": {"type": "array", "items": _POINT, "minItems": 3},
+    "metres": {"type": "number", "exclusiveMinimum": 0, "maximum": 1000},
 }  # fmt: skip

@@ -207,13 +207,20 @@ def _inside(rows: Rows, area: str) -> tuple[Rows, tuple[Note, ...]]:
     return rows.take(kept), (note,)
 
 
-def _content(shelf: Shelf, number: int) -> tuple[Rows, tuple[Column, ...]]:
+def some(shelf: Shelf, draft: Draft, wanted: Sequence[str]) -> tuple[Rows, tuple[Column, ...]]:
+    """Give the rows of a draft that have some codes."""
+    return _content(shelf, draft.id, shelf.schema.draft_features.c.code.in_(wanted))
+
+
+def _content(
+    shelf: Shelf, number: int, *conditions: sa.ColumnElement[bool]
+) -> tuple[Rows, tuple[Column, ...]]:
     drafts, features = shelf.schema.drafts, shelf.schema.draft_features
     stored = shelf.connection.execute(sa.select(drafts.c.columns).where(drafts.c.id == number))
     columns = log.columns_from(stored.scalar_one())
     query = (
         sa.select(features.c.code, features.c.attributes, features.c.geom)
-        .where(features.c.draft == number)
+        .where(features.c.draft == number, *conditions)
         .order_by(features.c.position)
     )
     found = shelf.connection.execute(query).all()

@@ -212,6 +212,19 @@ class Reader:
             draft = drafts.get(self._schema, connection, id)
             return pen.history(self._shelf(connection, draft.layer), id)
 
+    def draft_grids(self, id: int, codes: Sequence[str]) -> gpd.GeoDataFrame:
+        """Give some of a draft's own features by code, in the working plane.
+
+        Raises
+        ------
+        MissingError
+            ``draft_unknown``.
+        """
+        with self._home.reading() as connection:
+            draft = drafts.get(self._schema, connection, id)
+            found, columns = drafts.some(self._shelf(connection, draft.layer), draft, codes)
+        return rows.to_frame(found, columns, self.plane)
+
     def rebase(self, id: int) -> Rebased:
         """Tell how an open draft comes onto the latest revision: what it takes, what clashes."""
         with self._home.reading() as connection:

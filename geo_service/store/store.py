@@ -34,6 +34,9 @@ from geo_service.store import (
 from geo_service.store.reader import Reader
 from geo_service.store.records import Draft, DraftEdit, Revision, Told
 
+_TRIES = 4
+"""How often a draft is checked again because others published beside it meanwhile."""
+
 
 class Savable(Protocol):
     """What writes itself to one file."""
@@ -283,21 +286,27 @@ class Store(Reader):
         InputError
             ``acceptance_unnamed``: accepting takes an author and a reason.
         """
-        self._check_where_outdated(self.draft(id), author)
+        for tries_left in reversed(range(_TRIES)):
+            self._check_where_outdated(self.draft(id), author)
+            try:
+                revision = self._publish(
+                    id, message=message, author=author, accept=accept, reason=reason
+                )
+            except ConflictError as error:
+                # Others published beside it while it was checked: their work is looked at too.
+                if error.code != "draft_check_outdated" or not tries_left:
+                    raise
+            else:
+                break
+        self._home.settle()
+        return revision
+
+    def _publish(self, id: int, *, author: str, **asked: Any) -> Revision:
         with self._home.writing() as connection:
             draft = self._open_draft(connection, id)
             shelf = self._shelf(connection, draft.layer)
             edits.take(shelf, self.plane, author=author)  # nothing that was edited gets lost
-            revision = publishing.publish(
-                shelf,
-                draft,
-                message=message,
-                author=author or draft.author,
-                accept=accept,
-                reason=reason,
-            )
-        self._home.settle()
-        return revision
+            return publishing.publish(shelf, draft, author=author or draft.author, **asked)
 
     def take_edits(self, layer: str, *, author: str = "") -> Draft:
         """Make a draft of what a GIS program edited in a layer's table; the table is as published.
