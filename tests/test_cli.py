@@ -17,7 +17,7 @@ import pyogrio
 import pytest
 import shapely
 
-from geo_service import boundary_files, cli, coverage, crs, demo_city
+from geo_service import boundary_files, cli, coverage, crs, demo_city, topology
 from geo_service.demo_city import DemoCity
 from geo_service.store import open_store
 
@@ -294,6 +294,68 @@ def test_split_and_merge_of_a_file_stay_a_tiling(
     merged = boundary_files.read(whole).layer_frame()
     assert len(merged) == 300
     assert coverage.certificate(merged.geometry.to_numpy(), outline).clean
+
+
+def test_a_draft_is_edited_undone_and_redone(
+    run: Run, own: Place, small_city: DemoCity, tmp_path: Path
+) -> None:
+    grid, line = _grid_and_line(small_city)
+    cut = run("split", "--code", grid, "--line", line, "--author", "李", "--json", store=own).json
+    draft = cut["draft"]
+    joined = run(
+        "merge", "--codes", ",".join(cut["created"]), "--draft", draft, "--json", store=own
+    )
+    assert joined.json["draft"] == draft
+    back = run("undo", draft, "--json", store=own).json
+    assert sorted(back["created"]) == [cut["created"][1]]
+    run("undo", draft, "--json", store=own)
+    assert run("undo", draft, "--json", store=own).json["error"]["code"] == "nothing_to_undo"
+    assert run("redo", draft, "--json", store=own).json["created"] == cut["created"]
+
+    shape = small_city.grids.set_index("code").geometry[grid]
+    spot = shape.representative_point()
+    market = spot.buffer(5, quad_segs=2)
+    run("undo", draft, "--json", store=own)
+    out = tmp_path / "market.gpkg"
+    made = run("cut-out", "--code", grid, "--premises", market.wkt, "--name", "市场",
+               "--draft", draft, "-o", out, "--json", store=own).json  # fmt: skip
+    (new,) = made["created"]
+    layer = boundary_files.read(out).layer_frame().set_index("code")
+    assert layer.geometry[new].area == pytest.approx(market.area)
+    away = {"op": "move_node", "at": [spot.x, spot.y], "to": [spot.x + 1, spot.y]}
+    refused = run("edit", "--operation", json.dumps(away), "--json", store=own)
+    assert (refused.code, refused.json["error"]["code"]) == (2, "drawing_impossible")
+    states = [each["state"] for each in run("drafts", "--json", store=own).json]
+    assert states[-2:] == ["open", "discarded"]  # what was made for the refused edit alone
+
+
+def test_a_border_is_moved_and_made_straight(
+    run: Run, files: dict[str, Path], small_city: DemoCity, tmp_path: Path
+) -> None:
+    grids = small_city.grids
+    graph = topology.build(grids.geometry.to_numpy())
+    of = grids["parent_code"].to_numpy()
+    inner = [
+        k
+        for k in range(graph.arcs)
+        if min(graph.left[k], graph.right[k]) >= 0
+        and of[graph.left[k]] == of[graph.right[k]]
+        and len(graph.arc(k)) > 4
+    ]
+    arc = graph.arc(inner[0])
+    moved = tmp_path / "moved.gpkg"
+    at, to = arc[2], (arc[1] + arc[3]) / 2
+    told = run("move", files["grids"], "--at", f"{at[0]},{at[1]}", "--to", f"{to[0]},{to[1]}",
+               "-o", moved, "--json").json  # fmt: skip
+    sides = set(grids["code"].iloc[[graph.left[inner[0]], graph.right[inner[0]]]])
+    assert told["changed"] == dict.fromkeys(sides, "node_moved")
+    ends = [f"{x},{y}" for x, y in (arc[0], arc[-1])]
+    straight = tmp_path / "straight.gpkg"
+    told = run("straighten", moved, "--from", ends[0], "--to", ends[1], "-o", straight, "--json")
+    assert told.json["changed"] == dict.fromkeys(sides, "border_moved")
+    layer = boundary_files.read(straight).layer_frame()
+    outline = small_city.outline.geometry.union_all()
+    assert coverage.certificate(layer.geometry.to_numpy(), outline).clean
 
 
 def test_a_community_is_drawn_anew(

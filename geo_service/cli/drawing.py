@@ -10,25 +10,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from geo_service.cli import _terminal as terminal
-from geo_service.cli.check import CodeField, Crs, Datum
 from geo_service.cli.walking import read_points
 from geo_service.errors import InputError, MissingError
 
 if TYPE_CHECKING:
     import geopandas as gpd
 
-    from geo_service.drawing import Edited
-
-File = Annotated[
-    Path | None, typer.Argument(help="网格文件；不给则用库中的网格 · A grid file, else the store's")
-]
-
 
 def register(app: terminal.App) -> None:
     """Put this file's commands on the app."""
     app.command("draw")(draw)
-    app.command("split")(split)
-    app.command("merge")(merge)
 
 
 def draw(
@@ -84,46 +75,6 @@ def draw(
         for miss in drawn.misses:
             console.print(f"· {miss.code} {say(miss.zh, miss.en)}", markup=False)
     return terminal.FOUND_FAULTS if drawn.misses else 0
-
-
-def split(
-    code: Annotated[str, typer.Option(help="要拆分的网格 · The grid to split")],
-    line: Annotated[
-        str, typer.Option(help="分割线：WKT 或文件 · WKT in the layer's CRS, or a file")
-    ],
-    file: File = None,
-    output: terminal.Output = None,
-    code_field: CodeField = None,
-    crs: Crs = None,
-    datum: Datum = None,
-    store: terminal.StorePath = None,
-    as_json: terminal.AsJson = False,
-) -> None:
-    """拆分网格 · Split a grid by a line; nothing else moves."""
-    from geo_service import drawing
-
-    grids = _grids(file, output, store, code_field=code_field, crs=crs, datum=datum)
-    edited = drawing.split(grids, code, _line(line, grids))
-    _deliver(edited, file, output, store, as_json, what=f"split {code}")
-
-
-def merge(
-    codes: Annotated[str, typer.Option(help="要合并的网格，逗号分隔 · Grids to merge, by comma")],
-    file: File = None,
-    output: terminal.Output = None,
-    code_field: CodeField = None,
-    crs: Crs = None,
-    datum: Datum = None,
-    store: terminal.StorePath = None,
-    as_json: terminal.AsJson = False,
-) -> None:
-    """合并网格 · Merge neighbouring grids; nothing else moves."""
-    from geo_service import drawing
-
-    grids = _grids(file, output, store, code_field=code_field, crs=crs, datum=datum)
-    wanted = [code.strip() for code in codes.replace("，", ",").split(",") if code.strip()]
-    edited = drawing.merge(grids, wanted)
-    _deliver(edited, file, output, store, as_json, what=f"merge {codes}")
 
 
 def _range(text: str) -> tuple[int, int]:
@@ -185,82 +136,3 @@ def _households(path: Path | None, area: gpd.GeoDataFrame, store: str | None) ->
     table["households"] = table["households"].astype(float).astype(int)
     x, y = crs.Plane.of(area.crs).forward(table["lon"], table["lat"], datum="wgs84")
     return gpd.GeoDataFrame(table, geometry=gpd.points_from_xy(x, y), crs=area.crs)
-
-
-def _grids(
-    file: Path | None,
-    output: Path | None,
-    store: str | None,
-    *,
-    code_field: str | None,
-    crs: str | None,
-    datum: str | None,
-) -> gpd.GeoDataFrame:
-    from geo_service import boundary_files
-    from geo_service.store import open_store
-
-    if file is None:
-        with open_store(terminal.store_path(store)) as opened:
-            return opened.frame("grids")
-    if output is None:
-        reason = "say where to write (-o FILE)"
-        raise InputError("parameter_invalid", name="--output", value="", reason=reason)
-    fields = {"code": code_field} if code_field else None
-    return boundary_files.read(file, crs=crs, datum=datum, fields=fields).layer_frame()
-
-
-def _line(text: str, grids: gpd.GeoDataFrame) -> Any:
-    import shapely
-
-    from geo_service import boundary_files
-
-    if Path(text).exists():
-        frame = boundary_files.read(text, shapes="line").frame
-        return frame.to_crs(grids.crs).geometry.iloc[0]
-    try:
-        line = shapely.from_wkt(text)
-    except shapely.errors.GEOSException as error:
-        reason = "neither a file nor WKT such as LINESTRING (x y, x y)"
-        raise InputError("parameter_invalid", name="--line", value=text, reason=reason) from error
-    if line.geom_type != "LineString":
-        raise InputError("parameter_invalid", name="--line", value=text, reason="not a LINESTRING")
-    return line
-
-
-def _deliver(
-    edited: Edited,
-    file: Path | None,
-    output: Path | None,
-    store: str | None,
-    as_json: bool,
-    *,
-    what: str,
-) -> None:
-    """Write the edited layer to a file, or put it into the store as a draft."""
-    from geo_service import boundary_files
-    from geo_service.store import open_store
-
-    draft: int | None = None
-    if file is None:
-        with open_store(terminal.store_path(store)) as opened:
-            draft = opened.create_draft("grids", edited.grids, source=what).id
-    if output is not None:
-        boundary_files.write(edited.grids, output)
-    told = {
-        "created": list(edited.created),
-        "retired": list(edited.retired),
-        "changed": dict(edited.changed),
-        "draft": draft,
-        "written": str(output or ""),
-    }
-    if as_json:
-        terminal.print_json(told)
-        return
-    console, say = terminal.out(), terminal.say
-    zh = f"新网格 {'、'.join(edited.created)}；停用 {'、'.join(edited.retired)}"
-    en = f"created {', '.join(edited.created)}; retired {', '.join(edited.retired)}"
-    console.print(say(zh, en), markup=False)
-    if draft is not None:
-        said = say(f"草稿 {draft}，发布：geo-service publish {draft}",
-                   f"Draft {draft}; publish it: geo-service publish {draft}")  # fmt: skip
-        console.print(said, markup=False)
