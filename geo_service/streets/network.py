@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
-import zipfile
 from collections.abc import Iterable
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,9 +12,10 @@ import numpy as np
 import numpy.typing as npt
 
 from geo_service import crs
-from geo_service.errors import InputError, MissingError
-from geo_service.streets import contraction, pbf, segments, tag_rules
+from geo_service.errors import InputError
+from geo_service.streets import contraction, extracts, saved, segments, tag_rules
 from geo_service.streets.contraction import CM_PER_M, Graph
+from geo_service.streets.saved import Saved
 from geo_service.streets.segments import FloatArray, Segments
 from geo_service.streets.snapping import SNAP_LIMIT_M, Snapped, StreetIndex
 from geo_service.streets.tag_rules import WalkProfile
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
     from geo_service.walking import Route, TravelMatrix
 
-_FORMAT = "geo-service streets 1"
 _SECONDS_PER_MINUTE = 60.0
 _KMH_PER_M_S = 3.6
 
@@ -42,21 +41,25 @@ class WalkNetwork:
     ----------
     streets : Segments
         All segments of the extract.
-    profile : str
-        A profile of ``walk_profiles.toml``: which doors open, and the usual speed.
+    profile : str or WalkProfile
+        Which doors open, and the usual speed: see `tag_rules.profile`.
     plane : str or int or pyproj.CRS, optional
         A metric system; by default the zone of the extract's middle (`crs.plane_for`).
     source : dict, optional
         What the reader found in the extract: file, SHA-256, counts.
+    graphs : dict, optional
+        Graphs of the same streets in the same plane that are known already, by mask of access
+        classes; others are added when a profile needs them.
     """
 
     def __init__(
         self,
         streets: Segments,
         *,
-        profile: str = "adult",
+        profile: str | WalkProfile = "adult",
         plane: Any = None,
         source: dict[str, Any] | None = None,
+        graphs: dict[int, Graph] | None = None,
     ) -> None:
         if plane is None:
             plane = crs.plane_for(_middle(streets.lon), _middle(streets.lat))
@@ -64,11 +67,14 @@ class WalkNetwork:
             raise InputError(
                 "parameter_invalid", name="plane", value=crs.name(plane), reason="not in metres"
             )
-        self.walker: WalkProfile = tag_rules.profile(profile)
+        self.walker: WalkProfile = (
+            profile if isinstance(profile, WalkProfile) else tag_rules.profile(profile)
+        )
         self.source: dict[str, Any] = dict(source or {})
         self._streets = streets
         self._plane = crs.Plane.of(plane)
-        self.graph: Graph = contraction.contract(streets, mask=self.walker.mask, plane=self._plane)
+        self._graphs: dict[int, Graph] = {} if graphs is None else graphs
+        self.graph: Graph = self._graph_for(self.walker)
         if self.graph.tail.size == 0:
             raise InputError("streets_empty", file=self.source.get("file", ""))
 
@@ -79,7 +85,7 @@ class WalkNetwork:
         *,
         profile: str = "adult",
         plane: Any = None,
-        on_progress: pbf.Progress | None = None,
+        on_progress: extracts.Progress | None = None,
     ) -> WalkNetwork:
         """Import an OSM extract.
 
@@ -102,37 +108,34 @@ class WalkNetwork:
             ``pbf_unreadable``, ``streets_empty``.
         """
         tag_rules.profile(profile)  # refuse an unknown name before the long read
-        streets, source = pbf.read(path, on_progress=on_progress)
+        streets, source = extracts.read(path, on_progress=on_progress)
         network = cls(streets, profile=profile, plane=plane, source=source)
         if on_progress:
             on_progress(1.0)
         return network
 
     def save(self, path: str | Path) -> None:
-        """Write the network to one file; the same network gives the same bytes.
+        """Write the network to one file, with its graphs as every shipped profile walks them.
+
+        The same network gives the same bytes.
 
         Raises
         ------
         InputError
             ``output_unwritable``.
         """
-        about = {
-            "format": _FORMAT, "profile": self.profile, "plane": self._plane.crs.to_wkt(),
-            "source": self.source,
-        }  # fmt: skip
-        text = json.dumps(about, ensure_ascii=False, sort_keys=True)
-        columns: dict[str, Any] = segments.arrays(self._streets)
-        try:
-            with Path(path).open("wb") as stream:  # a name given to savez would gain an ending
-                np.savez(stream, about=np.array(text), **columns)
-        except OSError as error:
-            raise InputError(
-                "output_unwritable", file=str(path), reason=error.strerror, known=".npz"
-            ) from error
+        graphs = {self.walker.mask: self.graph} if not self.walker.names_gates else {}
+        for walker in tag_rules.profiles().values():
+            if walker.mask not in graphs:
+                graphs[walker.mask] = self._graph_for(walker)
+        saved.write(
+            Path(path),
+            Saved(self._streets, self.walker, self._plane.crs.to_wkt(), self.source, graphs),
+        )
 
     @classmethod
     def load(cls, path: str | Path, *, profile: str | None = None) -> WalkNetwork:
-        """Read a network that `save` wrote; `profile` replaces the one it was saved with.
+        """Open a network that `save` wrote; `profile` replaces the one it was saved with.
 
         Raises
         ------
@@ -141,20 +144,10 @@ class WalkNetwork:
         InputError
             ``file_unreadable``.
         """
-        file = Path(path)
-        if not file.is_file():
-            raise MissingError("file_missing", file=str(path))
-        try:
-            with np.load(file, allow_pickle=False) as found:
-                about = json.loads(str(found["about"]))
-                streets = Segments(**{n: found[n] for n in Segments.__dataclass_fields__})
-        except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-            raise InputError("file_unreadable", file=file.name, reason=error) from error
-        if about["format"] != _FORMAT:
-            raise InputError("file_unreadable", file=file.name, reason=about["format"])
+        found = saved.read(Path(path))
         return cls(
-            streets, profile=profile or about["profile"], plane=about["plane"],
-            source=about["source"],
+            found.streets, profile=profile or found.profile, plane=found.plane,
+            source=found.source, graphs=found.graphs,
         )  # fmt: skip
 
     def with_profile(self, profile: str) -> WalkNetwork:
@@ -167,11 +160,23 @@ class WalkNetwork:
         known = self._by_profile
         if profile not in known:
             other = WalkNetwork(
-                self._streets, profile=profile, plane=self._plane.crs, source=self.source
-            )
+                self._streets, profile=profile, plane=self._plane.crs, source=self.source,
+                graphs=self._graphs,
+            )  # fmt: skip
             other.__dict__["_by_profile"] = known
             known[profile] = other
         return known[profile]
+
+    def _graph_for(self, walker: WalkProfile) -> Graph:
+        """Give the graph of what somebody may walk: one of those kept, or a new one."""
+        if walker.names_gates:
+            streets = _as_known_to(self._streets, walker)
+            return contraction.contract(streets, mask=walker.mask, plane=self._plane)
+        if walker.mask not in self._graphs:
+            self._graphs[walker.mask] = contraction.contract(
+                self._streets, mask=walker.mask, plane=self._plane
+            )
+        return self._graphs[walker.mask]
 
     @cached_property
     def _by_profile(self) -> dict[str, WalkNetwork]:
@@ -357,6 +362,21 @@ class WalkNetwork:
             f"<WalkNetwork {self.source.get('file', '')} {self.profile}: {self.node_count} nodes, "
             f"{self.edge_count} chains, {self.length_m / 1000:.1f} km, {self.plane}>"
         )
+
+
+def _as_known_to(streets: Segments, walker: WalkProfile) -> Segments:
+    """Shut and open the gates that the profile names."""
+    mask_of = dict(zip(streets.barriers.tolist(), streets.barrier_masks.tolist(), strict=True))
+    kind_of = dict(zip(streets.barriers.tolist(), streets.barrier_kinds.tolist(), strict=True))
+    for gates, mask in ((walker.closed_gates, tag_rules.CLOSED), (walker.open_gates, walker.mask)):
+        rows = segments.rows_of(np.array(gates, np.int64), streets.osm_ids)
+        mask_of |= dict.fromkeys(rows[rows >= 0].tolist(), mask)
+    barriers = np.array(sorted(mask_of), np.int32)
+    return replace(
+        streets, barriers=barriers,
+        barrier_masks=np.array([mask_of[b] for b in barriers.tolist()], np.uint8),
+        barrier_kinds=np.array([kind_of.get(b, "") for b in barriers.tolist()], np.str_),
+    )  # fmt: skip
 
 
 def _middle(degrees: FloatArray) -> float:

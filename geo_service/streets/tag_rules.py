@@ -14,7 +14,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib import resources
-from typing import Literal, NamedTuple, TypeAlias
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, NoReturn, TypeAlias
 
 from geo_service.errors import InputError, MissingError
 
@@ -24,6 +25,10 @@ ACCESS_CLASSES: tuple[AccessClass, ...] = ("open", "customers", "delivery", "res
 
 CLOSED = 0
 OPEN = 1
+MOST_M_S = 5.0
+"""The fastest walk a profile of one's own may say: a runner's."""
+
+_ANY = "*"  # ends a value of the table that stands for all that begin so
 
 Tags: TypeAlias = Mapping[str, str]
 
@@ -49,6 +54,9 @@ class WalkProfile:
         Metres a second, on streets and between door and street alike.
     may_use : tuple of str
         Members of `ACCESS_CLASSES`.
+    closed_gates, open_gates : tuple of int
+        OSM nodes that are shut, and open, to this profile whatever their tags say: what a city
+        knows of its compounds.
     """
 
     name: str
@@ -56,6 +64,13 @@ class WalkProfile:
     en: str
     speed_m_s: float
     may_use: tuple[AccessClass, ...]
+    closed_gates: tuple[int, ...] = ()
+    open_gates: tuple[int, ...] = ()
+
+    @property
+    def names_gates(self) -> bool:
+        """Whether it opens or shuts gates by name, so that it can't share another's graph."""
+        return bool(self.closed_gates or self.open_gates)
 
     @property
     def mask(self) -> int:
@@ -64,18 +79,29 @@ class WalkProfile:
 
 
 def profile(name: str) -> WalkProfile:
-    """Give the walk profile of a name.
+    """Give the walk profile of a name, or the one of a TOML file of one's own.
+
+    Parameters
+    ----------
+    name : str
+        A shipped profile; or a file ``*.toml`` with one table like those of
+        ``defaults/walk_profiles.toml`` (``FILE.toml#table`` where it has more).
 
     Raises
     ------
     MissingError
-        ``profile_unknown``.
+        ``profile_unknown``, ``file_missing``.
+    InputError
+        ``file_unreadable``, ``value_invalid``.
 
     Examples
     --------
     >>> profile("senior").speed_m_s
     1.0
     """
+    file, _, table = name.partition("#")
+    if file.lower().endswith(".toml"):
+        return _own_profile(Path(file), table)
     known = profiles()
     if name not in known:
         raise MissingError("profile_unknown", profile=name, known=", ".join(known))
@@ -86,17 +112,67 @@ def profile(name: str) -> WalkProfile:
 def profiles() -> dict[str, WalkProfile]:
     """Give the shipped walk profiles by name."""
     tables = tomllib.loads(_shipped("walk_profiles.toml"))
-    return {
-        name: WalkProfile(name, t["zh"], t["en"], float(t["speed_m_s"]), tuple(t["may_use"]))
-        for name, t in tables.items()
-    }
+    return {name: read_profile(name, t, file="walk_profiles.toml") for name, t in tables.items()}
+
+
+def read_profile(name: str, table: Mapping[str, Any], *, file: str) -> WalkProfile:
+    """Make a profile of a table of a TOML file.
+
+    Raises
+    ------
+    InputError
+        ``value_invalid`` names the field.
+    """
+
+    def refuse(field: str, reason: str) -> NoReturn:
+        raise InputError(
+            "value_invalid", file=file, row=name, field=field, value=table.get(field, ""),
+            reason=reason,
+        )  # fmt: skip
+
+    fields = ("zh", "en", "speed_m_s", "may_use", "closed_gates", "open_gates")
+    if unknown := sorted(set(table) - set(fields)):
+        refuse(unknown[0], f"known: {', '.join(fields)}")
+    speed, may_use = table.get("speed_m_s"), table.get("may_use")
+    if isinstance(speed, bool) or not isinstance(speed, int | float) or not 0 < speed <= MOST_M_S:
+        refuse("speed_m_s", f"a walk has more than 0 and at most {MOST_M_S:g} m/s")
+    if (
+        not isinstance(may_use, list | tuple)
+        or not may_use
+        or not set(may_use) <= set(ACCESS_CLASSES)
+    ):
+        refuse("may_use", f"a list of {', '.join(ACCESS_CLASSES)}")
+    for field in ("closed_gates", "open_gates"):
+        if not all(type(gate) is int for gate in table.get(field, [])):
+            refuse(field, "a list of OSM node ids")
+    return WalkProfile(
+        name, str(table.get("zh", name)), str(table.get("en", name)), float(speed),
+        tuple(c for c in ACCESS_CLASSES if c in may_use),
+        tuple(sorted(table.get("closed_gates", []))), tuple(sorted(table.get("open_gates", []))),
+    )  # fmt: skip
+
+
+def _own_profile(file: Path, table: str) -> WalkProfile:
+    if not file.is_file():
+        raise MissingError("file_missing", file=str(file))
+    try:
+        tables = tomllib.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError("file_unreadable", file=file.name, reason=error) from error
+    tables = {name: found for name, found in tables.items() if isinstance(found, dict)}
+    if (table and table not in tables) or (not table and len(tables) != 1):
+        asked = f"{file.name}#{table}" if table else file.name
+        known = ", ".join(f"{file.name}#{name}" for name in tables)
+        raise MissingError("profile_unknown", profile=asked, known=known)
+    name = table or next(iter(tables))
+    return read_profile(name, tables[name], file=file.name)
 
 
 def way_passage(tags: Tags) -> Passage:
     """Tell who may walk a way, and in which direction.
 
     The first rule that speaks wins: what the way is; then ``foot``; then ``access``; last the
-    direction. Of an area (a plaza, a platform) the edge is walked, since that is what its way is.
+    direction.
 
     Parameters
     ----------
@@ -148,9 +224,37 @@ def barrier_mask(tags: Tags) -> int:
     return _mask(said)
 
 
-def way_kinds() -> tuple[tuple[str, str], ...]:
-    """Give the tags that make a way a candidate: what `way_passage` calls its kind."""
-    return tuple((key, value) for _, group, key, value in _table() if group == "kind")
+def is_barrier(tags: Tags) -> bool:
+    """Tell whether a node stands in the way of somebody: what `barrier_mask` is asked about."""
+    return _first("node", "kind", tags) is not None
+
+
+def is_area(tags: Tags) -> bool:
+    """Tell whether a closed way is an area: its edge is walked, and straight across."""
+    return _first("way", "area", tags) is not None
+
+
+def kind_of(tags: Tags) -> str:
+    """Tell what a way is, in one word: the value that made it a candidate."""
+    for key in way_kinds():
+        if _meets("way", "kind", key, tags) is not None:
+            return tags[key]
+    return ""
+
+
+def is_candidate(tags: Tags) -> bool:
+    """Tell whether a way is anything that can be a street, open or closed."""
+    return _first("way", "kind", tags) is not None
+
+
+def way_kinds() -> tuple[str, ...]:
+    """Give the keys that make a way a candidate: what `way_passage` calls its kind."""
+    return tuple(_groups()[("way", "kind")])
+
+
+def node_kinds() -> tuple[str, ...]:
+    """Give the keys that make a node a barrier."""
+    return tuple(_groups()[("node", "kind")])
 
 
 def relevant_keys() -> frozenset[str]:
@@ -174,11 +278,24 @@ def _mask(said: str) -> int:
 
 def _first(element: str, group: str, tags: Tags) -> str | None:
     """Give the verdict of the first rule of a group, in the table's order, that the tags meet."""
-    for key, verdicts in _groups().get((element, group), {}).items():
-        value = tags.get(key)
-        if value is not None and (verdict := verdicts.get(value)) is not None:
+    for key in _groups().get((element, group), {}):
+        verdict = _meets(element, group, key, tags)
+        if verdict is not None:
             return verdict
     return None
+
+
+def _meets(element: str, group: str, key: str, tags: Tags) -> str | None:
+    value = tags.get(key)
+    if value is None:
+        return None
+    verdicts = _groups()[(element, group)][key]
+    if value in verdicts:
+        return verdicts[value]
+    begun = (
+        v for known, v in verdicts.items() if known[-1] == _ANY and value.startswith(known[:-1])
+    )
+    return next(begun, None)
 
 
 @lru_cache(maxsize=1)
