@@ -46,10 +46,13 @@ def workspace(nodes: int, limit_cm: int) -> Workspace:
 
     Made by numpy since each array filled inside a compiled loop costs half a second of compiling.
     """
-    cm = np.full(nodes, limit_cm + 1, np.int32)
-    # Whatever lies beyond the limit falls into one bucket more, which is never opened.
-    buckets = np.full((limit_cm >> BUCKET_BITS) + 2, _EMPTY, np.int32)
-    return cm, buckets, np.empty(_FIRST_ENTRIES, np.int64), np.empty(nodes + 1, np.int32)
+    cm, entries = np.full(nodes, limit_cm + 1, np.int32), np.empty(_FIRST_ENTRIES, np.int64)
+    return cm, empty_buckets(limit_cm), entries, np.empty(nodes + 1, np.int32)
+
+
+def empty_buckets(limit_cm: int) -> Ints:
+    """Make the buckets up to a limit, and one more for all beyond, which is never opened."""
+    return np.full((limit_cm >> BUCKET_BITS) + 2, _EMPTY, np.int32)
 
 
 @numba.njit(cache=True, nogil=True)
@@ -134,15 +137,6 @@ def _given_up(limit_cm: int, cm: Ints, buckets: Ints, touched: Ints) -> int:
     for bucket in range(buckets.size):
         buckets[bucket] = _EMPTY
     return -1
-
-
-@numba.njit(cache=True, nogil=True)
-def _longer(values: Longs) -> Longs:
-    """Give a copy twice as long."""
-    longer = np.empty(2 * values.size, np.int64)
-    for i in range(values.size):  # an assigned slice would take four seconds to compile
-        longer[i] = values[i]
-    return longer
 
 
 @numba.njit(cache=True, nogil=True)
@@ -245,7 +239,7 @@ def total_rows(
 def nearest_seeds(
     arc_start: Ints, arcs: Longs, permit: int, seeds: Ints, seed_cm: Longs, limit_cm: int,
     labels: Ints, keys: Longs, buckets: Ints, entries: Longs,
-) -> None:  # fmt: skip
+) -> bool:  # fmt: skip
     """Find for every node its nearest seed, of equally near ones that of the lowest label.
 
     One search from all seeds at once. What is compared is distance and label in one number,
@@ -259,7 +253,12 @@ def nearest_seeds(
         Receives distance and label; comes as ``(limit_cm + 1) << 32``, which stays where no seed
         is within the limit.
     buckets, entries
-        Of a `workspace`.
+        Of a `workspace`; as they come.
+
+    Returns
+    -------
+    bool
+        False where the entries do not suffice: nothing of the answer holds then.
     """
     far = (np.int64(limit_cm) + 1) << 32
     used = 0
@@ -270,7 +269,7 @@ def nearest_seeds(
             continue
         keys[node] = key
         if used == entries.size:
-            entries = _longer(entries)
+            return False
         bucket = np.uint64(seed_cm[s] >> BUCKET_BITS)
         entries[used] = (np.int64(node) << _HEAD_SHIFT) | np.int64(buckets[bucket])
         buckets[bucket] = used
@@ -286,7 +285,7 @@ def nearest_seeds(
                 continue
             first, last = np.uint64(arc_start[node]), np.uint64(arc_start[node + np.uint64(1)])
             if used + np.int64(last - first) >= entries.size:
-                entries = _longer(entries)
+                return False
             for slot in range(first, last):
                 arc = arcs[slot]
                 there = walked + (((arc >> _CM_SHIFT) & _CM_BITS) << 32)
@@ -299,6 +298,7 @@ def nearest_seeds(
                 entries[np.uint64(used)] = (np.int64(other) << _HEAD_SHIFT) | np.int64(before)
                 buckets[bucket] = used if nearer else before
                 used += int(nearer)
+    return True
 
 
 @numba.njit(cache=True, nogil=True)

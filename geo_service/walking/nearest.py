@@ -77,14 +77,16 @@ def nearest(
     limit = min(longest, _search.LONGEST_CM)
     if limit_m is not None:
         limit = min(limit, limit_cm("limit_m", limit_m))
-    keys = np.full(network.node_count, (limit + 1) << 32, np.int64)
-    _, buckets, entries, _ = _search.workspace(1, limit)
     labels = np.repeat(np.arange(seeds.origins, dtype=np.int32), np.diff(seeds.start))
-    permit = MAY_LEAVE if away else MAY_ARRIVE
-    _search.nearest_seeds(
-        graph.arc_start, graph.arcs, permit, seeds.nodes, seeds.cm, limit, labels,
-        keys, buckets, entries,
-    )  # fmt: skip
+    permit, room, done = MAY_LEAVE if away else MAY_ARRIVE, 4, False
+    while not done:
+        keys = np.full(network.node_count, (limit + 1) << 32, np.int64)
+        entries = np.empty(room * (network.node_count + labels.size), np.int64)
+        done = _search.nearest_seeds(
+            graph.arc_start, graph.arcs, permit, seeds.nodes, seeds.cm, limit, labels,
+            keys, _search.empty_buckets(limit), entries,
+        )  # fmt: skip
+        room *= 2
     cm, place = (keys >> 32).astype(np.int32), (keys & 0xFFFFFFFF).astype(np.int32)
     there = cm <= limit
     return Nearest(np.where(there, place, -1), np.where(there, cm, -1).astype(np.int32))
