@@ -30,7 +30,6 @@ from geo_service.api import (
     ogc,
     page,
     sites,
-    tiles,
     uploads,
     work,
 )
@@ -92,7 +91,7 @@ def create_app(
     app.state.desk = desk.Desk(state.store.jobs_path, work.WORK, setting, executor=executor)
     errors.install(app)
     for room in (
-        page, *ogc.ROOMS, tiles, locate, catchments, sites, drafts, drawing, faults, health, errors
+        page, *ogc.ROOMS, locate, catchments, sites, drafts, drawing, faults, health, errors
     ):  # fmt: skip
         app.include_router(room.router)
     app.router.routes.insert(0, locate.DIRECT)

@@ -25,11 +25,10 @@ import shapely
 from starlette.requests import HTTPConnection
 
 from geo_service import crs, layers, masking
-from geo_service.api import mvt
-from geo_service.api.pyramid import Pyramid
 from geo_service.errors import ConflictError, MissingError
 from geo_service.locate import Gazetteer
 from geo_service.streets import WalkNetwork
+from geo_service.tiles import TileSource, mvt
 
 if TYPE_CHECKING:
     from geo_service.addresses import AddressBook
@@ -46,7 +45,6 @@ GEOMETRY = "geometry"
 GEOJSON = "application/geo+json"
 SHOWN_FIRST = ("city", "counties", "townships", "communities", "grids")
 """What the map opens with; other layers are loaded when first asked for."""
-DRAWN_FIELDS = ("code", "name", "kind", "parent_code", "households", "population")
 
 
 @dataclass(frozen=True)
@@ -121,30 +119,10 @@ class View:
         return {code: row for row, code in reversed(list(enumerate(codes)))}
 
     @cached_property
-    def pyramid(self) -> Pyramid:
-        """Geometries by zoom, Web Mercator."""
-        geometries = mvt.to_mercator(self.frame.geometry.to_numpy(), self.frame.crs)
-        return Pyramid(geometries, tiles=self.layer.contract == "tiles", executor=self.executor)
-
-    @cached_property
-    def drawn(self) -> dict[str, npt.NDArray[Any]]:
-        """Columns that vector tiles carry, by row."""
-        present = [name for name in DRAWN_FIELDS if name in self.frame.columns]
-        return {name: _plain_column(self.frame[name]) for name in present}
-
-    @cached_property
-    def name_points(self) -> npt.NDArray[np.object_]:
-        """A point inside each feature, Web Mercator: where its name stands."""
-        return np.asarray(
-            mvt.to_mercator(
-                shapely.point_on_surface(self.frame.geometry.to_numpy()), self.frame.crs
-            )
-        )
-
-    @cached_property
-    def name_tree(self) -> shapely.STRtree:
-        """Index of `name_points`."""
-        return shapely.STRtree(self.name_points)
+    def tile_source(self) -> TileSource:
+        """What its vector tiles are drawn from."""
+        tiles = self.layer.contract == "tiles"
+        return TileSource.of(self.frame, self.layer.name, tiles=tiles, executor=self.executor)
 
 
 class State:
@@ -284,10 +262,10 @@ class State:
         self.revisions()
         return self._streets_stamp
 
-    def street_lines(self) -> Pyramid:
-        """Give the chains of the walk network as lines to draw."""
+    def street_tiles(self) -> TileSource:
+        """Give what the tiles of the walk network's chains are drawn from."""
         network = self.network()
-        return self._keep("street_lines", id(network), lambda: self._draw_streets(network))
+        return self._keep("street_tiles", id(network), lambda: self._draw_streets(network))
 
     def report(self, name: str, version: object, make: Callable[[], Any]) -> Any:
         """Keep the answer of a long check for as long as what it was made from stays."""
@@ -301,10 +279,10 @@ class State:
         if "grids" in self.revisions():
             self.gazetteer()
         if self.streets_stamp() is not None:
-            self.street_lines()
+            self.street_tiles()
         self.ready = True
         for layer in shown:
-            self.executor.submit(self.view(layer).pyramid.build)
+            self.executor.submit(self.view(layer).tile_source.pyramid.build)
 
     def close(self) -> None:
         """Let go of the store and of the threads."""
@@ -349,9 +327,9 @@ class State:
     def _load_streets(self) -> WalkNetwork:
         return WalkNetwork.load(self._streets or self.store.streets_path)
 
-    def _draw_streets(self, network: WalkNetwork) -> Pyramid:
-        projected = mvt.to_mercator(street_chains(network), network.plane)
-        return Pyramid(projected, tiles=False, executor=self.executor)
+    def _draw_streets(self, network: WalkNetwork) -> TileSource:
+        lines = mvt.to_mercator(street_chains(network), network.plane)
+        return TileSource("streets", lines, executor=self.executor)
 
 
 def street_chains(network: WalkNetwork) -> npt.NDArray[np.object_]:
@@ -370,10 +348,3 @@ def of(connection: HTTPConnection) -> State:
     """Give the state of the application a request came to (a FastAPI dependency)."""
     state: State = connection.app.state.geo_service
     return state
-
-
-def _plain_column(column: pd.Series[Any]) -> npt.NDArray[Any]:
-    if not pd.api.types.is_numeric_dtype(column.dtype):
-        return column.astype(object).where(column.notna(), None).to_numpy()
-    whole = column.notna().all() and (column % 1 == 0).all()
-    return column.to_numpy(dtype=np.int64 if whole else np.float64)

@@ -13,6 +13,7 @@ from geo_service.cli.columns import Map, Sender, mapping, remembered
 from geo_service.errors import InputError
 
 if TYPE_CHECKING:
+    import geopandas as gpd
     import pandas as pd
 
     from geo_service.boundary_files import BoundaryFile
@@ -304,14 +305,21 @@ def export(
     with open_store(terminal.store_path(store)) as opened:
         frame = opened.frame(layer, at=at)
         number = opened.revision(layer, at=at).number
-    boundary_files.write(frame, output)
-    note = boundary_files.name_note(frame, output)
+        title = opened.info().title
+    packed = output.suffix.lower() == ".pmtiles"
+    tiles: dict[str, int] = {}
+    if packed:
+        tiles = {"tiles": _pack(frame, layer, output, number, title, quiet=as_json)}
+    else:
+        boundary_files.write(frame, output)
+    note = None if packed else boundary_files.name_note(frame, output)
     if as_json:
         answer = {
             "written": str(output),
             "layer": layer,
             "revision": number,
             "features": len(frame),
+            **tiles,
         }
         notes = [{"code": note.code, "zh": note.zh, "en": note.en}] if note else []
         terminal.print_json({**answer, "notes": notes})
@@ -321,6 +329,26 @@ def export(
         zh = f"{layer} 修订 {number}，{len(frame)} 个图形，已写入 {output}"
         en = f"{layer} r{number}, {len(frame)} features, written to {output}"
         terminal.out().print(terminal.say(zh, en), markup=False)
+
+
+def _pack(
+    frame: gpd.GeoDataFrame, layer: str, output: Path, revision: int, title: str, *, quiet: bool
+) -> int:
+    """Write a layer's vector tiles into one file; tiles carry codes and names, never people."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    from geo_service.layers import LAYERS
+    from geo_service.tiles import TileSource, archive
+
+    with (
+        ThreadPoolExecutor(1) as executor,
+        terminal.progress("切片", "tiles", quiet=quiet) as advance,
+    ):
+        source = TileSource.of(
+            frame, layer, tiles=LAYERS[layer].contract == "tiles", executor=executor
+        )
+        about = {"description": title, "version": str(revision)}
+        return archive.write(source, output, about=about, on_progress=advance)
 
 
 def _offer(edit: Edit) -> None:

@@ -22,6 +22,8 @@ _CLASSES = {
     "ogcapi-features-3/1.0": (
         "queryables", "queryables-query-parameters", "filter", "features-filter",
     ),
+    "ogcapi-tiles-1/1.0": ("core", "tileset", "tilesets-list", "geodata-tilesets", "mvt", "oas30"),
+    "tms/2.0": ("tilematrixset", "json-tilematrixset"),
     "ogcapi-processes-1/1.0": (
         "core", "ogc-process-description", "json", "html", "oas30", "job-list", "dismiss",
     ),
@@ -56,6 +58,7 @@ def landing(request: Request, state: StateOf, f: forms.F = None) -> Response:
         ("conformance", "conformance", "application/json", "What is conformed to"),
         (f"{_REL}/processes", "processes", "application/json", "What can be computed"),
         (f"{_REL}/job-list", "jobs", "application/json", "The latest jobs"),
+        (f"{_REL}/tiling-schemes", "tileMatrixSets", "application/json", "How tiles divide"),
         ("data", "collections", "application/json", "The layers"),
         ("alternate", "map", "text/html", "The map 地图"),
     )

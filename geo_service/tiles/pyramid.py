@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import shapely
 
-from geo_service.api import mvt
+from geo_service.tiles import mvt
 
 FINEST_ZOOM = 13
 """From this zoom on geometry is drawn as it is: a pixel is 8 m of ground."""

@@ -15,8 +15,8 @@ import shapely
 from hypothesis import given
 from hypothesis import strategies as st
 
-from geo_service.api import mvt
-from geo_service.api.pyramid import COARSEST_ZOOM, FINEST_ZOOM, Pyramid
+from geo_service.tiles import mvt
+from geo_service.tiles.pyramid import COARSEST_ZOOM, FINEST_ZOOM, Pyramid
 
 BOX = mvt.tile_box(14, 13366, 6541)
 UNIT_M = (BOX[2] - BOX[0]) / mvt.EXTENT
@@ -93,8 +93,7 @@ def test_a_tiling_in_a_tile_has_neither_gap_nor_overlap(
     grids, _ = tiling(20, seed)
     shapes = mvt.to_mercator(grids.geometry.to_numpy(), grids.crs)
     z, (x0, y0, *_) = 12, shapely.total_bounds(shapes)
-    side = mvt._WORLD_M / 2**z
-    x, y = int((x0 + mvt._WORLD_M / 2) // side), int((mvt._WORLD_M / 2 - y0) // side)
+    x, y = mvt.tile_at(z, x0, y0)
     box = mvt.tile_box(z, x, y)
     with ThreadPoolExecutor(1) as executor:
         _, cut = Pyramid(shapes, tiles=True, executor=executor).cut(mvt.clip_box(box), z)

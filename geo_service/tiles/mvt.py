@@ -70,6 +70,19 @@ def tile_box(z: int, x: int, y: int) -> Box:
     return west, north - side, west + side, north
 
 
+def tile_at(z: int, x_m: float, y_m: float) -> tuple[int, int]:
+    """Give the column and row of the tile that holds a point in Web Mercator metres.
+
+    Examples
+    --------
+    >>> tile_at(1, 5.0, 5.0)
+    (1, 0)
+    """
+    side, last = _WORLD_M / 2**z, 2**z - 1
+    column, row = int((x_m + _WORLD_M / 2) // side), int((_WORLD_M / 2 - y_m) // side)
+    return min(max(column, 0), last), min(max(row, 0), last)
+
+
 def clip_box(box: Box) -> Box:
     """Give a tile's square widened by the buffer."""
     margin = (box[2] - box[0]) * BUFFER / EXTENT
