@@ -7,6 +7,8 @@ from geo_service.drawing._lines import street_lines
 from geo_service.drawing.anew import Drawn, Miss, draw
 from geo_service.drawing.changes import Change
 from geo_service.drawing.edits import Edited, edit, merge, move_node, split
+from geo_service.drawing.quality import Quality, measure
+from geo_service.drawing.redraw import Redrawn, redraw
 from geo_service.drawing.session import Session
 from geo_service.drawing.sheet import Sheet
 from geo_service.notes import Note
@@ -17,12 +19,16 @@ __all__ = [
     "Edited",
     "Miss",
     "Note",
+    "Quality",
+    "Redrawn",
     "Session",
     "Sheet",
     "draw",
     "edit",
+    "measure",
     "merge",
     "move_node",
+    "redraw",
     "split",
     "street_lines",
 ]

@@ -124,18 +124,18 @@ def draw(
     A range can be impossible: too few homes in all, an island of few, a tower of many at one
     place. Such grids are drawn as near as can be and named in `Drawn.misses`.
     """
-    low, high = _require_range(target)
+    low, high = require_range(target)
     plane = gpd.GeoSeries([area], crs=crs if crs is not None else streets.crs)
     _require_plane(plane, area)
-    given = _lines_in(plane.crs, streets, lines)
-    homes, lost = _homes_in(area, households.to_crs(plane.crs))
-    footprints = _footprints(plane.crs, buildings)
+    given = lines_in(plane.crs, streets, lines)
+    homes, lost = homes_in(area, households.to_crs(plane.crs))
+    walls = footprints(plane.crs, buildings)
 
     best: tuple[float, Shapes, npt.NDArray[np.int64]] | None = None
     for share in _ATOM_SHARES:
-        atoms = _cut(area, given, homes, max(int(high * share), 1), footprints)
+        atoms = _cut(area, given, homes, max(int(high * share), 1), walls)
         weight = homes.weigh(atoms)
-        label = _group(atoms, weight, given, (low, high), seed)
+        label = group(atoms, weight, given, (low, high), seed)
         total = np.bincount(label, weight)
         off = float(np.maximum(np.maximum(low - total, total - high), 0).sum())
         if best is None or off < best[0]:
@@ -151,7 +151,8 @@ def draw(
     return Drawn(grids, misses, _notes(grids, misses, nodes, lost, low, high), nodes)
 
 
-def _require_range(target: tuple[int, int]) -> tuple[int, int]:
+def require_range(target: tuple[int, int]) -> tuple[int, int]:
+    """Give the fewest and most households, refusing what is no range."""
     low, high = target
     if not 0 < low <= high:
         reason = Phrase(
@@ -176,7 +177,7 @@ def _require_plane(plane: gpd.GeoSeries, area: Any) -> None:
         raise InputError("drawing_impossible", reason=reason)
 
 
-def _lines_in(
+def lines_in(
     crs: Any, streets: gpd.GeoDataFrame, lines: gpd.GeoDataFrame | None
 ) -> gpd.GeoDataFrame:
     """Give all lines with their kind, single, in the plane."""
@@ -195,7 +196,7 @@ def _lines_in(
     return together[kept].reset_index(drop=True)
 
 
-def _homes_in(area: Any, places: gpd.GeoDataFrame) -> tuple[_atoms.Homes, int]:
+def homes_in(area: Any, places: gpd.GeoDataFrame) -> tuple[_atoms.Homes, int]:
     """Give the homes in the area, ordered by place, and how many households lie outside."""
     column = next((c for c in ("households", "population") if c in places), None)
     count = np.ones(len(places)) if column is None else places[column].fillna(0).to_numpy(float)
@@ -216,7 +217,8 @@ def _homes_in(area: Any, places: gpd.GeoDataFrame) -> tuple[_atoms.Homes, int]:
     return _atoms.Homes(xy[order], whole[order]), int(np.rint(count[~inside]).sum())
 
 
-def _footprints(crs: Any, buildings: gpd.GeoDataFrame | None) -> Shapes:
+def footprints(crs: Any, buildings: gpd.GeoDataFrame | None) -> Shapes:
+    """Give the buildings' shapes in the plane."""
     if buildings is None:
         return np.empty(0, object)
     return np.asarray(buildings.geometry.to_crs(crs).values, object)
@@ -232,14 +234,14 @@ def _cut(
     )
 
 
-def _group(
+def group(
     atoms: Shapes,
     weight: npt.NDArray[np.int64],
     given: gpd.GeoDataFrame,
     target: tuple[int, int],
     seed: int,
 ) -> npt.NDArray[np.int64]:
-    """Partition the graph of the atoms."""
+    """Partition the graph of the atoms; give the grid of each."""
     graph = topology.build(atoms)
     length = graph.arc_lengths()
     cost = _arc_costs(graph, given) * length

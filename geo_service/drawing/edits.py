@@ -85,7 +85,7 @@ def edit(
         taken=[*grids["code"].astype(str), *retired],
         metre=metre,
     )
-    return _applied(grids, session.apply(asked))
+    return applied(grids, session.apply(asked))
 
 
 def merge(
@@ -221,7 +221,7 @@ def _near(grids: gpd.GeoDataFrame, asked: Mapping[str, Any], metre: float) -> li
     return near
 
 
-def _applied(grids: gpd.GeoDataFrame, change: Change) -> Edited:
+def applied(grids: gpd.GeoDataFrame, change: Change) -> Edited:
     """Give the frame with a change in it: new grids stand where their land stood."""
     geometry = np.asarray(grids.geometry.values, object).copy()
     place = {code: row for row, code in enumerate(grids["code"].astype(str))}

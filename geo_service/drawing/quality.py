@@ -1,0 +1,240 @@
+"""How good drawn grids are: the figures a planner compares two alternatives by."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import geopandas as gpd
+import numpy as np
+import numpy.typing as npt
+import shapely
+
+from geo_service import topology
+from geo_service.drawing._lines import kinds_of
+
+SAMPLE_M = 4.0
+"""Lengths are told by a point every so many metres."""
+
+ON_LINE_M = 1.0
+"""A border this near a street, river or given line runs on it."""
+
+INSIDE_M = 20.0
+"""A main way further than this from every border lies inside a grid."""
+
+Shapes = npt.NDArray[np.object_]
+
+
+@dataclass(frozen=True, slots=True)
+class Quality:
+    """What a drawing is like.
+
+    Parameters
+    ----------
+    grids : int
+        How many there are.
+    in_range : int or None
+        How many hold as many households as wanted; ``None`` where households are unknown.
+    households_least, households_median, households_most : int or None
+        Per grid.
+    compactness_median, compactness_p10 : float
+        Polsby-Popper, ``4 pi A / P^2``: a disc has 1.
+    border_on_street, border_on_line : float or None
+        Share of the borders between grids on streets, rivers and railways; on any way or given
+        line.
+    main_ways_inside : float or None
+        Share of the main ways' length that lies inside grids.
+    buildings_cut : int or None
+        Buildings that a border cuts.
+    across_median_m, across_most_m : float
+        The longest straight way across a grid.
+    area_moved_percent : float or None
+        Land that is in another grid than before, of all.
+    households_moved_percent : float or None
+        Households that are.
+    """
+
+    grids: int
+    in_range: int | None
+    households_least: int | None
+    households_median: int | None
+    households_most: int | None
+    compactness_median: float
+    compactness_p10: float
+    border_on_street: float | None
+    border_on_line: float | None
+    main_ways_inside: float | None
+    buildings_cut: int | None
+    across_median_m: float
+    across_most_m: float
+    area_moved_percent: float | None = None
+    households_moved_percent: float | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain JSON."""
+        return asdict(self)
+
+
+WORDS: Mapping[str, tuple[str, str]] = {
+    "grids": ("网格数", "grids"),
+    "in_range": ("户数在范围内", "with as many households as wanted"),
+    "households_least": ("最少户数", "fewest households"),
+    "households_median": ("户数中位", "median households"),
+    "households_most": ("最多户数", "most households"),
+    "compactness_median": ("紧凑度中位", "median compactness"),
+    "compactness_p10": ("紧凑度 10 分位", "compactness, 10th percentile"),
+    "border_on_street": ("界线沿街沿河", "of the borders on streets and water"),
+    "border_on_line": ("界线沿任一线", "of the borders on any line"),
+    "main_ways_inside": ("主干道穿越", "of the main ways inside grids"),
+    "buildings_cut": ("切割建筑", "buildings cut"),
+    "across_median_m": ("跨度中位（米）", "median way across, m"),
+    "across_most_m": ("最大跨度（米）", "longest way across, m"),
+    "area_moved_percent": ("换格面积 %", "% of the land in another grid"),
+    "households_moved_percent": ("换格户数 %", "% of the households in another grid"),
+}
+"""The Chinese and English name of every figure."""
+
+
+def measure(
+    grids: gpd.GeoDataFrame,
+    *,
+    streets: gpd.GeoDataFrame | None = None,
+    lines: gpd.GeoDataFrame | None = None,
+    buildings: gpd.GeoDataFrame | None = None,
+    target: tuple[int, int] = (300, 500),
+    before: gpd.GeoDataFrame | None = None,
+    homes: gpd.GeoDataFrame | None = None,
+) -> Quality:
+    """Measure grids.
+
+    Parameters
+    ----------
+    grids : geopandas.GeoDataFrame
+        An exact tiling in a metric plane; a column ``households`` counts.
+    streets, lines, buildings : geopandas.GeoDataFrame, optional
+        As `geo_service.drawing.draw` takes them; in the plane of the grids.
+    target : tuple of int, default (300, 500)
+        Fewest and most households of a grid.
+    before : geopandas.GeoDataFrame, optional
+        The grids of today, to tell how much changes hands: each new grid is taken for the one of
+        today that it shares most land with.
+    homes : geopandas.GeoDataFrame, optional
+        Points with ``households``, to tell how many of them change hands.
+
+    Returns
+    -------
+    Quality
+    """
+    shapes = np.asarray(grids.geometry.values, object)
+    graph = topology.build(shapes)
+    inner = np.flatnonzero((graph.left >= 0) & (graph.right >= 0))
+    arcs = np.array([shapely.LineString(graph.arc(int(k))) for k in inner], object)
+    compact = 4 * np.pi * shapely.area(shapes) / shapely.length(shapes) ** 2
+    across = 2 * shapely.minimum_bounding_radius(shapes)
+    held = grids["households"].to_numpy(float) if "households" in grids else None
+    street, any_line, inside = _along(arcs, shapes, streets, lines)
+    area, moved = _change(grids, before, homes) if before is not None else (None, None)
+    return Quality(
+        grids=len(grids),
+        in_range=None if held is None else int(((held >= target[0]) & (held <= target[1])).sum()),
+        households_least=None if held is None else int(held.min()),
+        households_median=None if held is None else int(np.median(held)),
+        households_most=None if held is None else int(held.max()),
+        compactness_median=float(np.median(compact)),
+        compactness_p10=float(np.quantile(compact, 0.1)),
+        border_on_street=street,
+        border_on_line=any_line,
+        main_ways_inside=inside,
+        buildings_cut=None if buildings is None else _cut(buildings, arcs),
+        across_median_m=float(np.median(across)),
+        across_most_m=float(across.max()),
+        area_moved_percent=area,
+        households_moved_percent=moved,
+    )
+
+
+def _along(
+    arcs: Shapes,
+    shapes: Shapes,
+    streets: gpd.GeoDataFrame | None,
+    lines: gpd.GeoDataFrame | None,
+) -> tuple[float | None, float | None, float | None]:
+    """Give the shares of border on strong lines and on any, and of main ways inside."""
+    if streets is None:
+        return None, None, None
+    ways, kind = np.asarray(streets.geometry.values, object), kinds_of(streets)
+    further = np.empty(0, object) if lines is None else np.asarray(lines.geometry.values, object)
+    border = _sampled(arcs)
+    area = shapely.coverage_union_all(shapes)
+    major = _sampled(shapely.intersection(ways[kind == "major"], area))
+    every = np.concatenate([ways, further])
+    inside = (
+        1 - _near(major, np.array([*arcs, area.boundary], object), INSIDE_M) if len(major) else 0.0
+    )
+    strong = np.concatenate([ways[kind != "minor"], further])
+    return _near(border, strong, ON_LINE_M), _near(border, every, ON_LINE_M), inside
+
+
+def _sampled(lines: Shapes) -> Shapes:
+    xy = shapely.get_coordinates(shapely.segmentize(lines, SAMPLE_M))
+    return np.asarray(shapely.points(xy), object)
+
+
+def _near(points: Shapes, lines: Shapes, metres: float) -> float:
+    if not len(points):
+        return 0.0
+    found = shapely.STRtree(lines).query(points, predicate="dwithin", distance=metres)[0]
+    return float((np.bincount(found, minlength=len(points)) > 0).mean())
+
+
+def _cut(buildings: gpd.GeoDataFrame, arcs: Shapes) -> int:
+    """Count buildings with a border through them, not only along a wall."""
+    walls = np.asarray(buildings.geometry.values, object)
+    building, arc = shapely.STRtree(arcs).query(walls, predicate="intersects")
+    length = shapely.length(shapely.intersection(shapely.buffer(walls[building], -0.05), arcs[arc]))
+    return len(np.unique(building[length > 0]))
+
+
+def _change(
+    grids: gpd.GeoDataFrame, before: gpd.GeoDataFrame, homes: gpd.GeoDataFrame | None
+) -> tuple[float, float | None]:
+    """Give the shares of land and of households, percent, in another grid than before."""
+    now = np.asarray(grids.geometry.values, object)
+    old = np.asarray(before.geometry.values, object)
+    new_row, old_row = shapely.STRtree(old).query(now, predicate="intersects")
+    shared = shapely.area(shapely.intersection(now[new_row], old[old_row]))
+    heir = _heirs(new_row, old_row, shared, len(old))
+    kept = shared[heir[old_row] == new_row].sum()
+    area = 100 * float(1 - kept / shared.sum())
+    if homes is None:
+        return area, None
+    points = np.asarray(homes.geometry.values, object)
+    count = homes["households"].to_numpy(float) if "households" in homes else np.ones(len(points))
+    was, is_now = _holder(points, old), _holder(points, now)
+    stays = (was >= 0) & (is_now >= 0) & (heir[was] == is_now)
+    return area, 100 * float(1 - count[stays].sum() / max(count.sum(), 1.0))
+
+
+def _heirs(
+    new_row: npt.NDArray[np.intp],
+    old_row: npt.NDArray[np.intp],
+    shared: npt.NDArray[np.float64],
+    count: int,
+) -> npt.NDArray[np.int64]:
+    """Give the new grid that each old one lives on in: the largest shares first, one heir each."""
+    heir = np.full(count, -1, np.int64)
+    taken: set[int] = set()
+    for k in np.argsort(-shared, kind="stable").tolist():
+        old, new = int(old_row[k]), int(new_row[k])
+        if heir[old] < 0 and new not in taken:
+            heir[old] = new
+            taken.add(new)
+    return heir
+
+
+def _holder(points: Shapes, shapes: Shapes) -> npt.NDArray[np.int64]:
+    found = np.full(len(points), -1, np.int64)
+    point, shape = shapely.STRtree(shapes).query(points, predicate="intersects")
+    found[point] = shape
+    return found

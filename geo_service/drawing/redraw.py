@@ -1,0 +1,437 @@
+"""Redraw after growth: only the grids that must change do, and as few households as possible.
+
+A grid that holds too many hands a block along its streets to a neighbour with room; one that holds
+too few takes one, or joins a neighbour; where nobody near has room, one grid becomes two. Each
+step is an operation of `geo_service.drawing.operations`, so it can be looked at, done on a draft
+and taken back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import geopandas as gpd
+import numpy as np
+import numpy.typing as npt
+import shapely
+
+from geo_service import codes as grid_codes
+from geo_service import topology
+from geo_service.drawing import _atoms, anew
+from geo_service.drawing.anew import Miss
+from geo_service.drawing.changes import Change
+from geo_service.drawing.edits import applied
+from geo_service.drawing.session import Session
+from geo_service.errors import InputError
+from geo_service.notes import Note
+
+_ATOM_SHARE = 0.06
+"""Of the upper bound: how many households an atom may hold, so that a block is no larger than it
+must be."""
+
+_LEAST_TOUCH_M = 5.0
+_MOST_STEPS = 4
+_PERIMETER_COST = 0.02  # households that a metre of new border is worth
+
+Shapes = npt.NDArray[np.object_]
+IntArray = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Redrawn:
+    """Grids after growth, and how little of them changed.
+
+    Parameters
+    ----------
+    grids : geopandas.GeoDataFrame
+        The whole layer, ``households`` counted anew; grids not named in `touched` keep their bytes.
+    operations : tuple of Mapping
+        What was done, in order.
+    touched : tuple of str
+        The codes of today that changed or ended. A node on a border (no land) is not counted.
+    households_moved : int
+        Households that are in another grid than before.
+    misses : tuple of Miss
+        Grids that are still outside the range, each with the reason.
+    notes : tuple of Note
+        What was done, in words.
+    """
+
+    grids: gpd.GeoDataFrame
+    operations: tuple[dict[str, Any], ...]
+    touched: tuple[str, ...]
+    households_moved: int
+    misses: tuple[Miss, ...]
+    notes: tuple[Note, ...]
+
+
+def redraw(
+    grids: gpd.GeoDataFrame,
+    *,
+    streets: gpd.GeoDataFrame,
+    households: gpd.GeoDataFrame,
+    target: tuple[int, int] = (300, 500),
+    lines: gpd.GeoDataFrame | None = None,
+    buildings: gpd.GeoDataFrame | None = None,
+    fixed: Sequence[str] = (),
+    retired: Sequence[str] = (),
+) -> Redrawn:
+    """Bring the grids of an area back into the range of households, changing as little as can be.
+
+    Parameters
+    ----------
+    grids : geopandas.GeoDataFrame
+        An exact tiling in a metric plane, with a column ``code``; community lines stay.
+    streets, lines, buildings : geopandas.GeoDataFrame
+        As `geo_service.drawing.draw` takes them.
+    households : geopandas.GeoDataFrame
+        Where people live today: points with a column ``households``.
+    target : tuple of int, default (300, 500)
+        Fewest and most households of a grid.
+    fixed : sequence of str
+        Codes of grids that stay as they are, such as dedicated ones.
+    retired : sequence of str
+        Codes of the past, never to be given again.
+
+    Returns
+    -------
+    Redrawn
+
+    Raises
+    ------
+    InputError
+        ``parameter_invalid``, ``drawing_impossible``.
+    """
+    low, high = anew.require_range(target)
+    area = shapely.coverage_union_all(np.asarray(grids.geometry.values, object))
+    homes, lost = anew.homes_in(area, households.to_crs(grids.crs))
+    ground = _Growth(
+        grids,
+        homes,
+        anew.lines_in(grids.crs, streets, lines),
+        anew.footprints(grids.crs, buildings),
+        (low, high),
+        fixed=set(fixed),
+        retired=retired,
+    )
+    for code in ground.off():
+        ground.mend(code)
+    return ground.result(lost)
+
+
+@dataclass(frozen=True)
+class _Step:
+    """One way to bring a grid into the range: what is done, and what it costs in households.
+
+    `weights` tells what each grid holds afterwards, where it is known before.
+    """
+
+    cost: float
+    operation: dict[str, Any]
+    moved: int
+    weights: dict[str, int] = field(default_factory=dict)
+
+
+class _Growth:
+    """The grids near by under the pen, with the households each holds today."""
+
+    def __init__(
+        self,
+        grids: gpd.GeoDataFrame,
+        homes: _atoms.Homes,
+        lines: gpd.GeoDataFrame,
+        buildings: Shapes,
+        target: tuple[int, int],
+        *,
+        fixed: set[str],
+        retired: Sequence[str],
+    ) -> None:
+        self.grids, self.homes, self.fixed = grids, homes, fixed
+        self.low, self.high = target
+        shapes = np.asarray(grids.geometry.values, object)
+        self.codes = grids["code"].astype(str).tolist()
+        self.place = homes.within(shapes)
+        counted = np.bincount(self.place, homes.count, minlength=len(shapes))
+        held = np.rint(counted).astype(int).tolist()
+        self.weight: dict[str, int] = dict(zip(self.codes, held, strict=True))
+        self.lines = lines
+        self.ways = np.asarray(lines.geometry.values, object)
+        self.minor = (lines["kind"] == "minor").to_numpy()
+        self.near_ways, self.buildings = shapely.STRtree(self.ways), buildings
+        self.near_buildings = shapely.STRtree(buildings)
+        self.near_homes = shapely.STRtree(np.asarray(shapely.points(homes.xy), object))
+        self.session = self._session(shapes, retired)
+        self.atoms: dict[str, tuple[Any, Shapes, IntArray]] = {}
+        self.changes: list[Change] = []
+        self.moved = 0
+
+    def _session(self, shapes: Shapes, retired: Sequence[str]) -> Session:
+        """Open the grids within two neighbours of those that must change."""
+        off = [row for row, code in enumerate(self.codes) if self._is_off(code)]
+        tree, near = shapely.STRtree(shapes), np.array(off, int)
+        for _ in range(3):  # the third ring is the rim, which stays
+            near = np.unique(tree.query(shapes[near], predicate="intersects")[1])
+        columns = [c for c in self.grids.columns if c not in ("code", self.grids.geometry.name)]
+        rows = self.grids.iloc[near][columns].to_dict("records")
+        for row, at in zip(rows, near.tolist(), strict=True):
+            if "households" in row:
+                row["households"] = self.weight[self.codes[at]]
+        own = [self.codes[at] for at in near.tolist()]
+        return Session(own, shapes[near], rows, taken=[*self.codes, *retired])
+
+    def off(self) -> list[str]:
+        """Give the codes outside the range, the furthest off first."""
+        found = [code for code in self.codes if self._is_off(code)]
+        return sorted(found, key=lambda code: (-self._away(code), code))
+
+    def _away(self, code: str) -> int:
+        return max(self.low - self.weight[code], self.weight[code] - self.high)
+
+    def _is_off(self, code: str) -> bool:
+        return code not in self.fixed and self._away(code) > 0
+
+    def mend(self, code: str) -> None:
+        """Bring a grid into the range by the cheapest steps there are, or leave all as it is."""
+        begun = len(self.changes), self.moved, dict(self.weight)
+        for _ in range(_MOST_STEPS):
+            if code not in self.weight or not self._is_off(code):
+                return
+            whole = sorted(self._steps(code), key=lambda step: step.cost)
+            if not any(map(self._done, whole)):
+                some = sorted(self._parts_of_steps(code), key=lambda step: -step.moved)
+                if not any(map(self._done, some)):
+                    break
+        if code in self.weight and self._is_off(code):
+            while len(self.changes) > begun[0]:
+                self.changes.pop()
+                self.session.undo()
+            _, self.moved, self.weight = begun
+
+    def _done(self, step: _Step) -> bool:
+        try:
+            change = self.session.apply(step.operation)
+        except InputError:  # a border too near another one: the next step is tried
+            return False
+        self.changes.append(change)
+        self.moved += step.moved
+        for gone in change.retired:
+            del self.weight[gone]
+        self.weight |= step.weights or self._counted(change.created)
+        return True
+
+    def _counted(self, codes: Sequence[str]) -> dict[str, int]:
+        shapes = np.array([self.session.grid(code).geometry for code in codes], object)
+        here = np.unique(self.near_homes.query(shapes, predicate="intersects")[1])
+        local = _atoms.Homes(self.homes.xy[here], self.homes.count[here])
+        return dict(zip(codes, local.weigh(shapes).tolist(), strict=True))
+
+    def _steps(self, code: str) -> Iterator[_Step]:
+        weight, low, high = self.weight[code], self.low, self.high
+        for other in self._partners(code):
+            theirs = self.weight[other]
+            if weight > high:
+                yield from self._handed(
+                    code, other, weight - high, min(weight - low, high - theirs)
+                )
+            else:
+                yield from self._handed(other, code, low - weight, min(theirs - low, high - weight))
+                if weight + theirs <= high:
+                    joined = {"op": "merge", "codes": [other, code]}
+                    held = {other: weight + theirs}
+                    yield _Step(float(weight), joined, weight, held)
+        if weight >= 2 * low:
+            yield from self._parted(code)
+
+    def _parts_of_steps(self, code: str) -> Iterator[_Step]:
+        """Give to, or take from, a neighbour what it can take or spare: others have the rest."""
+        weight, low, high = self.weight[code], self.low, self.high
+        for other in self._partners(code):
+            theirs = self.weight[other]
+            if weight > high and theirs < high:
+                yield from self._handed(
+                    code, other, 1, min(weight - high, high - theirs), full=True
+                )
+            elif weight < low and theirs > low:
+                yield from self._handed(other, code, 1, min(low - weight, theirs - low), full=True)
+
+    def _partners(self, code: str) -> list[str]:
+        """Give the neighbours of the same community, longest border first."""
+        parent = grid_codes.parent(code)
+        shared = self.session.neighbours(code)
+        found = [c for c in shared if grid_codes.parent(c) == parent and c not in self.fixed]
+        return sorted(found, key=lambda c: (-shared[c], c))
+
+    def _handed(
+        self, giving: str, taking: str, least: int, most: int, *, full: bool = False
+    ) -> Iterator[_Step]:
+        """Hand a block of `least` to `most` households over: few, or `full` as many as can be."""
+        if least > most:
+            return
+        atoms, weight = self._atoms_of(giving)
+        if len(atoms) < 2:
+            return
+        beside = self._beside(atoms, taking)
+        best = _best_block(atoms, weight, beside, (least, most), goal=most if full else least)
+        if best is None:
+            return
+        block: Any = shapely.coverage_union_all(atoms[best])
+        moved = int(weight[best].sum())
+        if block.geom_type != "Polygon" or block.interiors:
+            return
+        ring = shapely.get_coordinates(block.exterior)[:-1].tolist()
+        operation = {"op": "reassign", "code": giving, "to": taking, "block": ring}
+        held = {giving: self.weight[giving] - moved, taking: self.weight[taking] + moved}
+        yield _Step(moved + _PERIMETER_COST * block.length, operation, moved, held)
+
+    def _parted(self, code: str) -> Iterator[_Step]:
+        """Make two of a grid, along its streets, each within the range."""
+        atoms, weight = self._atoms_of(code)
+        total = int(weight.sum())
+        label = anew.group(atoms, weight, self.lines, (self.low, self.high), seed=0)
+        held = np.bincount(label, weight)
+        if len(held) != 2 or held.min() < self.low or held.max() > self.high:
+            return
+        best = np.flatnonzero(label == 0)
+        block: Any = shapely.coverage_union_all(atoms[best])
+        if block.geom_type != "Polygon" or block.interiors:
+            return
+        ring = shapely.get_coordinates(block.boundary).tolist()  # all but its cut runs on borders
+        operation = {"op": "split", "code": code, "line": ring}
+        moved = min(int(weight[best].sum()), total - int(weight[best].sum()))
+        yield _Step(moved + _PERIMETER_COST * block.length, operation, moved)
+
+    def _atoms_of(self, code: str) -> tuple[Shapes, IntArray]:
+        """Cut a grid into atoms, once for as long as it stays the same."""
+        shape = self.session.grid(code).geometry
+        if code not in self.atoms or self.atoms[code][0] is not shape:
+            self.atoms[code] = (shape, *self._cut(shape))
+        return self.atoms[code][1:]
+
+    def _cut(self, shape: Any) -> tuple[Shapes, IntArray]:
+        here = np.sort(self.near_homes.query(shape, predicate="intersects"))
+        local = _atoms.Homes(self.homes.xy[here], self.homes.count[here])
+        near = np.sort(self.near_ways.query(shape, predicate="intersects"))
+        atoms = _atoms.cut(
+            shape,
+            lines=self.ways[near][~self.minor[near]],
+            minor=self.ways[near][self.minor[near]],
+            homes=local,
+            most=max(int(self.high * _ATOM_SHARE), 1),
+            buildings=self.buildings[self.near_buildings.query(shape)],
+        )
+        return atoms, local.weigh(atoms)
+
+    def _beside(self, atoms: Shapes, code: str) -> npt.NDArray[np.bool_]:
+        near = shapely.buffer(self.session.grid(code).geometry, 0.01, quad_segs=1)
+        shared = shapely.intersection(shapely.boundary(atoms), near)
+        return np.asarray(shapely.length(shared) > _LEAST_TOUCH_M)
+
+    def result(self, lost: int) -> Redrawn:
+        """Give the layer with all changes in it."""
+        frame = self.grids
+        touched: dict[str, None] = {}
+        for change in self.changes:
+            frame = applied(frame, change).grids
+            land = [c for c, how in change.changed.items() if how != "node_inserted"]
+            touched |= dict.fromkeys([*land, *change.retired])
+        held = [self.weight[code] for code in frame["code"].astype(str)]
+        frame = frame.assign(households=held)
+        misses = tuple(self._miss(code) for code in self.weight if self._is_off(code))
+        own = tuple(code for code in touched if code in set(self.codes))
+        operations = tuple(dict(change.operation) for change in self.changes)
+        return Redrawn(frame, operations, own, self.moved, misses, self._notes(own, misses, lost))
+
+    def _miss(self, code: str) -> Miss:
+        held = self.weight[code]
+        zh = f"{held} 户：相邻网格没有余量，沿街也切不出合适的地块"
+        en = f"{held} households: no neighbour has room, and no block along its streets fits"
+        return Miss(code, held, zh, en)
+
+    def _notes(self, touched: Sequence[str], misses: Sequence[Miss], lost: int) -> tuple[Note, ...]:
+        total = max(int(self.homes.count.sum()), 1)
+        share = 100 * self.moved / total
+        zh = f"改动 {len(touched)} 个网格，{self.moved} 户换格（{share:.2f} %），其余网格未动。"
+        en = (
+            f"{len(touched)} grids changed and {self.moved} households ({share:.2f} %) changed "
+            "grids; no other grid was touched."
+        )
+        notes = [Note("redrawn", zh, en)]
+        if misses:
+            zh = f"{len(misses)} 个网格仍不在范围内。"
+            notes.append(Note("still_off", zh, f"{len(misses)} grids are still outside the range."))
+        if lost:
+            zh, en = f"{lost} 户在范围之外，未计入。", f"{lost} households lie outside the area."
+            notes.append(Note("households_outside", zh, en))
+        return tuple(notes)
+
+
+def _best_block(
+    atoms: Shapes,
+    weight: IntArray,
+    start: npt.NDArray[np.bool_],
+    bounds: tuple[int, int],
+    *,
+    goal: int,
+) -> IntArray | None:
+    """Grow connected blocks from each start: the one that holds about `goal`, of short border.
+
+    What it leaves stays connected.
+    """
+    least, most = bounds
+    graph = topology.build(atoms)
+    a, b, length = graph.neighbours()
+    beside: list[dict[int, float]] = [{} for _ in atoms]
+    for i, j, metres in zip(a.tolist(), b.tolist(), length.tolist(), strict=True):
+        beside[i][j] = beside[j][i] = metres
+    best: tuple[float, list[int]] | None = None
+    for first in np.flatnonzero(start).tolist():
+        block = _grown(first, weight, beside, start, goal, most)
+        held = int(weight[block].sum())
+        if not least <= held <= most or not _connected(set(range(len(atoms))) - set(block), beside):
+            continue
+        inside = set(block)
+        border = sum(m for i in block for j, m in beside[i].items() if j not in inside)
+        cost = abs(held - goal) + _PERIMETER_COST * border
+        if best is None or cost < best[0]:
+            best = cost, block
+    return None if best is None else np.array(sorted(best[1]))
+
+
+def _grown(
+    first: int,
+    weight: IntArray,
+    beside: list[dict[int, float]],
+    start: npt.NDArray[np.bool_],
+    goal: float,
+    most: int,
+) -> list[int]:
+    """Add the atom that shares most border with the block, until it holds enough."""
+    block, held = [first], int(weight[first])
+    shared = dict(beside[first])
+    while held < goal and shared:
+        fits = [j for j in shared if held + weight[j] <= most]
+        if not fits:
+            break
+        # Atoms at the neighbour's border first: so the block reaches along it, not away from it.
+        nearest = max(fits, key=lambda j: (shared[j] + 50.0 * bool(start[j]), -j))
+        block.append(nearest)
+        held += int(weight[nearest])
+        del shared[nearest]
+        for j, metres in beside[nearest].items():
+            if j not in block:
+                shared[j] = shared.get(j, 0.0) + metres
+    return block
+
+
+def _connected(rest: set[int], beside: list[dict[int, float]]) -> bool:
+    if not rest:
+        return False
+    front = [min(rest)]
+    seen = set(front)
+    while front:
+        new = [j for j in beside[front.pop()] if j in rest and j not in seen]
+        seen |= set(new)
+        front += new
+    return seen == rest
