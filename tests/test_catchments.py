@@ -180,6 +180,25 @@ def test_street_reached_is_what_lies_within(town: WalkNetwork, street_plans: Mod
     assert found.reached_m.iloc[2] == pytest.approx(town.length_m)
 
 
+@pytest.mark.parametrize("minutes", [1, 4, 9, 200])
+def test_reached_streets_are_lines_with_minutes(
+    town: WalkNetwork, street_plans: ModuleType, minutes: float
+) -> None:
+    for spot in [(300, 10), (240, 300), (900, 20), (-360, -420)]:
+        lon, lat = street_plans.lonlat(*spot)
+        found = catchments.reached_edges(town, lon, lat, minutes=minutes, speed_kmh=SENIOR)
+        area = town.catchment(lon, lat, minutes=minutes, speed_kmh=SENIOR).iloc[0]
+        assert found.length_m.sum() == pytest.approx(area.reached_m, abs=0.02)
+        np.testing.assert_allclose(found.to_crs(town.plane).length, found.length_m, atol=0.1)
+        assert (found.minutes_from <= found.minutes_to).all()
+        assert found.minutes_to.max() <= minutes + 1e-9
+        truth = Truth(town, lon, lat)
+        middle = found.to_crs(town.plane).interpolate(0.5, normalized=True)
+        walks = truth.at_places(middle.x.to_numpy(), middle.y.to_numpy(), reach="nearest")
+        said = 60 * (found.minutes_from + found.minutes_to) / 2
+        np.testing.assert_allclose(said, walks, atol=0.15)
+
+
 @pytest.mark.parametrize("reach", ["nearest", "any"])
 def test_a_catchment_holds_the_places_it_should(
     town: WalkNetwork, street_plans: ModuleType, reach: str

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from itertools import pairwise
 from pathlib import Path
 from types import ModuleType
@@ -369,3 +371,26 @@ def test_heidelberg_reach_equals_networkx(real_data: Path) -> None:
         true = nx.single_source_dijkstra_path_length(exported, node, cutoff=120_000, weight="cm")
         assert as_dict(reach, row) == true
     assert all(a <= b for a, b in pairwise(reach.indptr.tolist()))
+
+
+def test_what_doctor_warms_is_never_compiled_again(
+    street_plans: ModuleType, tmp_path: Path
+) -> None:
+    path = street_plans.lattice(tmp_path / "town.osm.pbf", 3)
+    script = f"""
+import pathlib
+from geo_service.catchments import _cells
+from geo_service.cli import operate
+from geo_service.walking import _search
+operate._walk_every_way(pathlib.Path({str(path)!r}))
+loops = [v for m in (_cells, _search) for v in vars(m).values() if hasattr(v, "stats")]
+print(sum(sum(loop.stats.cache_misses.values()) for loop in loops))
+print(sum(bool(loop.signatures) for loop in loops))
+"""
+    for warmed in (False, True):
+        ran = subprocess.run(
+            [sys.executable, "-c", script], capture_output=True, text=True, check=True
+        )
+        missed, used = map(int, ran.stdout.split())
+        assert used >= 8
+        assert missed == 0 or not warmed

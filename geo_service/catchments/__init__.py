@@ -9,6 +9,7 @@ catchments lie inside longer ones by construction, and every area is valid.
 """
 
 from geo_service.catchments.areas import CELL_M, catchment, geojson
+from geo_service.catchments.edges import reached_edges
 from geo_service.catchments.field import LEG_LIMIT_M, Reachable
 
-__all__ = ["CELL_M", "LEG_LIMIT_M", "Reachable", "catchment", "geojson"]
+__all__ = ["CELL_M", "LEG_LIMIT_M", "Reachable", "catchment", "geojson", "reached_edges"]

@@ -9,6 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Annotated, Any
 
+import numpy as np
 import typer
 
 from geo_service.cli import _terminal as terminal
@@ -136,9 +137,25 @@ def _warm() -> dict[str, Any]:
     began = time.perf_counter()
     with tempfile.TemporaryDirectory(prefix="geo-service-") as folder:
         demo.run(demo.Steps(quiet=True), Path(folder), grids=demo_city.FEWEST_GRIDS)
+        _walk_every_way(Path(folder) / "streets.osm.pbf")
     city = demo_city.make(grids=demo_city.FEWEST_GRIDS)
     coverage.certificate(city.grids.geometry, city.outline.geometry)
     spoilt, _ = dirty.inject(city.grids, city.outline)
     mending.repair(spoilt, within=city.outline)
     said = f"{time.perf_counter() - began:.1f} s"
     return _finding("kernels", True, f"已编译，用时 {said}", f"compiled in {said}")
+
+
+def _walk_every_way(extract: Path) -> None:
+    """Run the walks that the demo leaves out."""
+    from geo_service import catchments, walking
+    from geo_service.streets import WalkNetwork
+
+    network = WalkNetwork.from_pbf(extract)
+    lon, lat = network.node_lonlat[0].tolist()
+    for reach in ("nearest", "any"):
+        catchments.geojson(network, [lon], [lat], reach=reach)
+    walking.nearest(network, np.zeros(1, np.int64))
+    walking.totals(network, np.ones(network.node_count), 500.0, origins=np.zeros(1, np.int64))
+    here = network.node_lonlat[:1]
+    network.time_matrix(here, here, minutes=5.0)

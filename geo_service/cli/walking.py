@@ -70,6 +70,10 @@ def catchment(
         str, typer.Option(help="nearest：最近街道；any：100 米内任一街道 · nearest or any street")
     ] = "nearest",
     smooth: Annotated[bool, typer.Option(help="平滑边界 · Without the steps of cells")] = False,
+    edges: Annotated[
+        Path | None,
+        typer.Option(help="另写可达街道及分钟数 · Also write the streets reached, with minutes"),
+    ] = None,
     output: terminal.Output = None,
     store: terminal.StorePath = None,
     as_json: terminal.AsJson = False,
@@ -87,6 +91,8 @@ def catchment(
         )  # fmt: skip
     if output is not None:
         reports.write_result(areas, output)
+    if edges is not None:
+        _write_edges(network, lons, lats, max(wanted), datum, speed_kmh, edges)
     if as_json:
         terminal.print_json(boundary_files.to_wgs84(areas).to_geo_dict())
         return
@@ -99,6 +105,30 @@ def catchment(
     if output is not None:
         said = terminal.say(f"已写入 {output}", f"Written to {output}")
         terminal.out().print(said, markup=False)
+
+
+def _write_edges(
+    network: WalkNetwork, lons: Any, lats: Any, minutes: float, datum: str,
+    speed_kmh: float | None, path: Path,
+) -> None:  # fmt: skip
+    """Write the streets reached from every origin that has a street near."""
+    import pandas as pd
+
+    from geo_service import catchments, reports
+
+    found = [
+        catchments.reached_edges(
+            network, float(lon), float(lat), minutes=minutes, datum=datum, speed_kmh=speed_kmh
+        ).assign(origin=origin)
+        for origin, (lon, lat) in enumerate(zip(_list(lons), _list(lats), strict=True))
+        if network.snap_all(lon, lat, datum=datum).found[0]
+    ]
+    if found:
+        reports.write_result(pd.concat(found, ignore_index=True), path)
+
+
+def _list(values: Any) -> list[float]:
+    return [float(values)] if isinstance(values, int | float) else list(values)
 
 
 def route(

@@ -8,7 +8,7 @@ from geo_service.walking.instructions import Step
 from geo_service.walking.matrices import TravelMatrix, matrix, time_matrix
 from geo_service.walking.nearest import Nearest, nearest, totals
 from geo_service.walking.reaching import Reach, entrances, reach, search
-from geo_service.walking.routes import Route, route
+from geo_service.walking.routes import Route, piece, route
 
 __all__ = [
     "Nearest",
@@ -19,6 +19,7 @@ __all__ = [
     "entrances",
     "matrix",
     "nearest",
+    "piece",
     "reach",
     "route",
     "search",

@@ -162,19 +162,19 @@ def _shortest(graph: Graph, start: Snapped, end: Snapped) -> Path | None:
     if best is None:
         return None
     if best == direct:
-        return _joined([_piece(graph, start_edge, offset, goal)], graph)
+        return _joined([piece(graph, start_edge, offset, goal)], graph)
     walked = cm[exits.nodes].astype(np.int64) + exit_cm
     which = int(np.argmin(walked))
-    pieces = [_piece(graph, end_edge, 0 if which == 0 else int(graph.length_cm[end_edge]), goal)]
+    pieces = [piece(graph, end_edge, 0 if which == 0 else int(graph.length_cm[end_edge]), goal)]
     node = int(exits.nodes[which])
     nodes = [node]
     while (entry := np.flatnonzero((seeds.nodes == node) & (seed_cm == cm[node]))).size == 0:
         edge, node, from_tail = _arc_into(graph, node, cm)
         length = int(graph.length_cm[edge])
-        pieces.append(_piece(graph, edge, *((0, length) if from_tail else (length, 0))))
+        pieces.append(piece(graph, edge, *((0, length) if from_tail else (length, 0))))
         nodes.append(node)
     into = 0 if entry[0] == 0 else int(graph.length_cm[start_edge])
-    pieces.append(_piece(graph, start_edge, offset, into))
+    pieces.append(piece(graph, start_edge, offset, into))
     return _joined(pieces[::-1], graph, nodes[::-1])
 
 
@@ -230,7 +230,7 @@ def _arc_into(graph: Graph, node: int, cm: IntArray) -> tuple[int, int, bool]:
 _Piece = tuple[FloatArray, FloatArray, LongArray, IntArray]
 
 
-def _piece(graph: Graph, edge: int, begin_cm: int, end_cm: int) -> _Piece:
+def piece(graph: Graph, edge: int, begin_cm: int, end_cm: int) -> _Piece:
     """Give a chain between two offsets in walking order: vertices, walk, names from each on."""
     part = slice(graph.shape_start[edge], graph.shape_start[edge + 1])
     walked, x, y = graph.shape_cm[part], graph.shape_x[part], graph.shape_y[part]
@@ -247,11 +247,11 @@ def _piece(graph: Graph, edge: int, begin_cm: int, end_cm: int) -> _Piece:
 
 def _joined(pieces: list[_Piece], graph: Graph, nodes: Sequence[int] = ()) -> Path:
     """Put pieces together; between two lies one of the nodes."""
-    ends = np.cumsum([piece[0].size - 1 for piece in pieces])
+    ends = np.cumsum([each[0].size - 1 for each in pieces])
     walked, before = [np.zeros(1, np.int64)], 0
-    for piece in pieces:
-        walked.append(piece[2][1:] + before)
-        before += int(piece[2][-1])
+    for each in pieces:
+        walked.append(each[2][1:] + before)
+        before += int(each[2][-1])
     fork = np.zeros(int(ends[-1]) + 1, bool)
     at = np.array(nodes, np.int64)
     fork[ends[:-1]] = (graph.arc_start[at + 1] - graph.arc_start[at]) > _NO_CHOICE
