@@ -6,6 +6,7 @@ the machine form goes to stdout and nothing else does.
 
 from __future__ import annotations
 
+import os
 import sys
 
 from geo_service.cli._terminal import INTERRUPTED, App, fail
@@ -63,6 +64,7 @@ def build() -> App:
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and leave with its exit code."""
     given = sys.argv[1:] if arguments is None else arguments
+    _keep_answers_apart()
     try:
         code = build().run(given)
     except GeoServiceError as error:
@@ -73,3 +75,12 @@ def main(arguments: list[str] | None = None) -> None:
         sys.stderr.close()
         code = 0
     sys.exit(code)
+
+
+def _keep_answers_apart() -> None:
+    """Let compiled libraries print to stderr: HiGHS 1.16 greets on stdout, whatever it is told."""
+    if sys.stdout is not sys.__stdout__ or sys.stdout is None or sys.stdout.fileno() != 1:
+        return  # somebody is listening in, as tests do
+    answers = os.dup(1)
+    os.dup2(2, 1)
+    sys.stdout = os.fdopen(answers, "w", encoding=sys.stdout.encoding, errors=sys.stdout.errors)

@@ -13,7 +13,7 @@ import shapely
 from geo_service.life_circles.words import COUNTS_ZH, SCORE, STATUS_ZH, WALKERS_ZH, header
 
 _LEVELS = (5.0, 10.0, 15.0)  # a category of 8 minutes belongs to the circle of 10
-_MOST_WALKS = 60_000  # rows of a sheet that a spreadsheet still scrolls through
+_MOST_ROWS = 60_000  # of a sheet that a spreadsheet still scrolls through
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,14 +101,29 @@ class LifeCircles:
             "未落地设施清单": self.unbuilt.drop(columns=["kind"]),
             "生活圈评分": self.scores(),
         }
-        if len(self.matrix) <= _MOST_WALKS:
+        if len(self.missing) > _MOST_ROWS:  # every grid of a city: by category, the rest as a layer
+            told["项目行动计划表"] = told["项目行动计划表"].iloc[:_MOST_ROWS]
+            told["缺项清单"] = told["缺项清单"].iloc[:_MOST_ROWS]
+        if len(self.matrix) <= _MOST_ROWS:
             walks = self.matrix.drop(columns=["kind_en"])
             told["步行明细"] = walks.assign(status=walks["status"].map(STATUS_ZH))
         told["标准"] = self.standard.drop(columns=["kind_en"])
         sheets = {name: _in_chinese(frame) for name, frame in told.items()}
         rows = [("评分公式", SCORE["zh"], SCORE["en"])]
-        rows += [("说明", note["zh"], note["en"]) for note in self.notes]
+        rows += [("说明", note["zh"], note["en"]) for note in [*self._cut(), *self.notes]]
         return sheets | {"说明": pd.DataFrame(rows, columns=["项目", "中文", "英文"])}
+
+    def _cut(self) -> list[dict[str, str]]:
+        """What a spreadsheet of a whole city leaves out, said there."""
+        if len(self.missing) <= _MOST_ROWS:
+            return []
+        kept = f"{_MOST_ROWS:,} / {len(self.missing):,}"
+        return [{
+            "zh": f"缺项清单和项目行动计划表只列出前 {kept} 行，步行明细未列；"
+            "全部内容请导出为 .gpkg 或按区县（--within）导出。",
+            "en": f"The lists hold the first {kept} rows and the walks are left out; for all of it "
+            "write a .gpkg, or county by county (--within).",
+        }]  # fmt: skip
 
     def to_dict(self) -> dict[str, Any]:
         """Plain lists and dicts, ``None`` where nothing is known."""

@@ -284,8 +284,8 @@ class _Category:
             "proposed_site_id": where["id"], "proposed_site": where["name"],
             "people_served": people[lacks], "people_newly_served": served,
             "responsible_unit": "", "deadline": "", "status": status,
-            "lon": np.where(at_site, where["lon"], around.lon[lacks]).astype(float),
-            "lat": np.where(at_site, where["lat"], around.lat[lacks]).astype(float),
+            "lon": np.where(at_site, where["lon"], around.lon[lacks]).astype(float).round(7),
+            "lat": np.where(at_site, where["lat"], around.lat[lacks]).astype(float).round(7),
             "_circle": lacks, "_place": list(range(len(lacks))),
         })  # fmt: skip
 

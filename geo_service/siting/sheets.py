@@ -12,11 +12,14 @@ if TYPE_CHECKING:
 
 _SITE_HEADERS = {
     "order": "建设顺序", "id": "候选点编号", "name": "名称", "lon": "经度（WGS84）",
-    "lat": "纬度（WGS84）", "newly_covered": "新覆盖", "alone": "单独建时新覆盖",
-    "only_here": "仅此处覆盖", "lost_percent": "去掉损失（%）", "within_reach": "可达范围内合计",
-    "overlap": "与别处重叠", "longest_walk_m": "最远步行（米）", "mean_walk_m": "平均步行（米）",
-    "nearest_existing_id": "最近现有设施", "nearest_existing_m": "到现有设施步行（米）",
-    "nearest_existing_minutes": "到现有设施步行（分钟）", "load": "服务人数", "capacity": "容量",
+    "lat": "纬度（WGS84）", "newly_covered": "新覆盖", "only_here": "仅此处覆盖",
+    "lost_percent": "去掉损失（%）", "nearest_existing_m": "到现有设施步行（米）",
+    "nearest_existing_minutes": "步行（分钟）", "load": "服务人数", "capacity": "容量",
+}  # fmt: skip
+_DETAIL_HEADERS = {
+    "order": "建设顺序", "id": "候选点编号", "name": "名称", "alone": "单独建时新覆盖",
+    "within_reach": "可达范围内合计", "overlap": "与别处重叠", "longest_walk_m": "最远步行（米）",
+    "mean_walk_m": "平均步行（米）", "nearest_existing_id": "最近现有设施",
     "load_percent": "负荷率（%）", "cost": "费用",
 }  # fmt: skip
 _PEOPLE_ZH = {
@@ -31,6 +34,7 @@ def of(proposal: Proposal) -> dict[str, pd.DataFrame]:
     return {
         "建议点位": _sites(proposal),
         "方案概要": _summary(proposal),
+        "点位明细": _details(proposal),
         "前后对比": _people(proposal),
         _AREA_ZH[proposal.equity["by"]]: _areas(proposal),
         "数量与覆盖": pd.DataFrame({
@@ -43,16 +47,24 @@ def of(proposal: Proposal) -> dict[str, pd.DataFrame]:
 
 
 def _sites(proposal: Proposal) -> pd.DataFrame:
+    rows = [
+        {zh: site[field] for field, zh in _SITE_HEADERS.items() if field in site}
+        | {"理由": site["reason"]["zh"]}
+        for site in proposal.sites
+    ]
+    return pd.DataFrame(rows)
+
+
+def _details(proposal: Proposal) -> pd.DataFrame:
     rows = []
     for site in proposal.sites:
         equal = site["equal_alternative"] or {}
-        row = {zh: site[field] for field, zh in _SITE_HEADERS.items() if field in site}
+        row = {zh: site[field] for field, zh in _DETAIL_HEADERS.items() if field in site}
         row["等效备选"] = equal.get("id", "")
         row["到备选步行（米）"] = equal.get("metres")
         row["替换备选（变化）"] = "、".join(
             f"{other['id']}（{other['change']:+,.10g}）" for other in site["alternatives"]
         )
-        row["理由"] = site["reason"]["zh"]
         rows.append(row)
     return pd.DataFrame(rows)
 
