@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from geo_service.siting import Proposal
+    from geo_service.siting._models import Model
 
 # What a kind of station serves; who walks to it stands in the table of kinds.
 _SERVES = {"rest_station": "riders", "canteen": "population_60", "meal_point": "population_60"}
@@ -43,6 +44,21 @@ def site(
     capacity: Annotated[float | None, typer.Option(help="每处容量 · Capacity of a site")] = None,
     must: Annotated[Path | None, typer.Option(help="必选 · Sites that must be chosen")] = None,
     never: Annotated[Path | None, typer.Option(help="不选 · Sites that may not be")] = None,
+    model: Annotated[
+        str, typer.Option(help="目标 · cover, backup (two in reach), equity, median, center")
+    ] = "cover",
+    budget: Annotated[
+        float | None, typer.Option(help="预算（候选点 fixed_cost 列）· What may be spent")
+    ] = None,
+    at_most_one: Annotated[
+        str | None, typer.Option(help="每个至多一处 · At most one per community, township, COLUMN")
+    ] = None,
+    at_least_one: Annotated[
+        str | None, typer.Option(help="每个至少一处 · At least one per community, township, COLUMN")
+    ] = None,
+    movable: Annotated[
+        bool, typer.Option(help="现有设施可撤、可迁 · Existing ones may be closed and moved")
+    ] = False,
     at: Annotated[
         str | None, typer.Option(help="时刻：此刻开放的设施和需求 · Open, and demand, at 02:00")
     ] = None,
@@ -61,8 +77,9 @@ def site(
 
     kind = facilities.require_kind(kind)
     weighed, walker = _SERVES.get(kind, "population"), facilities.kinds()[kind].walker
-    if (count is None) == (cover is None):
-        reason = "give one of --count and --cover"
+    given = (count is not None) + (cover is not None)
+    if given == 2 or (given == 0 and budget is None):
+        reason = "give one of --count and --cover, or a --budget"
         raise InputError("parameter_invalid", name="--count/--cover", value="", reason=reason)
     if count is not None and count < 1:
         reason = "at least 1"
@@ -88,6 +105,8 @@ def site(
             profile=profile or walker,
             weight_field=_weight_of(wanted, weight or weighed, at, chosen=weight is not None),
             kind=kind,
+            model=cast("Model", model),
+            conditions=siting.Conditions(budget, at_most_one, at_least_one, movable),
             seconds=seconds,
             seed=seed,
             on_progress=advance,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -44,11 +44,22 @@ class Case:
     no_data: BoolArray  # per demand: its weight is unknown, and weighs nothing in the choice
     speed_kmh: float
     limit_m: float
+    closed: IntArray = field(default_factory=lambda: np.empty(0, dtype=np.int64))  # of standing
 
     @property
     def before(self) -> BoolArray:
         """Demand within reach of what exists."""
         return reached(self.standing_metres, np.arange(len(self.standing)))
+
+    @property
+    def open_standing(self) -> IntArray:
+        """What exists and is not closed by the plan."""
+        return np.setdiff1d(np.arange(len(self.standing)), self.closed)
+
+    @property
+    def stays(self) -> BoolArray:
+        """Demand within reach of what exists and is not closed."""
+        return reached(self.standing_metres, self.open_standing)
 
 
 def gather(
@@ -98,12 +109,8 @@ def gather(
     weights = places.weights(wanted, field or None, name="demand")
     no_data = np.isnan(weights)
     notes += _doubts(wanted, no_data, no_street)
-    lost = int(np.count_nonzero(travel.off_street_destinations < len(premises)))
-    if lost:
-        notes.append({
-            "zh": f"{lost} 处候选点附近没有可步行的街道，选了也覆盖不到任何人。",
-            "en": f"{lost} candidates have no walkable street near and reach nobody.",
-        })  # fmt: skip
+    off = travel.off_street_destinations
+    notes += _doubtful_premises(premises, off[off < len(premises)])
     case = Case(
         demand=wanted,
         weights=np.where(no_data, 0.0, weights),
@@ -142,6 +149,28 @@ def _doubts(demand: Places, no_data: BoolArray, no_street: BoolArray) -> list[Te
         notes.append({
             "zh": f"需求是由 OpenStreetMap 推算的代用指标（{stand_in}），不是需求数据。",
             "en": f"The demand is a stand-in made of OpenStreetMap ({stand_in}), not demand data.",
+        })  # fmt: skip
+    return notes
+
+
+def _doubtful_premises(premises: Places, off_street: IntArray) -> list[Text]:
+    """Candidates nobody can walk to, as in a lake, and those at one and the same place."""
+    notes = []
+    if len(off_street):
+        ids = "、".join(premises.ids[row] for row in off_street[:5].tolist())
+        notes.append({
+            "zh": f"{len(off_street)} 处候选点附近没有可步行的街道（{ids}），"
+            "选了也覆盖不到任何人。",
+            "en": f"{len(off_street)} candidates have no walkable street near ({ids}) and "
+            "reach nobody.",
+        })  # fmt: skip
+    spots = pd.DataFrame(premises.lonlat.round(7))
+    twice = np.flatnonzero(spots.duplicated().to_numpy(bool))
+    if len(twice):
+        ids = "、".join(premises.ids[row] for row in twice[:5].tolist())
+        notes.append({
+            "zh": f"{len(twice)} 处候选点与别的候选点位置完全相同（{ids}），请核对。",
+            "en": f"{len(twice)} candidates stand at the very place of another one ({ids}).",
         })  # fmt: skip
     return notes
 

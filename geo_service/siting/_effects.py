@@ -47,7 +47,7 @@ def of(
 ) -> Effects:
     """Work all of it out."""
     before = case.before
-    after = before | reached(case.metres, plan.sites)
+    after = case.stays | reached(case.metres, plan.sites)
     area, level = areas_of(case)
     table = _areas(case, area, before, after)
     return Effects(
@@ -221,7 +221,7 @@ def _cheapest_loss(case: Case, plan: Plan, after: BoolArray) -> dict[str, Any] |
     if not len(plan.sites):
         return None
     rows = matrix(case.metres)[plan.sites]
-    lonely = (np.asarray(rows.sum(axis=0)).ravel() == 1) & ~case.before
+    lonely = (np.asarray(rows.sum(axis=0)).ravel() == 1) & ~case.stays
     losses = np.asarray(rows @ (case.weights * lonely)).ravel()
     at = int(np.argmin(losses))
     return {"id": case.premises.ids[int(plan.sites[at])], "loss": float(losses[at]),
@@ -235,7 +235,7 @@ def _by_speed(
     asked: dict[str, Any] = {"minutes": minutes, "speed_kmh": 3.6 * max(SPEEDS_M_S)}
     if walk.get("profile") is not None:
         asked["profile"] = walk["profile"]
-    ends = _of(case.premises, plan.sites).also(case.standing)
+    ends = _of(case.premises, plan.sites).also(_of(case.standing, case.open_standing))
     walks = places.walks(streets, case.demand, ends, **asked).metres
     nearest = np.full(len(case.demand), np.inf)
     row = np.repeat(np.arange(walks.shape[0]), np.diff(walks.indptr))

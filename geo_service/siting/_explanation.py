@@ -37,7 +37,7 @@ def sites(
 ) -> list[dict[str, Any]]:
     rows = matrix(case.metres)[plan.sites]
     times = np.asarray(rows.sum(axis=0)).ravel()
-    covered = case.before.copy()
+    covered = case.stays.copy()
     total = math.fsum(case.weights.tolist())
     others, equal = _alternatives(case, plan.sites, times)
     equals = _on_foot(case, plan.sites, equal, streets, walk)
@@ -47,11 +47,11 @@ def sites(
     for place, site in enumerate(plan.sites.tolist()):
         reach = rows.indices[rows.indptr[place] : rows.indptr[place + 1]]
         new = math.fsum(case.weights[reach[~covered[reach]]].tolist())
-        alone = reach[(times[reach] == 1) & ~case.before[reach]]
+        alone = reach[(times[reach] == 1) & ~case.stays[reach]]
         only = math.fsum(case.weights[alone].tolist())
         covered[reach] = True
         whole = math.fsum(case.weights[reach].tolist())
-        first = math.fsum(case.weights[reach[~case.before[reach]]].tolist())
+        first = math.fsum(case.weights[reach[~case.stays[reach]]].tolist())
         entry: dict[str, Any] = {
             "id": case.premises.ids[site],
             "name": case.premises.names[site],
@@ -91,9 +91,9 @@ def _alternatives(
     """
     coverage = matrix(case.metres)
     weighted = coverage.multiply(case.weights[None, :]).tocsr()
-    open_demand = ~case.before & (times == 0)
+    open_demand = ~case.stays & (times == 0)
     gain = np.asarray(weighted @ open_demand.astype(float)).ravel()
-    lonely = ~case.before & (times == 1)
+    lonely = ~case.stays & (times == 1)
     single = coverage[sites].multiply(lonely[None, :].astype(float)).tocsr()
     lost = np.asarray(weighted[sites] @ lonely.astype(float)).ravel()
     shared = sparse.csc_array(weighted @ single.T)

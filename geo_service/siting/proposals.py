@@ -15,14 +15,20 @@ from geo_service.errors import InputError
 from geo_service.siting import _effects, _explanation, sheets
 from geo_service.siting._case import Case, Text, gather, weigh
 from geo_service.siting._cover import reached
+from geo_service.siting._models import Conditions, Model, choose
 from geo_service.siting._serving import Served, with_capacity
-from geo_service.siting.covering import maximal_cover, set_cover
 from geo_service.siting.plans import Clock, Plan, Progress
 
 if TYPE_CHECKING:
     from geo_service.streets import WalkNetwork
 
 # Of the promised time; walking and explaining take the rest, and with capacities the second choice.
+Aim = Literal["most_weight", "fewest_sites", "most_weight_twice", "worst_tenth_share",
+              "least_walking", "shortest_longest_walk"]  # fmt: skip
+_AIMS: dict[str, Aim] = {
+    "cover": "most_weight", "backup": "most_weight_twice", "equity": "worst_tenth_share",
+    "median": "least_walking", "center": "shortest_longest_walk",
+}  # fmt: skip
 _AREAS_TOLD = 20
 _SOLVER_SHARE, _SHARE_BEFORE_CAPACITY = 0.8, 0.4
 
@@ -35,8 +41,10 @@ class Proposal:
     ----------
     kind : str
         Kind of facility, may be empty.
-    aim : {"most_weight", "fewest_sites"}
-        What `objective` and `bound` count: weight covered (or, with capacities, served), or sites.
+    aim : str
+        What `objective` and `bound` count: ``most_weight`` covered (or, with capacities, served),
+        ``fewest_sites``, ``most_weight_twice``, ``worst_tenth_share``, ``least_walking`` (weight
+        times metres), ``shortest_longest_walk`` (metres).
     objective, bound, gap_percent, proven, status
         As in `Plan`.
     sites : list of dict
@@ -58,6 +66,12 @@ class Proposal:
         Weight within reach before and after, and all weight.
     minutes, speed_kmh, limit_m : float
         What within reach means: a walk on streets, door to door.
+    proof : {"whole_numbers", "branch_and_cut"}
+        How the bound was proven, see `Plan`.
+    cost : float or None
+        What the plan costs, where a budget was given.
+    closed : list of dict
+        Existing facilities the plan closes: ``id, name, lon, lat``.
     capacity : dict or None
         ``per_site, least_sites, served, unserved, bound``.
     people : dict
@@ -82,7 +96,7 @@ class Proposal:
     """
 
     kind: str
-    aim: Literal["most_weight", "fewest_sites"]
+    aim: Aim
     objective: float
     bound: float
     gap_percent: float
@@ -99,6 +113,9 @@ class Proposal:
     speed_kmh: float
     limit_m: float
     weight_field: str
+    proof: str
+    cost: float | None
+    closed: list[dict[str, Any]]
     capacity: dict[str, Any] | None
     people: dict[str, dict[str, float]]
     areas: pd.DataFrame
@@ -151,6 +168,8 @@ def propose_sites(
     profile: str | None = None,
     kind: str | None = None,
     weight_field: str | None = None,
+    model: Model = "cover",
+    conditions: Conditions | None = None,
     seconds: float = 10.0,
     seed: int = 0,
     on_progress: Progress | None = None,
@@ -185,6 +204,13 @@ def propose_sites(
         Kind of facility: tells which weight column is meant where `weight_field` does not.
     weight_field : str, optional
         Column of `demand` that is weighed.
+    model : {"cover", "backup", "equity", "median", "center"}
+        What is best: most weight within reach; most with two sites within reach; the best served
+        worst tenth of communities; least walking in all; the shortest longest walk (the last two of
+        those whom some candidate reaches within `minutes`).
+    conditions : Conditions, optional
+        Budget, at most or at least one site per community or township, existing ones that may move.
+        With these `count` is the most sites there may be, and may be left out beside a budget.
     seconds : float
         Time promised.
     seed : int
@@ -202,9 +228,14 @@ def propose_sites(
         ``parameter_invalid``, ``too_few_candidates``, ``plan_infeasible``, ``field_missing``,
         ``value_invalid``.
     """
-    if (count is None) == (cover_percent is None):
-        reason = "give one of count and cover_percent"
+    conditions = conditions or Conditions()
+    given = (count is not None) + (cover_percent is not None)
+    if given == 2 or (given == 0 and conditions.budget is None):
+        reason = "give one of count and cover_percent, or a budget"
         raise InputError("parameter_invalid", name="count", value=count, reason=reason)
+    if capacity is not None and (model != "cover" or conditions.any):
+        reason = "not together with another model, a budget or groups"
+        raise InputError("parameter_invalid", name="capacity", value=capacity, reason=reason)
     if cover_percent is not None and not 0.0 < cover_percent <= 100.0:
         reason = "must be above 0 and up to 100"
         raise InputError(
@@ -219,8 +250,8 @@ def propose_sites(
         streets, demand, candidates, existing, must, never, walk, kind, weight_field, notes
     )
     told(0.2, "choose")
-    plan = _solve(
-        case, count, cover_percent, seed=seed,
+    plan, case = choose(
+        case, model, conditions, count, cover_percent, _effects.areas_of(case)[0], seed=seed,
         seconds=_SOLVER_SHARE * seconds if capacity is None else _SHARE_BEFORE_CAPACITY * seconds,
         on_progress=lambda share, step: told(0.2 + 0.6 * share, step),
     )  # fmt: skip
@@ -228,38 +259,14 @@ def propose_sites(
     if capacity is not None:
         plan, served = with_capacity(case, plan, capacity, count, cover_percent, clock)
     told(0.9, "explain")
-    proposal = _explain(
-        case, plan, served, field, walk, streets, notes, clock, by_count=count is not None
-    )
+    by_count = model == "cover" and count is not None and not conditions.any
+    proposal = _explain(case, plan, served, field, walk, streets, notes, clock, by_count=by_count)
     told(1.0, "done")
     return replace(
         proposal,
         kind=kind or "",
-        aim="most_weight" if count is not None else "fewest_sites",
+        aim=_AIMS[model] if cover_percent is None else "fewest_sites",
     )
-
-
-def _solve(
-    case: Case,
-    count: int | None,
-    cover_percent: float | None,
-    *,
-    seconds: float,
-    seed: int,
-    on_progress: Progress,
-) -> Plan:
-    options: dict[str, Any] = {
-        "covered": case.before,
-        "must": case.must,
-        "never": case.never,
-        "seconds": seconds,
-        "seed": seed,
-        "on_progress": on_progress,
-    }
-    if count is not None:
-        return maximal_cover(case.metres, case.weights, count, **options)
-    share = (cover_percent or 0.0) / 100.0
-    return set_cover(case.metres, weights=case.weights, cover_share=share, **options)
 
 
 def _explain(
@@ -276,7 +283,7 @@ def _explain(
 ) -> Proposal:
     """Say what each site brings, what it would be missed for, and what nothing can reach."""
     before = case.before
-    after = before | reached(case.metres, plan.sites)
+    after = case.stays | reached(case.metres, plan.sites)
     sites = _explanation.sites(case, plan, served, field, walk, streets)
     effects = _effects.of(case, plan, streets, walk, by_count=by_count)
     idle = sum(site["newly_covered"] == 0 for site in sites)
@@ -313,6 +320,17 @@ def _explain(
         speed_kmh=case.speed_kmh,
         limit_m=case.limit_m,
         weight_field=field,
+        proof=plan.proof,
+        cost=plan.cost,
+        closed=[
+            {
+                "id": case.standing.ids[k],
+                "name": case.standing.names[k],
+                "lon": float(case.standing.lon[k]),
+                "lat": float(case.standing.lat[k]),
+            }
+            for k in case.closed.tolist()
+        ],
         capacity=None if served is None else _explanation.capacity(case, served),
         people=effects.people,
         areas=effects.areas,
