@@ -70,7 +70,7 @@ def choices(candidates, most):
 def ask(town, *, existing=True, **options):
     demand, candidates, standing = town
     return propose_sites(
-        StraightLines(), demand, candidates, minutes=10, seconds=5,
+        StraightLines(), demand, candidates, minutes=10, seconds=60,
         existing=standing if existing else None, weight_field="population", **options,
     )  # fmt: skip
 
