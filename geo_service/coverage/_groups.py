@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from geo_service.coverage import _messages
+from geo_service.coverage._arrays import IntArray
 from geo_service.coverage._faults import KINDS, Fault, Slip, remark
 from geo_service.coverage._layer import Layer
 from geo_service.notes import Note
@@ -39,12 +40,26 @@ class Unit:
     ----------
     field : str
         Column the parts stand in; empty for grids, for codes and for the layer as a whole.
-    of : sequence of str
-        The part each row belongs to.
+    part : ndarray of int
+        Number of the part each row belongs to.
+    names : sequence of str
+        What the parts are called, by number; each once.
     """
 
     field: str
-    of: Sequence[str]
+    part: IntArray
+    names: Sequence[str]
+
+    @classmethod
+    def of_texts(cls, field: str, values: Any) -> Unit:
+        """Part rows by a column's values as they read."""
+        number, found = pd.factorize(values, use_na_sentinel=False)
+        again, names = pd.factorize(np.array(list(map(str, found)), object))
+        return cls(field, again[number], names.tolist())
+
+    def of(self, row: int) -> str:
+        """Name the part of a row."""
+        return self.names[self.part[row]]
 
 
 @dataclass(frozen=True)
@@ -140,24 +155,28 @@ def _units(layer: Layer, names: Sequence[str]) -> list[Unit]:
     for digits in _PREFIXES if known else ():
         short = min(map(len, known)) <= digits
         if not short and all(map(str.isdigit, {code[:digits] for code in known})):
-            parts += [Unit("", [code[:digits] for code in layer.codes])]
+            prefixes = np.array([code[:digits] for code in layer.codes], object)
+            parts.append(Unit.of_texts("", prefixes))
     for column in layer.frame.columns:
         told = layer.frame[column]
         if column in {layer.frame.geometry.name, layer.fields.get("code")}:
             continue
         if pd.api.types.is_float_dtype(told) or pd.api.types.is_bool_dtype(told):
             continue
-        parts.append(Unit(str(column), list(map(str, told.to_numpy(dtype=object)))))
+        if told.nunique() <= max(2, count // 3):  # else each part is but a grid or two
+            parts.append(Unit.of_texts(str(column), told.to_numpy(dtype=object)))
     # Of columns that part it alike the one with the shortest names is told.
     by_size: dict[int, Unit] = {}
-    for unit in sorted(parts, key=lambda unit: -sum(map(len, set(unit.of)))):
-        by_size[len(set(unit.of))] = unit
+    for unit in sorted(parts, key=lambda unit: -sum(map(len, unit.names))):
+        by_size[len(unit.names)] = unit
     sizes = sorted((n for n in by_size if 1 < n <= max(2, count // 3)), reverse=True)
-    return [Unit("", names), *(by_size[n] for n in sizes), Unit("", [""] * count)]
+    every = Unit.of_texts("", np.array(names, object))
+    whole = Unit("", np.zeros(count, np.int64), [""])
+    return [every, *(by_size[n] for n in sizes), whole]
 
 
 def _key(one: _Found, unit: Unit) -> tuple[Any, ...]:
-    return one.severity, one.kind, tuple(sorted({unit.of[row] for row in one.rows}))
+    return one.severity, one.kind, tuple(sorted({unit.of(row) for row in one.rows}))
 
 
 def _row(key: tuple[Any, ...], members: Sequence[_Found]) -> tuple[Any, ...]:
@@ -180,9 +199,9 @@ def _drawn_apart(found: Sequence[_Found], units: Sequence[Unit]) -> tuple[Unit |
     if places < _APART:
         return None, 0
     for unit in units[-2:0:-1]:
-        if len(unit.of) < _MEMBERS * len(set(unit.of)):
+        if len(unit.part) < _MEMBERS * len(unit.names):
             continue
-        inside = sum(one.places for one in asked if len({unit.of[row] for row in one.rows}) == 1)
+        inside = sum(one.places for one in asked if len({unit.of(row) for row in one.rows}) == 1)
         if inside <= (1.0 - _APART_SHARE) * places:
             return unit, inside
     return None, 0
@@ -190,7 +209,7 @@ def _drawn_apart(found: Sequence[_Found], units: Sequence[Unit]) -> tuple[Unit |
 
 def _apart_remark(found: Sequence[_Found], unit: Unit, inside: int) -> Note:
     asked = [one for one in found if one.kind in _BETWEEN and len(one.rows) > 1]
-    parts = {unit.of[row] for one in asked for row in one.rows}
+    parts = {unit.of(row) for one in asked for row in one.rows}
     return remark(
         "drawn_apart",
         places=f"{sum(one.places for one in asked) - inside:,}",

@@ -98,17 +98,28 @@ def rings_of(geometries: GeometryArray, *, source: str = "grids", trusted: bool 
             total = xy.sum()
         if not np.isfinite(total):
             _refuse_not_finite(xy, sizes, source)
+    # Interior rings of a multipolygon read 0, so its kind is asked too.
+    plain = shapely.get_type_id(geometries) == _POLYGON
+    several = np.flatnonzero(~plain | (shapely.get_num_interior_rings(geometries) > 0))
     rows = np.arange(len(geometries))
-    # Interior rings of a multipolygon read 0, so only plain polygons may take the short way.
-    plain = (shapely.get_type_id(geometries) == _POLYGON).all()
-    if plain and not shapely.get_num_interior_rings(geometries).any():
-        hole = np.zeros(len(rows), np.bool_)
-        return Rings(xy, _offsets(sizes), rows, hole, len(rows))
-    parts, part_row = shapely.get_parts(geometries, return_index=True)
+    if not several.size:
+        return Rings(xy, _offsets(sizes), rows, np.zeros(len(rows), np.bool_), len(rows))
+    # Most grids are one ring each, which need not be taken out one by one.
+    parts, part_of = shapely.get_parts(geometries[several], return_index=True)
     rings, ring_part = shapely.get_rings(parts, return_index=True)
-    first = np.append(True, ring_part[1:] != ring_part[:-1])
-    start = _offsets(shapely.get_num_coordinates(rings))
-    return Rings(xy, start, part_row[ring_part].astype(np.int64), ~first, len(rows))
+    ring_of = part_of[ring_part]
+    count = np.ones(len(rows), np.int64)
+    count[several] = np.bincount(ring_of, minlength=len(several))
+    row = np.repeat(rows, count)
+    theirs = np.zeros(len(rows), np.bool_)
+    theirs[several] = True
+    theirs = theirs[row]
+    size = np.empty(len(row), np.int64)
+    size[~theirs] = sizes[row[~theirs]]
+    size[theirs] = shapely.get_num_coordinates(rings)
+    hole = np.zeros(len(row), np.bool_)
+    hole[theirs] = np.append(False, ring_part[1:] == ring_part[:-1])
+    return Rings(xy, _offsets(size), row, hole, len(rows))
 
 
 def _offsets(sizes: npt.NDArray[Any]) -> IntArray:
