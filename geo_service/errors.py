@@ -213,6 +213,11 @@ CATALOGUE: dict[str, Refusal] = {
         "“{file}”里没有任何要素。请确认导出的图层。",
         "“{file}” holds no features. Check which layer was exported.",
     ),
+    "layer_tangled": Refusal(
+        422,
+        "“{file}”在 ({x}, {y}) 附近有约 {count} 个图形压在同一处（如 {code}），无法逐一列出重叠。请先删去重复的图形再检查。",
+        "“{file}” piles about {count} shapes onto one place near ({x}, {y}), {code} among them: too many overlaps to list one by one. Delete the copies, then check again.",
+    ),
     "not_polygons": Refusal(
         422,
         "“{file}”第 {row} 行是 {found}，这里需要面（Polygon）。请导出面图层。",

@@ -12,7 +12,7 @@ import pytest
 import shapely
 
 from geo_service import cli, coverage
-from geo_service.errors import GeoServiceError
+from geo_service.errors import GeoServiceError, InputError
 
 CRS = 4547
 X, Y = 480_000.0, 3_760_000.0
@@ -163,6 +163,24 @@ class TestJudged:
         report = coverage.check(grids(square()), within=bow)
         assert "outline_invalid" in [note.code for note in report.notes]
         assert "self_intersection" in set(report.reference["kind"])
+
+    def test_ten_thousand_shifted_copies(self):
+        shift = np.random.default_rng(3).uniform(0.0, 5.0, (10_000, 2))
+        pile = [shapely.box(X + x, Y + y, X + x + 100, Y + y + 100) for x, y in shift]
+        with pytest.raises(InputError) as refused:
+            coverage.check(grids(*pile))
+        assert refused.value.code == "layer_tangled"
+        assert refused.value.details["count"] == "9,999"
+
+    def test_forty_shifted_copies_are_told(self):
+        shift = np.random.default_rng(3).uniform(0.0, 5.0, (40, 2))
+        pile = [shapely.box(X + x, Y + y, X + x + 100, Y + y + 100) for x, y in shift]
+        assert coverage.check(grids(*pile)).counts["overlap"]
+
+    def test_one_shape_over_all_the_others_is_no_pile(self):
+        many = [square(100 * k, 100 * n) for k in range(60) for n in range(60)]
+        cover = shapely.box(X, Y, X + 6000, Y + 6000)
+        assert coverage.check(grids(cover, *many)).counts["overlap"]
 
 
 @pytest.mark.parametrize(

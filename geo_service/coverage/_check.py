@@ -20,6 +20,7 @@ from geo_service.coverage import (
     _residual,
     _segments,
     _shapes,
+    _tangle,
     _tiling,
 )
 from geo_service.coverage._arrays import FloatArray
@@ -68,7 +69,7 @@ def check(
     ------
     InputError
         ``layer_empty``, ``geometry_missing``, ``not_polygons``, ``coordinate_not_finite``,
-        ``crs_differs``, ``field_missing``.
+        ``layer_tangled``, ``crs_differs``, ``field_missing``.
     MissingError
         ``profile_unknown``.
 
@@ -144,7 +145,10 @@ def examine(
     left = _residual.residual(
         [(layer.rings, scan)] + ([(outline.rings, outline.scan)] if outline else [])
     )
-    graph = None if left.empty else _tiling.graph_of(layer, outline, left)
+    if left.empty:
+        return Examined(layer, outline, scan, shapes, left, None)
+    _tangle.refuse(layer, left)
+    graph = _tiling.graph_of(layer, outline, left)
     return Examined(layer, outline, scan, shapes, left, graph)
 
 
