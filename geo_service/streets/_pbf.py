@@ -207,6 +207,7 @@ class _Reading:
 
     def __init__(self, rules: Rules, history: bool, wanted: set[int]) -> None:
         self.wanted = wanted
+        self._rules = rules
         self._history = history
         keys = sorted({key.encode() for key in rules.keys} | {b"name"})
         ordered, packed, starts, buckets = kernels.key_table(keys)
@@ -307,6 +308,9 @@ class _Reading:
         parts = [np.concatenate(column) for column in zip(*reversed(self._way_parts), strict=True)]
         ids, tags, name, visible, sizes, refs = parts
         rows, twice = last_of_each(ids, visible)
+        if self._history:  # the last version may be no street any more
+            street = [not self._rules.way_kinds.isdisjoint(found) for found in self._sets.sets]
+            rows = rows[np.array(street, bool)[tags[rows]] | np.isin(ids[rows], self._outlines)]
         self._counts["ways_twice"] = 0 if self._history else twice
         self._counts["ids_negative"] += int((ids < 0).sum())
         start = np.concatenate(([0], np.cumsum(sizes, dtype=np.int64)))

@@ -52,6 +52,8 @@ class Graph:
         Vertices in the plane, both ends included.
     shape_cm : ndarray of int32, shape (v,)
         Walked length from the tail to the vertex.
+    shape_segment : ndarray of int32, shape (v,)
+        The row in `Segments` of the piece from each vertex to the next.
     shape_name : ndarray of int32, shape (v,)
         The row of `names` of the street from each vertex to the next.
     names : ndarray of str, shape (k,)
@@ -80,6 +82,7 @@ class Graph:
     shape_x: FloatArray
     shape_y: FloatArray
     shape_cm: IntArray
+    shape_segment: IntArray
     shape_name: IntArray
     names: segments.TextArray
     arc_start: IntArray
@@ -102,12 +105,14 @@ def contract(streets: Segments, *, mask: int, plane: Plane) -> Graph:
         The metric plane of positions. Lengths don't depend on it.
     """
     forward, backward = (streets.forward & mask) != 0, (streets.backward & mask) != 0
-    usable = forward | backward
+    usable = np.flatnonzero(forward | backward)
     tail, head = streets.tail[usable].astype(np.int64), streets.head[usable].astype(np.int64)
-    forward, backward, name = forward[usable], backward[usable], streets.name[usable]
+    forward, backward = forward[usable], backward[usable]
     length_m = segments.ground_length_m(
         streets.lon[tail], streets.lat[tail], streets.lon[head], streets.lat[head]
     )
+    if streets.stretch.size:
+        length_m *= streets.stretch[usable]
     closed = streets.barriers[(streets.barrier_masks & mask) == 0]
     tail, head, row_of = _cut_at(closed, tail, head, streets.osm_ids.size)
 
@@ -127,6 +132,7 @@ def contract(streets: Segments, *, mask: int, plane: Plane) -> Graph:
     arc_start, arcs, arc_edges = _arcs(
         tails, heads, length_cm, along[first], against[first], junctions.size
     )
+    shape_segment = _from_vertex(usable[order], shape_start)
     component, component_cm = _components(tails, heads, length_cm, junctions.size)
     at = row_of[junctions]
     return Graph(
@@ -134,7 +140,8 @@ def contract(streets: Segments, *, mask: int, plane: Plane) -> Graph:
         tail=tails, head=heads, length_cm=length_cm,
         forward=along[first], backward=against[first],
         shape_start=shape_start, shape_x=x[row_of[vertices]], shape_y=y[row_of[vertices]],
-        shape_cm=shape_cm, shape_name=_names_from(name[order], shape_start), names=streets.names,
+        shape_cm=shape_cm, shape_segment=shape_segment,
+        shape_name=streets.name[shape_segment], names=streets.names,
         arc_start=arc_start, arcs=arcs, arc_edges=arc_edges,
         component=component, component_cm=component_cm,
     )  # fmt: skip
@@ -155,9 +162,7 @@ def _chains(
     tail: LongArray, head: LongArray, forward: BoolArray, backward: BoolArray, count: int
 ) -> tuple[LongArray, BoolArray, LongArray]:
     """String segments together: their order, which of them are turned, where each chain begins."""
-    ends = np.concatenate((tail, head))
-    incident = np.argsort(ends, kind="stable")
-    start = np.searchsorted(ends[incident], np.arange(count + 1))
+    start, incident = _by_point(tail, head, count)
     segment = incident % max(tail.size, 1)
     leaving = np.concatenate((forward, backward))[incident]
     arriving = np.concatenate((backward, forward))[incident]
@@ -168,6 +173,28 @@ def _chains(
     junction = np.ones(count, bool)
     junction[through[same]] = False
     return _walk_chains(start, segment, tail, head, junction)
+
+
+@numba.njit(cache=True, nogil=True)
+def _by_point(tail: LongArray, head: LongArray, count: int) -> tuple[LongArray, LongArray]:
+    """Bucket the ends of segments by their point: where each bucket begins, and the ends.
+
+    End ``i`` is the tail of segment ``i``; the heads come after the tails.
+    """
+    start = np.zeros(count + 2, np.int64)
+    for i in range(tail.size):
+        start[tail[i] + 2] += 1
+        start[head[i] + 2] += 1
+    for point in range(2, count + 2):
+        start[point] += start[point - 1]
+    ends = np.empty(2 * tail.size, np.int64)
+    for i in range(tail.size):
+        ends[start[tail[i] + 1]] = i
+        start[tail[i] + 1] += 1
+    for i in range(head.size):
+        ends[start[head[i] + 1]] = tail.size + i
+        start[head[i] + 1] += 1
+    return start[:-1], ends
 
 
 @numba.njit(cache=True, nogil=True)
@@ -233,13 +260,13 @@ def _shapes(
     return shape_start, points, shape_cm
 
 
-def _names_from(name: IntArray, shape_start: LongArray) -> IntArray:
-    """Give the name from each vertex on; a chain's last vertex repeats the one before."""
+def _from_vertex(segment: LongArray, shape_start: LongArray) -> IntArray:
+    """Give the segment from each vertex on; a chain's last vertex repeats the one before."""
     from_vertex = np.empty(int(shape_start[-1]), np.int32)
     last = shape_start[1:] - 1
     inner = np.ones(from_vertex.size, bool)
     inner[last] = False
-    from_vertex[inner] = name
+    from_vertex[inner] = segment
     from_vertex[last] = from_vertex[last - 1]
     return from_vertex
 

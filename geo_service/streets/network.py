@@ -17,12 +17,13 @@ from geo_service.streets import contraction, extracts, saved, segments, tag_rule
 from geo_service.streets.contraction import CM_PER_M, Graph
 from geo_service.streets.saved import Saved
 from geo_service.streets.segments import FloatArray, Segments
-from geo_service.streets.snapping import SNAP_LIMIT_M, Snapped, StreetIndex
+from geo_service.streets.snapping import SNAP_LIMIT_M, Snapped, StreetIndex, least_piece_cm
 from geo_service.streets.tag_rules import WalkProfile
 
 if TYPE_CHECKING:
     import geopandas as gpd
     import networkx as nx
+    import pandas as pd
 
     from geo_service.walking import Route, TravelMatrix
 
@@ -212,6 +213,56 @@ class WalkNetwork:
         """Length of each piece of the network in metres, longest first."""
         return self.graph.component_cm / CM_PER_M
 
+    def pieces(self) -> pd.DataFrame:
+        """List the pieces of the network, longest first.
+
+        Returns
+        -------
+        DataFrame
+            ``length_m``; ``nodes``; ``serves``: whether places snap to it (see `snapping`);
+            ``lon``, ``lat`` of a node of it, in WGS84 degrees.
+        """
+        import pandas as pd
+
+        length_m = self.components
+        _, first = np.unique(self.graph.component, return_index=True)
+        return pd.DataFrame(
+            {
+                "length_m": length_m,
+                "nodes": np.bincount(self.graph.component, minlength=length_m.size),
+                "serves": self.graph.component_cm >= least_piece_cm(self.graph),
+                "lon": self.node_lonlat[first, 0],
+                "lat": self.node_lonlat[first, 1],
+            }
+        )
+
+    def barriers(self) -> gpd.GeoDataFrame:
+        """List the gates, walls and others that stop this profile on a street.
+
+        Returns
+        -------
+        GeoDataFrame
+            Points in WGS84 with ``osm_id``, ``tags``, and ``opens_to``: the shipped profiles that
+            may pass, with spaces between.
+        """
+        import geopandas as gpd
+
+        streets = _as_known_to(self._streets, self.walker)
+        shut = np.flatnonzero((streets.barrier_masks & self.walker.mask) == 0)
+        usable = ((streets.forward | streets.backward) & self.walker.mask) != 0
+        walked = np.zeros(streets.osm_ids.size, bool)
+        walked[streets.tail[usable]] = walked[streets.head[usable]] = True
+        shut = shut[walked[streets.barriers[shut]]]
+        rows, masks = streets.barriers[shut], streets.barrier_masks[shut].tolist()
+        known = tag_rules.profiles()
+        opens_to = [" ".join(n for n, p in known.items() if p.mask & mask) for mask in masks]
+        return gpd.GeoDataFrame(
+            {"osm_id": streets.osm_ids[rows], "tags": streets.barrier_kinds[shut],
+             "opens_to": opens_to},
+            geometry=gpd.points_from_xy(streets.lon[rows], streets.lat[rows]),
+            crs=4326,
+        )  # fmt: skip
+
     @cached_property
     def node_lonlat(self) -> FloatArray:
         """Positions of the nodes, shape (n, 2), WGS84 degrees."""
@@ -356,6 +407,29 @@ class WalkNetwork:
             if graph.backward[edge]:
                 exported.add_edge(head, tail, **length)
         return exported
+
+    @classmethod
+    def from_osmnx(
+        cls, graph: nx.MultiDiGraph, *, profile: str = "adult", plane: Any = None
+    ) -> WalkNetwork:
+        """Take over a street graph of osmnx; see `osmnx_graphs.import_graph`.
+
+        Raises
+        ------
+        InputError
+            ``streets_empty``, ``value_invalid``.
+        """
+        from geo_service.streets import osmnx_graphs
+
+        streets = osmnx_graphs.import_graph(graph)
+        return cls(streets, profile=profile, plane=plane, source={"file": "osmnx"})
+
+    def to_osmnx(self) -> nx.MultiDiGraph:
+        """Give the network as osmnx's street graph; see `osmnx_graphs.export`."""
+        from geo_service.streets import osmnx_graphs
+
+        lonlat = np.column_stack(self._plane.inverse(self.graph.shape_x, self.graph.shape_y))
+        return osmnx_graphs.export(self.graph, self._streets, lonlat, self.node_lonlat)
 
     def __repr__(self) -> str:
         return (

@@ -6,6 +6,7 @@ Segments are straight pieces between two neighbouring OSM nodes. They are kept i
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -54,6 +55,9 @@ class Segments:
         The row of `kinds` of that way.
     barrier_kinds : ndarray of str, shape (b,)
         The tags that shut each barrier, as ``barrier=gate access=private``.
+    stretch : ndarray of float64, shape (s,) or (0,)
+        By how much each segment is longer than its line on the ground, where a street graph of
+        somebody else's said so; empty where nobody did.
     """
 
     osm_ids: LongArray
@@ -71,6 +75,7 @@ class Segments:
     kinds: TextArray
     kind: npt.NDArray[np.int16]
     barrier_kinds: TextArray
+    stretch: FloatArray
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,7 +149,7 @@ def cut(
         forward=up, backward=down,
         barriers=row[order].astype(np.int32), barrier_masks=barriers.masks[on_street][order],
         names=names, name=street, way_ids=way, kinds=kinds, kind=sort,
-        barrier_kinds=texts[on_street][order],
+        barrier_kinds=texts[on_street][order], stretch=np.empty(0),
     )  # fmt: skip
 
 
@@ -301,11 +306,25 @@ def ground_length_m(
     >>> ground_length_m(a, b, a + 0.001, b).round(2)
     array([92.35])
     """
-    sine = np.sin(np.radians((lat_a + lat_b) / 2.0))
-    curve = 1.0 - WGS84_E2 * sine**2
-    east = np.radians(lon_b - lon_a) * np.sqrt(1.0 - sine**2) * WGS84_AXIS_M / np.sqrt(curve)
-    north = np.radians(lat_b - lat_a) * WGS84_AXIS_M * (1.0 - WGS84_E2) / curve**1.5
-    return np.hypot(east, north)
+    return np.asarray(
+        _ground_length_m(*(np.asarray(v, np.float64) for v in (lon_a, lat_a, lon_b, lat_b)))
+    )
+
+
+@numba.njit(cache=True, nogil=True)
+def _ground_length_m(
+    lon_a: FloatArray, lat_a: FloatArray, lon_b: FloatArray, lat_b: FloatArray
+) -> FloatArray:
+    length_m = np.empty(lon_a.size)
+    to_radians = math.pi / 180.0
+    for i in range(lon_a.size):
+        sine = math.sin((lat_a[i] + lat_b[i]) / 2.0 * to_radians)
+        curve = 1.0 - WGS84_E2 * sine * sine
+        root = math.sqrt(curve)
+        east = (lon_b[i] - lon_a[i]) * to_radians * math.sqrt(1.0 - sine * sine)
+        north = (lat_b[i] - lat_a[i]) * to_radians * (1.0 - WGS84_E2) / (curve * root)
+        length_m[i] = WGS84_AXIS_M * math.hypot(east / root, north)
+    return length_m
 
 
 def names() -> tuple[str, ...]:
@@ -325,6 +344,6 @@ def completed(columns: Mapping[str, npt.NDArray[Any]]) -> Segments:
         "names": np.array([""]), "name": np.zeros(count, np.int32),
         "way_ids": np.zeros(count, np.int64),
         "kinds": np.array([""]), "kind": np.zeros(count, np.int16),
-        "barrier_kinds": np.full(barriers, "", np.str_),
+        "barrier_kinds": np.full(barriers, "", np.str_), "stretch": np.empty(0),
     }  # fmt: skip
     return Segments(**{**unknown, **columns})

@@ -94,7 +94,7 @@ class StreetIndex:
         inner[graph.shape_start[1:-1] - 1] = False  # from one chain's last vertex to the next chain
         begin = np.flatnonzero(inner)
         edge = np.repeat(np.arange(graph.tail.size), np.diff(graph.shape_start) - 1)
-        short = graph.component_cm < _least_piece_cm(graph)
+        short = graph.component_cm < least_piece_cm(graph)
         refused = short[graph.component[graph.tail[edge]]]
         order = np.argsort(refused, kind="stable")
         self.begin: LongArray = begin[order]
@@ -150,7 +150,8 @@ class StreetIndex:
         return ax + share * dx, ay + share * dy, np.rint(walked)
 
 
-def _least_piece_cm(graph: Graph) -> float:
+def least_piece_cm(graph: Graph) -> float:
+    """Give the length of the shortest piece that places snap to, in centimetres."""
     largest = float(graph.component_cm.max(initial=0))
     return min(MIN_PIECE_M * CM_PER_M, MIN_PIECE_SHARE * largest)
 
