@@ -572,8 +572,68 @@ CATALOGUE: dict[str, Refusal] = {
     # the service
     "not_loopback": Refusal(
         403,
-        "没有 API 密钥时只能在本机（127.0.0.1）上服务。",
-        "Without API keys the service listens on this machine (127.0.0.1) only.",
+        "没有 API 密钥时只能在本机（127.0.0.1）上服务，不能在“{host}”上。请先用 geo-service key add 建立密钥。",
+        "Without API keys the service listens on this machine (127.0.0.1) only, not on “{host}”. Make a key first: geo-service key add.",
+    ),
+    "key_missing": Refusal(
+        401,
+        "这里需要密钥。请在请求头 Authorization: Bearer 或 X-API-Key 中给出，浏览器请到 /login 登录。",
+        "This takes a key. Send it as Authorization: Bearer or X-API-Key; in a browser sign in at /login.",
+    ),
+    "key_unknown": Refusal(
+        401,
+        "密钥无效。请向管理员确认，或申请新的密钥。",
+        "This key is not known here. Ask the administrator for one.",
+    ),
+    "key_closed": Refusal(
+        401,
+        "密钥 {prefix} 已停用或过期，请向管理员申请新的密钥。",
+        "The key {prefix} was revoked or has expired. Ask the administrator for a new one.",
+    ),
+    "token_invalid": Refusal(
+        401,
+        "登录令牌无法接受：{reason}。请重新登录。",
+        "The sign-in token is not accepted: {reason}. Sign in again.",
+    ),
+    "keys_unreadable": Refusal(
+        503,
+        "暂时无法核对密钥：数据库连接不上。请稍后再试。",
+        "Keys can't be checked just now: the database can't be reached. Try again shortly.",
+    ),
+    "role_insufficient": Refusal(
+        403,
+        "这需要“{needed}”权限，当前密钥的权限是“{role}”。",
+        "This takes the role “{needed}”; the key's role is “{role}”.",
+    ),
+    "area_foreign": Refusal(
+        403,
+        "“{area}”不在此密钥的辖区（{own}）内。规划人员只能修改自己的县区和乡镇；上传时请用 replace_within 写明辖区。",
+        "“{area}” is not in the areas of this key ({own}). Planners change their own counties and townships only; name the part with replace_within.",
+    ),
+    "key_not_found": Refusal(
+        404,
+        "没有以 {prefix} 开头的密钥。用 geo-service key list 查看。",
+        "No key begins with {prefix}. See geo-service key list.",
+    ),
+    "key_areas_wrong": Refusal(
+        422,
+        "辖区与“{role}”不符：规划人员（planner）的密钥必须用 --area 写明辖区，其他角色不分辖区。",
+        "Areas and the role “{role}” don't go together: a planner's key needs --area, others have none.",
+    ),
+    "rate_limited": Refusal(
+        429,
+        "请求太快，此密钥每分钟最多 {per_minute} 次。请 {seconds} 秒后再试。",
+        "Too many requests: this key has {per_minute} a minute. Try again in {seconds} s.",
+    ),
+    "body_too_slow": Refusal(
+        408,
+        "内容传到一半停了 {seconds} 秒，未接收。请检查网络后重传。",
+        "The body stood still for {seconds} s and was not taken. Check the network and send it again.",
+    ),
+    "setting_invalid": Refusal(
+        422,
+        "环境变量 {name} 的值“{value}”不能用：{reason}。说明见 docs/settings.md。",
+        "The setting {name}=“{value}” can't be used: {reason}. docs/settings.md tells what can.",
     ),
     "too_many": Refusal(
         413,
@@ -667,8 +727,8 @@ CATALOGUE: dict[str, Refusal] = {
     ),
     "host_refused": Refusal(
         421,
-        "不以“{host}”这个名称提供服务。请用 127.0.0.1 或 localhost 访问。",
-        "The service does not answer as “{host}”. Use 127.0.0.1 or localhost.",
+        "不以“{host}”这个名称提供服务。请用 IP 地址或 localhost 访问，或由管理员把域名写进 GEO_SERVICE_HOSTS。",
+        "The service does not answer as “{host}”. Use its IP address or localhost, or have the operator add the name to GEO_SERVICE_HOSTS.",
     ),
     "origin_refused": Refusal(
         403,

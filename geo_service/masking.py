@@ -36,6 +36,18 @@ def mask_phone(text: str) -> str:
     return _DIGIT_RUN.sub(lambda run: "*" * (len(run[0]) - 4) + run[0][-4:], hidden)
 
 
+def mask_text(text: str) -> str:
+    """Hide mobile numbers and ID numbers inside a text; codes and other figures stay.
+
+    Examples
+    --------
+    >>> mask_text("13812340000 in 411002001001003")
+    '138****0000 in 411002001001003'
+    """
+    without_ids = _ID_NUMBER.sub(_masked_id, text)
+    return _MOBILE.sub(lambda number: mask_phone(number[0]), without_ids)
+
+
 def mask_id_number(text: str) -> str:
     """Hide all of an ID number but the county's digits and the last four.
 
@@ -100,10 +112,7 @@ def _mask_of(column: str, persons: set[str]) -> Callable[[Any], Any] | None:
 
 
 def _mask_numbers(value: Any) -> Any:
-    if not isinstance(value, str):
-        return value
-    without_ids = _ID_NUMBER.sub(_masked_id, value)
-    return _MOBILE.sub(lambda number: mask_phone(number[0]), without_ids)
+    return mask_text(value) if isinstance(value, str) else value
 
 
 def _masked_id(found: re.Match[str]) -> str:

@@ -257,7 +257,7 @@ def test_an_older_store_is_upgraded(old: Path) -> None:
         (draft,) = store.drafts(state="open")
         assert store.publish(draft.id, author="孙").number == 3
         store.verify()
-    assert read(old, "SELECT value FROM gs_settings WHERE key = 'schema'") == [("2",)]
+    assert read(old, "SELECT value FROM gs_settings WHERE key = 'schema'") == [("4",)]
 
 
 def test_an_upgraded_store_takes_edits(old: Path) -> None:

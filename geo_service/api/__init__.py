@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-import ipaddress
+import dataclasses
 import logging
 import os
 import threading
@@ -15,11 +15,15 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from fastapi import FastAPI
+from starlette.middleware.cors import CORSMiddleware
 
 import geo_service
+from geo_service import settings as settings_room
 from geo_service.api import (
+    audit,
     catchments,
     desk,
+    doors,
     drafts,
     drawing,
     errors,
@@ -27,16 +31,25 @@ from geo_service.api import (
     guard,
     health,
     locate,
+    login,
     ogc,
     page,
+    rates,
+    serving,
     sites,
     uploads,
     work,
 )
 from geo_service.api.state import State
-from geo_service.errors import InputError
+from geo_service.settings import Settings
 
 __all__ = ["create_app", "serve"]
+
+ROOMS = (
+    page, *ogc.ROOMS, locate, catchments, sites, drafts, drawing, faults, login, audit,
+    health, errors,
+)  # fmt: skip
+"""What has routes; each of them says whom it is open to."""
 
 log = logging.getLogger("geo_service.api")
 
@@ -46,6 +59,7 @@ def create_app(
     *,
     streets: str | os.PathLike[str] | None = None,
     executor: Executor | None = None,
+    settings: Settings | None = None,
 ) -> FastAPI:
     """Make the application of a store.
 
@@ -58,6 +72,8 @@ def create_app(
     executor : concurrent.futures.Executor, optional
         Where jobs run, instead of processes of this machine: a cluster's, such as
         ``dask.distributed.Client(address).get_executor()``.
+    settings : Settings, optional
+        How doors stand open; by default as the environment says.
 
     Returns
     -------
@@ -72,6 +88,7 @@ def create_app(
     """
     from geo_service.store import open_store
 
+    settings = settings or settings_room.read()
     state = State(open_store(store_path), streets=Path(streets) if streets else None)
     app = FastAPI(
         title="Geo Service",
@@ -90,13 +107,28 @@ def create_app(
     setting = {"store": str(store_path), "streets": str(streets) if streets else ""}
     app.state.desk = desk.Desk(state.store.jobs_path, work.WORK, setting, executor=executor)
     errors.install(app)
-    for room in (
-        page, *ogc.ROOMS, locate, catchments, sites, drafts, drawing, faults, health, errors
-    ):  # fmt: skip
+    app.state.doors = doors.Doors(state.store, settings)
+    app.state.rates = rates.Rates(settings.rate_per_minute)
+    doors.refuse_undeclared(*(room.router for room in ROOMS))
+    for room in ROOMS:
         app.include_router(room.router)
     app.router.routes.insert(0, locate.DIRECT)
     page.mount_files(app)
-    app.add_middleware(guard.Guard, metrics=app.state.metrics)
+    app.add_middleware(
+        guard.Guard,
+        keys=app.state.doors,
+        metrics=app.state.metrics,
+        rates=app.state.rates,
+        settings=settings,
+    )
+    if settings.origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=settings.origins,
+            allow_methods=["GET", "POST", "DELETE"],
+            allow_headers=["Authorization", "X-API-Key", "Content-Type", "If-None-Match"],
+            expose_headers=["ETag", "Location", "Link", "Content-Crs", "X-Request-Id"],
+        )
     return app
 
 
@@ -105,52 +137,36 @@ def serve(
     *,
     host: str = "127.0.0.1",
     port: int = 8000,
+    workers: int = 1,
     streets: str | os.PathLike[str] | None = None,
 ) -> None:
-    """Serve a store on this machine until interrupted.
+    """Serve a store until interrupted; what is not said here stands in the environment.
 
     Parameters
     ----------
     store_path : str or path-like
         The store.
     host : str
-        A loopback address: there are no keys yet, so nobody else may reach it.
+        Where to listen; beyond this machine only where the store has keys.
     port : int
         The port; 0 takes a free one.
+    workers : int
+        Processes that answer.
     streets : str or path-like, optional
         The walk network's file, instead of the one the store keeps.
 
     Raises
     ------
     InputError
-        ``not_loopback``; others of `create_app`.
+        ``not_loopback``, ``setting_invalid``; others of `create_app`.
     """
-    import uvicorn
-
-    refuse_beyond_loopback(host)
-    app = create_app(store_path, streets=streets)
-    # No access log: a query may hold an address or a phone number. /metrics counts instead.
-    config = uvicorn.Config(app, host=host, port=port, access_log=False, log_level="info")
-    logging.getLogger("uvicorn.error").info("地图 · The map: http://%s:%d/map", host, port)
-    uvicorn.Server(config).run()
-
-
-def refuse_beyond_loopback(host: str) -> None:
-    """Refuse to listen where others could reach the service.
-
-    Raises
-    ------
-    InputError
-        ``not_loopback``.
-    """
-    if host == "localhost":
-        return
-    try:
-        loopback = ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        loopback = False
-    if not loopback:
-        raise InputError("not_loopback", host=host)
+    given = settings_room.read()
+    serving.serve(
+        dataclasses.replace(
+            given, store=os.fspath(store_path), host=host, port=port, workers=workers,
+            streets=os.fspath(streets) if streets else given.streets,
+        )
+    )  # fmt: skip
 
 
 @asynccontextmanager
@@ -161,11 +177,16 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     closing = threading.Event()
     following = threading.Thread(target=state.follow, args=(closing,), name="follow", daemon=True)
     following.start()
+    keys: doors.Doors = app.state.doors
+    reading = threading.Thread(target=keys.follow, args=(closing,), name="keys", daemon=True)
+    reading.start()
     app.state.desk.open()
     yield
     closing.set()
     following.join()
+    reading.join()
     app.state.desk.close()
+    app.state.rates.close()
     state.close()
 
 

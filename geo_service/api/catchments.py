@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict
 from starlette.responses import Response
 
 from geo_service import crs, masking
+from geo_service.api import doors
 from geo_service.api import state as states
 from geo_service.api.state import GEOJSON, State
 from geo_service.errors import InputError
@@ -22,7 +23,7 @@ MAX_RINGS = 12
 MAX_MINUTES = 120.0
 _PEOPLE = "population"
 
-router = APIRouter(tags=["walks"])
+router = APIRouter(tags=["walks"], dependencies=[doors.requires("viewer")])
 
 StateOf = Annotated[State, Depends(states.of)]
 Reach = Literal["nearest", "any"]
@@ -37,11 +38,12 @@ class Origins(BaseModel):
     """Many places to walk from."""
 
     model_config = ConfigDict(
+        allow_inf_nan=False,
         json_schema_extra={
             "examples": [
                 {"datum": "wgs84", "points": [[113.8522, 34.0281]], "minutes": [5, 10, 15]}
             ]
-        }
+        },
     )
 
     datum: str

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +14,12 @@ import orjson
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
 
+from geo_service.api import doors
 from geo_service.api.errors import reader_language
 from geo_service.jobs import Job, Queue
+from geo_service.store import audit
 
+ACTOR = "actor"
 _RESULTS = "http://www.opengis.net/def/rel/ogc/1.0/results"
 
 
@@ -89,6 +94,24 @@ def preferences(request: Request) -> dict[str, str]:
 def wants_job(request: Request) -> bool:
     """Tell whether a client would rather have a job than wait."""
     return "respond-async" in preferences(request)
+
+
+def submit(
+    request: Request,
+    queue: Queue,
+    process: str,
+    inputs: Mapping[str, Any],
+    fill: Callable[[Path], None] | None = None,
+) -> Job:
+    """Hand work in under the name of whoever asks: the audit log names them, not the queue."""
+    handed = {**inputs, ACTOR: asdict(audit.current())}
+    return queue.submit(process, handed, owner=doors.of(request).name, fill=fill)
+
+
+def acting(inputs: Mapping[str, Any]) -> AbstractContextManager[None]:
+    """Let what a job writes stand under the name of whoever handed it in."""
+    told = inputs.get(ACTOR)
+    return audit.acting(audit.Actor(**told)) if told else nullcontext()
 
 
 def accepted(request: Request, job: Job) -> Response:

@@ -14,7 +14,7 @@ from starlette.datastructures import UploadFile
 from starlette.responses import Response
 
 from geo_service import layers
-from geo_service.api import desk, uploads
+from geo_service.api import desk, doors, uploads
 from geo_service.api import state as states
 from geo_service.api.state import State
 from geo_service.boundary_files import BoundaryFile
@@ -63,7 +63,21 @@ _UPLOAD_SCHEMA: dict[str, Any] = {
 router = APIRouter(tags=["drafts"])
 
 StateOf = Annotated[State, Depends(states.of)]
+VIEWER = doors.requires("viewer")
+PLANNER = doors.requires("planner")
+PUBLISHER = doors.requires("publisher")
 Profile = Annotated[str, Query(description="Rule profile")]
+
+
+def _own_draft(number: int, request: Request, state: StateOf) -> Draft:
+    """Give a draft to whoever may change its part of the layer."""
+    found = state.store.draft(number)
+    doors.admit_area(request, found.replace_within)
+    return found
+
+
+OWN = Depends(_own_draft)
+OwnDraft = Annotated[Draft, OWN]
 
 
 class Publication(BaseModel):
@@ -79,11 +93,17 @@ class Publication(BaseModel):
     reason: str = ""
 
 
-@router.get("/drafts", summary="All drafts")
-def drafts(state: StateOf) -> Response:
+@router.get(
+    "/drafts",
+    summary="All drafts",
+    dependencies=[PLANNER],
+)
+def drafts(request: Request, state: StateOf) -> Response:
     """List the drafts, oldest first, and layers that were edited in a GIS program meanwhile."""
-    edited = [_offered(edit) for edit in state.store.edits()]
-    return _json({"drafts": [told(draft) for draft in state.store.drafts()], "edited": edited})
+    caller = doors.of(request)
+    own = [one for one in state.store.drafts() if caller.may_change(one.replace_within)]
+    edited = [_offered(edit) for edit in state.store.edits()] if caller.may("publisher") else []
+    return _json({"drafts": [told(draft) for draft in own], "edited": edited})
 
 
 @router.post(
@@ -91,6 +111,7 @@ def drafts(state: StateOf) -> Response:
     status_code=201,
     summary="Upload a boundary file as a draft",
     openapi_extra={"requestBody": _UPLOAD_SCHEMA},
+    dependencies=[PLANNER],
 )
 async def upload(request: Request) -> Response:
     """Read a file (zipped shapefile, GeoPackage, GeoJSON, KML, DXF …) and keep it as a draft.
@@ -106,6 +127,7 @@ async def upload(request: Request) -> Response:
         if "layer" not in given:
             raise InputError("parameter_missing", name="layer")
         layers.layer(given["layer"])  # refused before the file is read
+        doors.admit_area(request, given.get("replace_within"))
         if desk.wants_job(request):
 
             def fill(folder: Path) -> None:
@@ -113,7 +135,7 @@ async def upload(request: Request) -> Response:
                 uploads.keep(file, folder / UPLOAD)
 
             queue = await run_in_threadpool(lambda: desk.of(request).queue)
-            job = await run_in_threadpool(queue.submit, UPLOAD, given, fill=fill)
+            job = await run_in_threadpool(desk.submit, request, queue, UPLOAD, given, fill)
             return desk.accepted(request, job)
         with tempfile.TemporaryDirectory(prefix="geo-service-") as folder:
             path = await run_in_threadpool(uploads.keep, file, Path(folder))
@@ -121,25 +143,36 @@ async def upload(request: Request) -> Response:
     return _json(told(draft), 201, {"Location": f"/drafts/{draft.id}"})
 
 
-@router.get("/drafts/{number}", summary="One draft")
-def draft(number: int, state: StateOf) -> Response:
+@router.get(
+    "/drafts/{number}",
+    summary="One draft",
+    dependencies=[PLANNER],
+)
+def draft(found: OwnDraft) -> Response:
     """Tell what a draft is and what its last check said."""
-    return _json(told(state.store.draft(number)))
+    return _json(told(found))
 
 
-@router.get("/drafts/{number}/check", summary="Check a draft")
-def check(number: int, state: StateOf, profile: Profile = "default") -> Response:
+@router.get(
+    "/drafts/{number}/check",
+    summary="Check a draft",
+    dependencies=[PLANNER],
+)
+def check(found: OwnDraft, state: StateOf, profile: Profile = "default") -> Response:
     """Check the layer as it would be with the draft in it; every fault is in the answer."""
-    report = state.store.check_draft(number, profile=profile)
-    seam = state.store.seam(number, report).to_dict("records")
-    return _json({"draft": number, **report.to_dict(), "seam": seam})
+    report = state.store.check_draft(found.id, profile=profile)
+    seam = state.store.seam(found.id, report).to_dict("records")
+    return _json({"draft": found.id, **report.to_dict(), "seam": seam})
 
 
-@router.get("/drafts/{number}/diff", summary="What a draft would change")
-def difference(number: int, state: StateOf) -> Response:
+@router.get(
+    "/drafts/{number}/diff",
+    summary="What a draft would change",
+    dependencies=[PLANNER],
+)
+def difference(found: OwnDraft, state: StateOf) -> Response:
     """Compare the codes and shapes of a draft with the published layer."""
-    found = state.store.draft(number)
-    after = state.store.draft_frame(number).set_index("code").geometry
+    after = state.store.draft_frame(found.id).set_index("code").geometry
     published = found.layer in state.revisions()
     before = state.store.frame(found.layer).set_index("code").geometry if published else after[:0]
     kept = after.index[~after.index.duplicated()].intersection(before.index, sort=False)
@@ -147,7 +180,7 @@ def difference(number: int, state: StateOf) -> Response:
     moved = kept[~one.geom_equals_exact(other, tolerance=0.0).to_numpy()]
     return _json(
         {
-            "draft": number,
+            "draft": found.id,
             "layer": found.layer,
             "before": state.revisions().get(found.layer, 0),
             "added": sorted(set(after.index) - set(before.index)),
@@ -157,7 +190,9 @@ def difference(number: int, state: StateOf) -> Response:
     )
 
 
-@router.post("/drafts/{number}/publish", status_code=201, summary="Publish a draft")
+@router.post(
+    "/drafts/{number}/publish", status_code=201, summary="Publish a draft", dependencies=[PUBLISHER]
+)
 def publish(number: int, state: StateOf, publication: Publication | None = None) -> Response:
     """Make a draft the next revision: needs a check without errors, or each kind accepted."""
     asked = publication or Publication()
@@ -175,35 +210,48 @@ def publish(number: int, state: StateOf, publication: Publication | None = None)
     return _json(revision.to_dict(), 201, where)
 
 
-@router.delete("/drafts/{number}", status_code=204, summary="Discard a draft")
-def discard(number: int, state: StateOf) -> Response:
+@router.delete(
+    "/drafts/{number}", status_code=204, summary="Discard a draft", dependencies=[PLANNER]
+)
+def discard(found: OwnDraft, state: StateOf) -> Response:
     """Close a draft without publishing it."""
-    state.store.discard(number)
+    state.store.discard(found.id)
     return Response(status_code=204)
 
 
-@router.post("/edits/{layer}", status_code=201, summary="Make a draft of what QGIS edited")
+@router.post(
+    "/edits/{layer}",
+    status_code=201,
+    summary="Make a draft of what QGIS edited",
+    dependencies=[PUBLISHER],
+)
 def take_edits(layer: str, state: StateOf, author: str = "") -> Response:
     """Take what a GIS program saved into a published layer's table in as a draft."""
     draft = state.store.take_edits(layer, author=author)
     return _json(told(draft), 201, {"Location": f"/drafts/{draft.id}"})
 
 
-@router.delete("/edits/{layer}", status_code=204, summary="Discard what QGIS edited")
+@router.delete(
+    "/edits/{layer}", status_code=204, summary="Discard what QGIS edited", dependencies=[PUBLISHER]
+)
 def discard_edits(layer: str, state: StateOf) -> Response:
     """Let go of what a GIS program saved into a published layer's table."""
     state.store.discard_edits(layer)
     return Response(status_code=204)
 
 
-@router.get("/history/{layer}", summary="The revisions of a layer")
+@router.get("/history/{layer}", summary="The revisions of a layer", dependencies=[VIEWER])
 def history(layer: str, state: StateOf) -> Response:
     """List the revisions of a layer, oldest first."""
     found = [revision.to_dict() for revision in state.store.history(layer)]
     return _json({"layer": layer, "revisions": found})
 
 
-@router.get("/history/{layer}/diff", summary="What changed between two revisions")
+@router.get(
+    "/history/{layer}/diff",
+    summary="What changed between two revisions",
+    dependencies=[VIEWER],
+)
 def changes(layer: str, state: StateOf, a: str, b: str | None = None) -> Response:
     """Compare two revisions: codes added, removed and changed, with the area that moved."""
     return _json(state.store.diff(layer, a, b).to_dict())

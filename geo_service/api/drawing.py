@@ -9,17 +9,19 @@ from typing import Annotated, Any
 import numpy as np
 import orjson
 import shapely
-from fastapi import APIRouter, Body, Depends, Query
+from fastapi import APIRouter, Body, Depends, Query, Request
 from pydantic import BaseModel, ConfigDict
 from starlette.responses import Response
 
 from geo_service import crs, masking
+from geo_service.api import doors
 from geo_service.api import state as states
+from geo_service.api.drafts import OWN
 from geo_service.api.state import State
 from geo_service.drawing import operations
 from geo_service.store.records import DraftEdit
 
-router = APIRouter(tags=["drawing"])
+router = APIRouter(tags=["drawing"], dependencies=[doors.requires("planner")])
 
 StateOf = Annotated[State, Depends(states.of)]
 Author = Annotated[str, Query(description="Who draws; kept in the draft's history")]
@@ -46,8 +48,9 @@ class Area(BaseModel):
 
 
 @router.post("/drafts/open", status_code=201, summary="Make a draft of what is published")
-def open_draft(area: Area, state: StateOf) -> Response:
+def open_draft(area: Area, request: Request, state: StateOf) -> Response:
     """Take the published grids (of a county, township or community) as a draft, to draw on."""
+    doors.admit_area(request, area.within)
     draft = state.store.open_draft(area.layer, within=area.within, author=area.author)
     where = {"Location": f"/drafts/{draft.id}"}
     return _json(draft.to_dict() | {"links": _links(draft.id)}, 201, where)
@@ -57,6 +60,7 @@ def open_draft(area: Area, state: StateOf) -> Response:
     "/drafts/{number}/edits",
     status_code=201,
     summary="Do an operation on a draft",
+    dependencies=[OWN],
     openapi_extra={
         "requestBody": {
             "required": True,
@@ -82,21 +86,25 @@ def edit(
     return _edited(state, number, done, [*done.changed, *done.created], datum, 201)
 
 
-@router.post("/drafts/{number}/undo", summary="Take the last operation back")
+@router.post("/drafts/{number}/undo", summary="Take the last operation back", dependencies=[OWN])
 def undo(number: int, state: StateOf, datum: Datum = None) -> Response:
     """Take the last operation on a draft back, to the byte."""
     done = state.store.undo(number)
     return _edited(state, number, done, [*done.changed, *done.retired], datum)
 
 
-@router.post("/drafts/{number}/redo", summary="Do the operation again that was taken back")
+@router.post(
+    "/drafts/{number}/redo",
+    summary="Do the operation again that was taken back",
+    dependencies=[OWN],
+)
 def redo(number: int, state: StateOf, datum: Datum = None) -> Response:
     """Do the operation again that was taken back last."""
     done = state.store.redo(number)
     return _edited(state, number, done, [*done.changed, *done.created], datum)
 
 
-@router.get("/drafts/{number}/edits", summary="What was drawn on a draft")
+@router.get("/drafts/{number}/edits", summary="What was drawn on a draft", dependencies=[OWN])
 def history(number: int, state: StateOf) -> Response:
     """List what was done to a draft, oldest first; what was taken back is told as such."""
     edits = [each.to_dict() for each in state.store.drawn_on(number)]

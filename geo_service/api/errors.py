@@ -7,23 +7,26 @@ A problem carries the stable ``code`` of the catalogue, its sentence in the lang
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import urlencode
 
 import orjson
 from fastapi import APIRouter, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
-from starlette.responses import Response
+from starlette.responses import RedirectResponse, Response
 
 from geo_service import errors
+from geo_service.api import doors
 from geo_service.errors import GeoServiceError, InputError, Language, MissingError, Phrase
 
 MEDIA_TYPE = "application/problem+json"
 
 log = logging.getLogger("geo_service.api")
-router = APIRouter(tags=["service"])
+router = APIRouter(tags=["service"], dependencies=[doors.requires(None)])
 
 # What FastAPI's validation finds, said in Chinese; its own words serve for English.
 _REASONS_ZH = {
@@ -140,9 +143,18 @@ def _respond(
         **extra,
     }
     headers = {"Content-Language": "zh-CN" if chosen == "zh" else "en", "Vary": "Accept-Language"}
+    if status == 401:
+        headers["WWW-Authenticate"] = "Bearer"
     if status in _RETRY_SECONDS:
-        headers["Retry-After"] = str(_RETRY_SECONDS[status])
-    return Response(orjson.dumps(body, default=str), status, headers, MEDIA_TYPE)
+        headers["Retry-After"] = str(extra.get("retry_after_seconds", _RETRY_SECONDS[status]))
+    return Response(_encoded(body), status, headers, MEDIA_TYPE)
+
+
+def _encoded(body: dict[str, object]) -> bytes:
+    try:
+        return orjson.dumps(body, default=str)
+    except TypeError:  # what was asked holds half a character, and the answer repeats it
+        return json.dumps(body, default=str).encode()
 
 
 def _title(code: str) -> str:
@@ -151,7 +163,14 @@ def _title(code: str) -> str:
 
 def _on_refusal(request: Request, error: Exception) -> Response:
     assert isinstance(error, GeoServiceError)
+    if error.code == "key_missing" and _is_page(request):
+        query = urlencode({"next": request.url.path})
+        return RedirectResponse(f"/login?{query}", 303)
     return problem(request, error)
+
+
+def _is_page(request: Request) -> bool:
+    return request.method == "GET" and "text/html" in request.headers.get("accept", "")
 
 
 def _on_validation(request: Request, error: Exception) -> Response:

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 import orjson
 import shapely
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Depends, Query, Request
 from starlette.responses import Response
 
 from geo_service import crs
+from geo_service.api import doors
 from geo_service.api import state as states
 from geo_service.api.state import GEOJSON, State
 from geo_service.errors import InputError
@@ -19,7 +20,7 @@ from geo_service.reports import KINDS_ZH
 if TYPE_CHECKING:
     from geo_service.coverage import CoverageReport
 
-router = APIRouter(tags=["drafts"])
+router = APIRouter(tags=["drafts"], dependencies=[doors.requires("viewer")])
 
 StateOf = Annotated[State, Depends(states.of)]
 
@@ -27,6 +28,7 @@ StateOf = Annotated[State, Depends(states.of)]
 @router.get("/faults", summary="Faults on the map", response_class=Response,
             responses={200: {"content": {GEOJSON: {}}}})  # fmt: skip
 def faults(
+    request: Request,
     state: StateOf,
     layer: Annotated[str | None, Query(description="A published layer", examples=["grids"])] = None,
     draft: Annotated[int | None, Query(description="Or an open draft")] = None,
@@ -36,6 +38,8 @@ def faults(
     if (layer is None) == (draft is None):
         raise InputError("parameter_missing", name="layer | draft")
     if draft is not None:
+        doors.admit(request, "planner")
+        doors.admit_area(request, state.store.draft(draft).replace_within)
         report = state.store.check_draft(draft, profile=profile)
         return _answer(report, {"draft": draft})
     assert layer is not None

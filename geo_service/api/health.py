@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import platform
 import shutil
 import time
-from collections import Counter
+from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any
 
 import orjson
 from fastapi import APIRouter, Depends, Request
-from starlette.responses import PlainTextResponse, Response
+from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.registry import Collector
+from starlette.responses import Response
 
 import geo_service
+from geo_service.api import doors
 from geo_service.api import state as states
 from geo_service.api.state import State
 from geo_service.errors import GeoServiceError
@@ -22,43 +30,93 @@ from geo_service.errors import GeoServiceError
 router = APIRouter(tags=["service"])
 
 StateOf = Annotated[State, Depends(states.of)]
+_METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
+_BUCKETS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
 _PACKAGES = ("fastapi", "geopandas", "numba", "shapely", "maplibre")
 
 
 class Metrics:
-    """Counts of requests and the seconds they took, by method, route and status."""
+    """How many requests came, and how long they took, by method, route and status.
+
+    Where several processes serve, each writes to files in ``$PROMETHEUS_MULTIPROC_DIR``, and any of
+    them tells the sum.
+    """
 
     def __init__(self) -> None:
-        self.count: Counter[tuple[str, str, int]] = Counter()
-        self.seconds: Counter[tuple[str, str, int]] = Counter()
+        self._registry = CollectorRegistry()
+        self._seconds = Histogram(
+            "geo_service_request_seconds",
+            "Seconds a request took",
+            ("method", "route", "status"),
+            buckets=_BUCKETS,
+            registry=self._registry,
+        )
+        self._requests = Counter(
+            "geo_service_requests",
+            "Requests answered",
+            ("method", "route", "status"),
+            registry=self._registry,
+        )
+        self._known: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
 
     def add(self, method: str, route: str, status: int, seconds: float) -> None:
         """Count one request."""
-        key = (method, route, status)
-        self.count[key] += 1
-        self.seconds[key] += seconds  # type: ignore[assignment] # a Counter adds floats as well
+        key = (method if method in _METHODS else "other", route, status)
+        if key not in self._known:
+            labels = (key[0], route, str(status))
+            self._known[key] = (self._requests.labels(*labels), self._seconds.labels(*labels))
+        requests, took = self._known[key]
+        requests.inc()
+        took.observe(seconds)
 
-    def text(self) -> str:
-        """In the Prometheus text format."""
-        lines = ["# TYPE geo_service_requests_total counter"]
-        lines += [
-            f"geo_service_requests_total{_labels(key)} {n}" for key, n in sorted(self.count.items())
-        ]
-        lines.append("# TYPE geo_service_request_seconds_total counter")
-        lines += [
-            f"geo_service_request_seconds_total{_labels(key)} {seconds:.6f}"
-            for key, seconds in sorted(self.seconds.items())
-        ]
-        return "\n".join(lines) + "\n"
+    def text(self, state: State) -> bytes:
+        """In the Prometheus text format, with how the service stands."""
+        registry = self._registry
+        if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
+            registry = CollectorRegistry()
+            MultiProcessCollector(registry)  # type: ignore[no-untyped-call] # it has no types
+        now = CollectorRegistry()
+        now.register(_Standing(state))
+        if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
+            ProcessCollector(registry=now)
+        return generate_latest(registry) + generate_latest(now)
 
 
-@router.get("/healthz", summary="The process answers")
+class _Standing(Collector):
+    """How the service stands at the moment it is asked."""
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+
+    def collect(self) -> Iterator[Metric]:
+        """Give the gauges."""
+        ready = GaugeMetricFamily("geo_service_ready", "Whether everything is loaded")
+        ready.add_metric([], float(self._state.ready))
+        yield ready
+        disk = GaugeMetricFamily("geo_service_disk_free_bytes", "Free where the service stands")
+        disk.add_metric([], shutil.disk_usage(Path.cwd()).free)
+        yield disk
+        with contextlib.suppress(GeoServiceError):
+            found = self._state.revisions()
+            layers = GaugeMetricFamily(
+                "geo_service_layer_revision", "Current revision", labels=["layer"]
+            )
+            for name, number in found.items():
+                layers.add_metric([name], number)
+            yield layers
+
+
+@router.get("/healthz", summary="The process answers", dependencies=[doors.requires(None)])
 async def healthz() -> dict[str, str]:
     """Answer, whatever the state of the store."""
     return {"status": "ok"}
 
 
-@router.get("/readyz", summary="The store answers and everything is loaded")
+@router.get(
+    "/readyz",
+    summary="The store answers and everything is loaded",
+    dependencies=[doors.requires(None)],
+)
 def readyz(state: StateOf) -> Response:
     """Tell versions, layers and free disk; 503 until the first lookup can be answered at once."""
     try:
@@ -81,13 +139,12 @@ def readyz(state: StateOf) -> Response:
     return Response(orjson.dumps(body), 200 if ready else 503, media_type="application/json")
 
 
-@router.get("/metrics", summary="Counters in the Prometheus text format")
-async def metrics(request: Request) -> PlainTextResponse:
+@router.get(
+    "/metrics",
+    summary="Counters and histograms in the Prometheus text format",
+    dependencies=[doors.requires("viewer")],
+)
+def metrics(request: Request, state: StateOf) -> Response:
     """Give the number of requests and their seconds, by method, route and status."""
     counted: Metrics = request.app.state.metrics
-    return PlainTextResponse(counted.text(), media_type="text/plain; version=0.0.4")
-
-
-def _labels(key: tuple[str, str, int]) -> str:
-    method, route, status = key
-    return f'{{method="{method}",route="{route}",status="{status}"}}'
+    return Response(counted.text(state), media_type=CONTENT_TYPE_LATEST)

@@ -20,7 +20,7 @@ from starlette.routing import Route
 
 from geo_service import crs
 from geo_service.addresses import Address
-from geo_service.api import point_tables
+from geo_service.api import doors, point_tables
 from geo_service.api import state as states
 from geo_service.api.point_tables import CSV, MAX_POINTS, PARQUET
 from geo_service.api.state import State
@@ -52,7 +52,7 @@ for _described in PARAMETERS:
     if _described["example"] is None:
         del _described["example"]
 
-router = APIRouter(tags=["locate"])
+router = APIRouter(tags=["locate"], dependencies=[doors.requires("viewer")])
 
 StateOf = Annotated[State, Depends(states.of)]
 
@@ -79,6 +79,7 @@ class Points(BaseModel):
 async def locate(request: Request) -> Response:
     """Give the grid with its chain up to the city, the distance to its border, and neighbours."""
     request.scope.setdefault("route", DIRECT)  # what the request is counted under
+    doors.admit(request, "viewer")
     state = states.of(request)
     given = request.query_params
     accuracy_m = _number(given.get("accuracy_m"), "accuracy_m", least=0.0)

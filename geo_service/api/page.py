@@ -13,11 +13,12 @@ from starlette.responses import FileResponse, Response
 from starlette.staticfiles import StaticFiles
 
 from geo_service import masking, proposals
+from geo_service.api import doors
 from geo_service.api import state as states
 from geo_service.api.state import State
 from geo_service.errors import MissingError
 
-router = APIRouter(tags=["service"])
+router = APIRouter(tags=["service"], dependencies=[doors.requires("viewer")])
 
 StateOf = Annotated[State, Depends(states.of)]
 _WEB = Path(str(resources.files("geo_service") / "web"))

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
 from geo_service import proposals
+from geo_service.api import doors
 from geo_service.api import state as states
 from geo_service.api.state import State
 from geo_service.errors import ConflictError, MissingError
@@ -22,7 +23,7 @@ MAX_SECONDS = 30.0
 _SERVES = {"rest_station": ("riders", "courier"), "canteen": ("population_60", "senior")}
 _WEIGHTS = ("weight", "population")
 
-router = APIRouter(tags=["sites"])
+router = APIRouter(tags=["sites"], dependencies=[doors.requires("viewer")])
 
 StateOf = Annotated[State, Depends(states.of)]
 _one_at_a_time = threading.Lock()
@@ -32,7 +33,8 @@ class Question(BaseModel):
     """How many sites of which kind, within how many minutes."""
 
     model_config = ConfigDict(
-        json_schema_extra={"examples": [{"kind": "rest_station", "count": 5, "minutes": 15}]}
+        allow_inf_nan=False,
+        json_schema_extra={"examples": [{"kind": "rest_station", "count": 5, "minutes": 15}]},
     )
 
     kind: Literal["rest_station", "canteen"]
@@ -44,7 +46,7 @@ class Question(BaseModel):
     seed: int = 0
 
 
-@router.post("/sites", summary="Propose sites")
+@router.post("/sites", summary="Propose sites", dependencies=[doors.requires("planner")])
 def propose(state: StateOf, question: Annotated[Question, Body()]) -> Response:
     """Choose among the store's candidates; the answer is kept and shown on the map."""
     if not _one_at_a_time.acquire(blocking=False):

@@ -19,7 +19,7 @@ import shapely
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from geo_service import layers
-from geo_service.api import catchments, drafts, sites
+from geo_service.api import catchments, desk, drafts, sites
 from geo_service.api.state import GEOJSON, State, street_chains
 from geo_service.errors import InputError, MissingError, Phrase
 from geo_service.jobs import Context, Result
@@ -329,7 +329,8 @@ def run(inputs: dict[str, Any], context: Context) -> Result:
     """Run a process of the catalogue (`geo_service.jobs.running.Work`)."""
     process = PROCESSES[inputs["process"]]
     question = question_of(process, inputs["inputs"])
-    return process.answer(_state(context), question, context)
+    with desk.acting(inputs):
+        return process.answer(_state(context), question, context)
 
 
 def upload(inputs: dict[str, Any], context: Context) -> Result:
@@ -337,7 +338,8 @@ def upload(inputs: dict[str, Any], context: Context) -> Result:
     state = _state(context)
     context.tell(0.05, "正在读取文件", "Reading the file")
     [file] = (context.folder / drafts.UPLOAD).iterdir()
-    draft = drafts.take_in(state, file, inputs)
+    with desk.acting(inputs):
+        draft = drafts.take_in(state, file, inputs)
     return _json(drafts.told(draft))
 
 

@@ -25,6 +25,7 @@ def build() -> App:
         editing,
         facilities,
         hierarchy,
+        keys,
         life_circles,
         locate,
         operate,
@@ -56,6 +57,7 @@ def build() -> App:
         crosswalk,
         profile,
         operate,
+        keys,
     ):
         room.register(app)
     return app

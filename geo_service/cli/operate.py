@@ -13,6 +13,8 @@ import numpy as np
 import typer
 
 from geo_service.cli import _terminal as terminal
+from geo_service.errors import GeoServiceError, Language
+from geo_service.settings import Settings
 
 _PACKAGES = ("shapely", "geopandas", "pyproj", "pyogrio", "numba", "osmium", "highspy", "maplibre")
 
@@ -26,14 +28,19 @@ def register(app: terminal.App) -> None:
 
 
 def serve(
-    host: Annotated[str, typer.Option(help="地址 · Address")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="端口 · Port")] = 8000,
+    host: Annotated[
+        str, typer.Option(envvar="GEO_SERVICE_HOST", help="地址 · Address")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(envvar="GEO_SERVICE_PORT", help="端口 · Port")] = 8000,
+    workers: Annotated[
+        int, typer.Option(min=1, envvar="GEO_SERVICE_WORKERS", help="进程数 · Processes")
+    ] = 1,
     store: terminal.StorePath = None,
 ) -> None:
-    """开启服务和地图 · Serve the API and the map."""
+    """开启服务和地图 · Serve the API and the map; settings: docs/settings.md."""
     from geo_service import api
 
-    api.serve(terminal.store_path(store), host=host, port=port)
+    api.serve(terminal.store_path(store), host=host, port=port, workers=workers)
 
 
 def doctor(
@@ -47,7 +54,12 @@ def doctor(
     as_json: terminal.AsJson = False,
 ) -> int:
     """体检 · Tell what is missing or out of order."""
-    findings = [_python(), *(_package(name) for name in _PACKAGES), *_store(store, mend=mend)]
+    findings = [
+        _python(),
+        *(_package(name) for name in _PACKAGES),
+        *_store(store, mend=mend),
+        *_settings(),
+    ]
     if warm:
         findings.append(_warm())
     fine = all(finding["ok"] for finding in findings)
@@ -126,6 +138,38 @@ def _store(given: str | None, *, mend: bool) -> list[dict[str, Any]]:
 
     found = health.examine(terminal.store_path(given), mend=mend)
     return [_finding(f"store: {f.what}", f.ok, f.zh, f.en) for f in found]
+
+
+def _settings() -> list[dict[str, Any]]:
+    from geo_service import settings
+
+    findings = [
+        _finding(
+            "settings", False, f"{name} 没有人读；是 {near} 吗？", f"nothing reads {name}: {near}?"
+        )
+        for name, near in settings.unknown().items()
+    ]
+    try:
+        found = settings.read()
+    except GeoServiceError as error:
+        return [*findings, _finding("settings", False, error.message("zh"), error.message("en"))]
+    where = f"{found.host}:{found.port}, {found.workers} × "
+    zh, en = where + _doors_told(found, "zh"), where + _doors_told(found, "en")
+    return [*findings, _finding("settings", True, zh, en)]
+
+
+def _doors_told(found: Settings, language: Language) -> str:
+    """Tell in a few words who is let in by what is set."""
+    zh = ["跨域：" + (", ".join(found.origins) or "关闭"), f"每分钟 {found.rate_per_minute} 次"]
+    en = ["CORS " + (", ".join(found.origins) or "closed"), f"{found.rate_per_minute} a minute"]
+    for on, said_zh, said_en in (
+        (found.tls_certificate, "TLS", "TLS"),
+        (found.oidc_issuer, f"OIDC {found.oidc_issuer}", f"OIDC {found.oidc_issuer}"),
+        (found.anonymous, f"无密钥者：{found.anonymous}", f"without a key: {found.anonymous}"),
+    ):
+        zh += [said_zh] if on else []
+        en += [said_en] if on else []
+    return "；".join(zh) if language == "zh" else "; ".join(en)
 
 
 def _warm() -> dict[str, Any]:

@@ -29,7 +29,7 @@ BEGIN
     END IF;
     RETURN NULL;
 END $guard$"""
-GUARDED = ("gs_settings", "gs_revisions", "gs_history", "gs_codes")
+GUARDED = ("gs_settings", "gs_revisions", "gs_history", "gs_codes", "gs_keys", "gs_audit")
 GUARD = (
     'CREATE TRIGGER gs_guard BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON "{table}"'
     " FOR EACH STATEMENT EXECUTE FUNCTION gs_guard()"

@@ -22,6 +22,8 @@ from geo_service.store.schema import Schema
 _SHOWN = 5  # codes named in one message
 _STATES_ZH = {"published": "发布", "discarded": "作废"}
 
+_MOST_NUMBER = 2**63 - 1  # what a database can compare with
+
 
 @dataclass(frozen=True, slots=True)
 class Arrived:
@@ -97,7 +99,7 @@ def get(schema: Schema, connection: sa.Connection, number: int) -> Draft:
         ``draft_unknown``.
     """
     query = sa.select(schema.drafts).where(schema.drafts.c.id == number)
-    row = connection.execute(query).first()
+    row = connection.execute(query).first() if abs(number) <= _MOST_NUMBER else None
     if row is None:
         raise MissingError("draft_unknown", draft=number)
     return _draft(row)

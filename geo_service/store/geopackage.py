@@ -124,6 +124,10 @@ class GeoPackage:
             with connection.begin():
                 yield connection
 
+    def adopt(self, connection: sa.Connection, table: sa.Table) -> None:
+        """Make one of the store's own tables in a store that is older than it."""
+        table.create(connection)
+
     def encode(self, rows: Rows) -> list[bytes]:
         """Put the GeoPackage header (with its envelope) before the WKB of each row."""
         header = np.zeros(len(rows), _HEADER)

@@ -46,6 +46,9 @@ class Home(Protocol):
     def close(self) -> None:
         """Let the store go."""
 
+    def adopt(self, connection: sa.Connection, table: sa.Table) -> None:
+        """Make one of the store's own tables in a store that is older than it, guarded."""
+
     # geometry
 
     def encode(self, rows: Rows) -> list[bytes]:

@@ -134,6 +134,11 @@ class PostGIS:
         for table in sql.GUARDED:
             connection.exec_driver_sql(sql.GUARD.format(table=table))
 
+    def adopt(self, connection: sa.Connection, table: sa.Table) -> None:
+        """Make one of the store's own tables in a store that is older than it, guarded."""
+        table.create(connection, checkfirst=False)
+        plainly(connection, sql.GUARD.format(table=table.name))
+
     def settle(self) -> None:
         """Let the rows of closed drafts go now: they would stand until the server's own round."""
         table = f"{quoted(self.address.schema)}.gs_draft_features"

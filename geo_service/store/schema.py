@@ -20,7 +20,7 @@ from geo_service.errors import InputError
 from geo_service.store.rows import Column
 
 APPLICATION = "geo-service"
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 
 _INTEGER = sa.BigInteger().with_variant(sa.Integer(), "sqlite")  # GeoPackage knows no BIGINT
 _TYPES: dict[str, TypeEngine[Any]] = {
@@ -28,6 +28,35 @@ _TYPES: dict[str, TypeEngine[Any]] = {
     "real": sa.Double(),
     "boolean": sa.Boolean(),
 }
+
+
+def _ddl(dialect: str, statement: str) -> Any:
+    made: Any = sa.DDL(statement)  # type: ignore[no-untyped-call] # SQLAlchemy has none here
+    return made.execute_if(dialect=dialect)
+
+
+_NEVER = "审计记录只能追加 / the audit log is only added to"
+_APPEND_ONLY = (
+    *(
+        _ddl(
+            "sqlite",
+            f"CREATE TRIGGER gs_audit_{event} BEFORE {event} ON gs_audit"
+            f" BEGIN SELECT RAISE(ABORT, '{_NEVER}'); END",
+        )
+        for event in ("UPDATE", "DELETE")
+    ),
+    _ddl(
+        "postgresql",
+        "CREATE FUNCTION gs_append_only() RETURNS trigger LANGUAGE plpgsql AS $only$"
+        f" BEGIN RAISE EXCEPTION '{_NEVER}' USING ERRCODE = 'insufficient_privilege'; END $only$",
+    ),
+    _ddl(
+        "postgresql",
+        "CREATE TRIGGER gs_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON gs_audit"
+        " FOR EACH STATEMENT EXECUTE FUNCTION gs_append_only()",
+    ),
+)
+"""What keeps the audit log from being changed by anybody, ourselves included."""
 
 
 class Json(TypeDecorator[Any]):
@@ -64,6 +93,8 @@ class Schema:
     history: sa.Table
     codes: sa.Table
     tables: sa.Table
+    keys: sa.Table
+    audit: sa.Table
 
     def layer_table(self, name: str, columns: Sequence[Column], kind: str = "GEOMETRY") -> sa.Table:
         """Describe the table of a layer's current revision."""
@@ -217,6 +248,36 @@ def schema(
         sa.Column("sha256", sa.Text, nullable=False),
         sa.Column("updated_at", sa.Text, nullable=False),
     )
+    keys = sa.Table(
+        "gs_keys",
+        metadata,
+        sa.Column("id", sa.Integer, primary_key=True),
+        sa.Column("prefix", sa.Text, nullable=False, unique=True),
+        sa.Column("sha256", sa.Text, nullable=False),
+        sa.Column("name", sa.Text, nullable=False),
+        sa.Column("role", sa.Text, nullable=False),
+        sa.Column("areas", json, nullable=False),
+        sa.Column("created_at", sa.Text, nullable=False),
+        sa.Column("expires_at", sa.Text),
+        sa.Column("revoked_at", sa.Text),
+    )
+    audit = sa.Table(
+        "gs_audit",
+        metadata,
+        sa.Column("id", key, primary_key=True),
+        sa.Column("at", sa.Text, nullable=False),
+        sa.Column("who", sa.Text, nullable=False),
+        sa.Column("role", sa.Text, nullable=False),
+        sa.Column("origin", sa.Text, nullable=False),
+        sa.Column("request", sa.Text, nullable=False),
+        sa.Column("action", sa.Text, nullable=False),
+        sa.Column("what", sa.Text, nullable=False),
+        sa.Column("before", json),
+        sa.Column("after", json),
+        sa.Column("chain", sa.Text, nullable=False),
+    )
+    for statement in _APPEND_ONLY:
+        sa.event.listen(audit, "after_create", statement)
     return Schema(
         geometry=geometry,
         longest_name_bytes=longest_name_bytes,
@@ -229,6 +290,8 @@ def schema(
         history=past,
         codes=codes,
         tables=tables,
+        keys=keys,
+        audit=audit,
     )
 
 

@@ -7,32 +7,31 @@ Nothing above this room knows whether a file or a server keeps it.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping
-from functools import cached_property
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Protocol
 
 import geopandas as gpd
 import pandas as pd
 import shapely
+import sqlalchemy as sa
 
 from geo_service import codes, layers, profiles
 from geo_service.errors import ConflictError, InputError, MissingError
 from geo_service.notes import Note
 from geo_service.store import (
+    audit,
     checking,
     drafts,
     edits,
     log,
-    pen,
     publishing,
     revisions,
-    senders,
     tables,
     times,
 )
-from geo_service.store.reader import Reader
-from geo_service.store.records import Draft, DraftEdit, Revision, Told
+from geo_service.store.drawing_on import Drawer
+from geo_service.store.records import Draft, Revision, Told
 
 _TRIES = 4
 """How often a draft is checked again because others published beside it meanwhile."""
@@ -45,16 +44,12 @@ class Savable(Protocol):
         """Write the file."""
 
 
-class Store(Reader):
+class Store(Drawer):
     """An open store; use it in a ``with`` block or call `close`.
 
     Made by `open_store` and `create_store`. Every writing call is one transaction: all of it
     happens, or nothing. One writer at a time; readers are never held up.
     """
-
-    @cached_property
-    def _pens(self) -> pen.Pens:
-        return pen.Pens()
 
     def create_draft(
         self,
@@ -116,81 +111,9 @@ class Store(Reader):
                 author=author,
                 replace_within=replace_within,
             )
-            return drafts.get(self._schema, connection, number)
-
-    def open_draft(self, layer: str, *, within: str | None = None, author: str = "") -> Draft:
-        """Make a draft of what is published, to be drawn on with `draw_on`.
-
-        Parameters
-        ----------
-        layer : str
-            A published layer.
-        within : str, optional
-            The code of the county, township or community that is to be drawn; planners who draw on
-            different ones do not disturb each other.
-        author : str
-            Who draws.
-
-        Raises
-        ------
-        MissingError
-            ``layer_unknown``; ``code_unknown`` where nothing is published there.
-        """
-        layers.layer(layer)
-        with self._home.writing() as connection:
-            shelf = self._shelf(connection, layer)
-            number = pen.open_draft(shelf, self.plane, within=within, author=author)
-            return drafts.get(self._schema, connection, number)
-
-    def draw_on(self, id: int, operation: Mapping[str, Any], *, author: str = "") -> DraftEdit:
-        """Do an operation on a draft's grids, or refuse it and change nothing.
-
-        Parameters
-        ----------
-        id : int
-            The draft.
-        operation : Mapping
-            As `geo_service.drawing.operations` describes, in the working plane.
-        author : str
-            Who draws; kept in the draft's history.
-
-        Raises
-        ------
-        InputError
-            ``parameter_missing``, ``parameter_invalid``, ``drawing_impossible``.
-        MissingError
-            ``draft_unknown``, ``code_unknown``.
-        ConflictError
-            ``draft_closed``.
-        """
-        with self._home.writing() as connection:
-            draft = self._open_draft(connection, id)
-            shelf = self._shelf(connection, draft.layer)
-            return pen.do(shelf, draft, self._pens, operation, author=author)
-
-    def undo(self, id: int) -> DraftEdit:
-        """Take the last operation on a draft back, to the byte.
-
-        Raises
-        ------
-        ConflictError
-            ``nothing_to_undo``, ``draft_closed``.
-        """
-        with self._home.writing() as connection:
-            draft = self._open_draft(connection, id)
-            return pen.undo(self._shelf(connection, draft.layer), draft, self._pens)
-
-    def redo(self, id: int) -> DraftEdit:
-        """Do the operation again that was taken back last.
-
-        Raises
-        ------
-        ConflictError
-            ``nothing_to_redo``, ``draft_closed``.
-        """
-        with self._home.writing() as connection:
-            draft = self._open_draft(connection, id)
-            return pen.redo(self._shelf(connection, draft.layer), draft, self._pens)
+            made = drafts.get(self._schema, connection, number)
+            self._note(connection, "draft", made.layer, after=audit.draft(made))
+            return made
 
     def check_draft(
         self,
@@ -234,8 +157,11 @@ class Store(Reader):
             on_progress=on_progress,
         )
         with self._home.writing() as connection:
-            self._open_draft(connection, id)
+            before = self._open_draft(connection, id).check
             drafts.keep_check(self._schema, connection, id, check)
+            if before is None or audit.verdict(before) != audit.verdict(check):
+                told = {"before": before and audit.verdict(before), "after": audit.verdict(check)}
+                self._note(connection, "check", f"draft {id}", **told)
         return report
 
     def discard(self, id: int) -> Draft:
@@ -247,9 +173,17 @@ class Store(Reader):
             ``draft_closed``.
         """
         with self._home.writing() as connection:
-            self._open_draft(connection, id)
+            before = self._open_draft(connection, id)
             drafts.close(self._schema, connection, id, "discarded", None)
-            return drafts.get(self._schema, connection, id)
+            discarded = drafts.get(self._schema, connection, id)
+            self._note(
+                connection,
+                "discard",
+                f"draft {id}",
+                before=audit.draft(before),
+                after=audit.draft(discarded),
+            )
+            return discarded
 
     def publish(
         self,
@@ -305,8 +239,13 @@ class Store(Reader):
         with self._home.writing() as connection:
             draft = self._open_draft(connection, id)
             shelf = self._shelf(connection, draft.layer)
+            before = self._latest(connection, draft.layer)
             edits.take(shelf, self.plane, author=author)  # nothing that was edited gets lost
-            return publishing.publish(shelf, draft, author=author or draft.author, **asked)
+            revision = publishing.publish(shelf, draft, author=author or draft.author, **asked)
+            self._note(
+                connection, "publish", draft.layer, before=before, after=audit.revision(revision)
+            )
+            return revision
 
     def take_edits(self, layer: str, *, author: str = "") -> Draft:
         """Make a draft of what a GIS program edited in a layer's table; the table is as published.
@@ -320,6 +259,8 @@ class Store(Reader):
             shelf = self._shelf(connection, layers.layer(layer).name)
             number = edits.take(shelf, self.plane, author=author)
             made = None if number is None else drafts.get(self._schema, connection, number)
+            if made is not None:
+                self._note(connection, "take edits", layer, after=audit.draft(made))
         if made is None:
             raise MissingError("edits_missing", layer=layer)
         return made
@@ -334,9 +275,11 @@ class Store(Reader):
         """
         with self._home.writing() as connection:
             shelf = self._shelf(connection, layers.layer(layer).name)
-            if edits.found(shelf) is None:
+            found = edits.found(shelf)
+            if found is None:
                 raise MissingError("edits_missing", layer=layer)
             edits.put_back(shelf)
+            self._note(connection, "discard edits", layer, before=found.to_dict())
 
     def rollback(
         self, layer: str, revision: times.Moment, *, message: str = "", author: str = ""
@@ -355,8 +298,10 @@ class Store(Reader):
         with self._home.writing() as connection:
             target = self._at(connection, layer, revision)
             shelf = self._shelf(connection, layer)
+            before = self._latest(connection, layer)
             edits.take(shelf, self.plane, author=author)
             made = publishing.rollback(shelf, target, message=message, author=author)
+            self._note(connection, "rollback", layer, before=before, after=audit.revision(made))
         self._home.settle()
         return made
 
@@ -377,24 +322,18 @@ class Store(Reader):
             ``parameter_invalid``, ``crs_missing``.
         """
         with self._home.writing() as connection:
+            before = tables.state(self._schema, connection, name)
             tables.put(self._home, self._schema, connection, name, frame)
+            after = tables.state(self._schema, connection, name)
+            self._note(connection, "table", name, before=before, after=after)
 
     def keep_streets(self, network: Savable) -> None:
         """Keep a walk network (`geo_service.WalkNetwork`) in place of the one there is."""
+        before = self.streets_stamp()
         self._home.keep_streets(network.save)
-
-    def remember_fields(self, sender: str, fields: Mapping[str, str]) -> None:
-        """Remember how a sender names the columns; with none, forget the sender.
-
-        Parameters
-        ----------
-        sender : str
-            A person or department, as given at import.
-        fields : Mapping
-            Our field name -> the file's column. It replaces what was remembered.
-        """
         with self._home.writing() as connection:
-            senders.put(self._schema, connection, sender, fields)
+            told = {"before": {"stamp": before}, "after": {"stamp": self.streets_stamp()}}
+            self._note(connection, "streets", "streets", **told)
 
     def backup(self, path: str | os.PathLike[str]) -> Path:
         """Copy the store into a GeoPackage, its streets beside it, while others read and write.
@@ -457,9 +396,14 @@ class Store(Reader):
             published = log.numbers(self._schema, connection)
             shelves = [self._shelf(connection, name) for name in published]
             wrong = [f"{s.layer}: {told}" for s in shelves if (told := revisions.damage(s))]
-        wrong = self._home.faults(list(published)) + wrong
+            chain = audit.broken(self._schema, connection)
+        wrong = self._home.faults(list(published)) + wrong + ([chain] if chain else [])
         if wrong:
             raise InputError("store_damaged", store=self._home.name, found="; ".join(wrong))
+
+    def _latest(self, connection: sa.Connection, layer: str) -> dict[str, Any] | None:
+        found = log.revisions(self._schema, connection, layer)
+        return audit.revision(found[-1]) if found else None
 
     def _check_where_outdated(self, draft: Draft, author: str) -> None:
         drafts.require_open(draft)

@@ -73,6 +73,14 @@ def get(schema: Schema, connection: sa.Connection, name: str) -> pd.DataFrame:
     return columns_to_table(values, columns, len(fetched))
 
 
+def state(schema: Schema, connection: sa.Connection, name: str) -> dict[str, Any] | None:
+    """Tell what a table holds, by its hash; ``None`` where there is none."""
+    table = schema.tables
+    query = sa.select(table.c.rows, table.c.sha256).where(table.c.name == name)
+    found = connection.execute(query).first()
+    return None if found is None else {"rows": found.rows, "sha256": found.sha256}
+
+
 def sizes(schema: Schema, connection: sa.Connection) -> dict[str, int]:
     """Give each table's number of rows."""
     query = sa.select(schema.tables.c.name, schema.tables.c.rows)

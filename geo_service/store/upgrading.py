@@ -67,7 +67,14 @@ def _draft_edits(home: Home, connection: sa.Connection) -> None:
     home.schema.draft_edits.create(connection, checkfirst=True)
 
 
+def _keys_and_audit(home: Home, connection: sa.Connection) -> None:
+    """From 3: API keys; what was written, by whom and from where."""
+    for table in (home.schema.keys, home.schema.audit):
+        home.adopt(connection, table)
+
+
 _STEPS: Mapping[int, Callable[[Home, sa.Connection], None]] = {
     1: _roles_and_edits,
     2: _draft_edits,
+    3: _keys_and_audit,
 }

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Depends, Request
 from starlette.responses import Response
 
 from geo_service import codes, layers
+from geo_service.api import doors
 from geo_service.api import state as states
 from geo_service.api.as_of import AsOf
 from geo_service.api.ogc import forms, pages, selection, systems
@@ -24,7 +25,7 @@ _SHAPES = {
 }  # fmt: skip
 _FIELDS_ZH = {field.name: field.zh for field in layers.FIELDS}
 
-router = APIRouter(tags=["collections"])
+router = APIRouter(tags=["collections"], dependencies=[doors.requires("viewer")])
 
 StateOf = Annotated[State, Depends(states.of)]
 

@@ -20,6 +20,7 @@ from fastapi import APIRouter, Depends, Query, Request
 from starlette.responses import Response
 
 from geo_service import masking
+from geo_service.api import doors
 from geo_service.api import state as states
 from geo_service.api.as_of import AsOf
 from geo_service.api.ogc import cql2, forms, pages, selection, systems
@@ -38,7 +39,7 @@ _ANSWERS: dict[int | str, dict[str, Any]] = {
     200: {"content": {form.media_type: {} for form in forms.FEATURES}}
 }
 
-router = APIRouter(tags=["collections"])
+router = APIRouter(tags=["collections"], dependencies=[doors.requires("viewer")])
 
 StateOf = Annotated[State, Depends(states.of)]
 Crs = Annotated[

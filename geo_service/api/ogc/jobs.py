@@ -14,15 +14,15 @@ from fastapi import APIRouter, Depends, Query, Request
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response, StreamingResponse
 
-from geo_service.api import desk
+from geo_service.api import desk, doors
 from geo_service.api.ogc import forms, pages, processes
-from geo_service.jobs import FINISHED
+from geo_service.jobs import FINISHED, Job
 
 _LOOK_SECONDS = 0.5
 _SIGN_OF_LIFE_SECONDS = 15.0
 """A proxy closes a stream that is silent for long."""
 
-router = APIRouter(tags=["processes"])
+router = APIRouter(tags=["processes"], dependencies=[doors.requires("viewer")])
 
 DeskOf = Annotated[desk.Desk, Depends(desk.of)]
 
@@ -37,7 +37,9 @@ def jobs(
     """List the jobs, newest first."""
     form = forms.chosen(request, forms.PAGES, f)
     body = {
-        "jobs": [desk.told(job, request) for job in desk_of.queue.jobs(limit)],
+        "jobs": [
+            desk.told(job, request) for job in desk_of.queue.jobs(limit) if _is_own(request, job)
+        ],
         "links": [forms.link("self", f"{request.base_url}jobs", form)],
     }
     return pages.jobs(request, body) if form == forms.HTML else forms.json(body)
@@ -60,6 +62,7 @@ def results(request: Request, job: str, desk_of: DeskOf) -> Response:
 @router.delete("/jobs/{job}", summary="End a job, or forget a finished one")
 def dismiss(request: Request, job: str, desk_of: DeskOf) -> Response:
     """Ask a waiting or running job to end; remove a finished one with its result."""
+    _require_own(request, desk_of.queue.job(job))
     left = desk_of.queue.dismiss(job)
     told = desk.told(left, request)
     if left.state in FINISHED:
@@ -70,6 +73,7 @@ def dismiss(request: Request, job: str, desk_of: DeskOf) -> Response:
 @router.post("/jobs/{job}/restart", status_code=201, summary="Run a job once more")
 def restart(request: Request, job: str, desk_of: DeskOf) -> Response:
     """Run a job again that failed, was interrupted or was dismissed."""
+    _require_own(request, desk_of.queue.job(job))
     return desk.accepted(request, desk_of.queue.restart(job))
 
 
@@ -85,6 +89,17 @@ async def events(request: Request, job: str, desk_of: DeskOf) -> StreamingRespon
     headers = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
     stream = _events(request, job, desk_of)
     return StreamingResponse(stream, headers=headers, media_type="text/event-stream")
+
+
+def _is_own(request: Request, job: Job) -> bool:
+    """Tell whether a job is listed to a caller, and theirs to end: publishers see everybody's."""
+    caller = doors.of(request)
+    return caller.may("publisher") or job.owner == caller.name
+
+
+def _require_own(request: Request, job: Job) -> None:
+    if not _is_own(request, job):
+        doors.admit(request, "publisher")
 
 
 async def _events(request: Request, id: str, desk_of: desk.Desk) -> AsyncIterator[bytes]:

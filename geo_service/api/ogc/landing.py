@@ -8,6 +8,7 @@ from fastapi import APIRouter, Depends, Request
 from starlette.responses import RedirectResponse, Response
 
 import geo_service
+from geo_service.api import doors
 from geo_service.api import state as states
 from geo_service.api.ogc import forms, pages
 from geo_service.api.state import State
@@ -38,7 +39,7 @@ CONFORMS_TO = [
 ]
 """Declared is only what a client in the tests has proved (docs/http.md)."""
 
-router = APIRouter(tags=["service"])
+router = APIRouter(tags=["service"], dependencies=[doors.requires("viewer")])
 
 StateOf = Annotated[State, Depends(states.of)]
 

@@ -10,7 +10,8 @@ from pydantic import BaseModel, ConfigDict
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
-from geo_service.api import desk, work
+from geo_service.api import desk, doors, work
+from geo_service.api import state as states
 from geo_service.api.errors import problem_told, reader_language
 from geo_service.api.ogc import forms, pages
 from geo_service.api.work import PROCESSES, Process
@@ -21,7 +22,7 @@ _VERSION = "1.0.0"
 _LOOK_SECONDS = 0.1
 _EXECUTE = "http://www.opengis.net/def/rel/ogc/1.0/execute"
 
-router = APIRouter(tags=["processes"])
+router = APIRouter(tags=["processes"], dependencies=[doors.requires("viewer")])
 
 DeskOf = Annotated[desk.Desk, Depends(desk.of)]
 
@@ -69,16 +70,28 @@ async def execute(
 ) -> Response:
     """Compute at once, or as a job with ``Prefer: respond-async`` (``wait=5`` waits a little)."""
     asked = _process(process)
-    work.question_of(asked, execution.inputs)  # refused before it waits
+    question = work.question_of(asked, execution.inputs)  # refused before it waits
+    await run_in_threadpool(_admit, request, asked, question)
     handed = {"process": asked.id, "inputs": execution.inputs, "response": execution.response}
     queue = await run_in_threadpool(lambda: desk_of.queue)
-    job = await run_in_threadpool(queue.submit, asked.id, handed)
+    job = await run_in_threadpool(desk.submit, request, queue, asked.id, handed)
     preferred = desk.preferences(request)
     if "respond-async" not in preferred:
         return result(request, queue, await _done(request, queue, job, None))
     seconds = preferred.get("wait", "0")
     job = await _done(request, queue, job, float(seconds) if seconds.isdecimal() else 0.0)
     return desk.accepted(request, job)
+
+
+def _admit(request: Request, asked: Process, question: BaseModel) -> None:
+    """Refuse whoever may not: what writes takes a planner, and the areas must be theirs."""
+    draft, area = getattr(question, "draft", None), getattr(question, "within", None)
+    if asked.writes or draft is not None:
+        doors.admit(request, "planner")
+    if draft is not None:
+        area = states.of(request).store.draft(draft).replace_within
+    if draft is not None or area is not None:
+        doors.admit_area(request, area)
 
 
 def result(request: Request, queue: Queue, job: Job) -> Response:

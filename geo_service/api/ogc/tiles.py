@@ -12,6 +12,7 @@ from urllib.parse import urlencode
 from fastapi import APIRouter, Depends, Path, Query, Request
 from starlette.responses import Response
 
+from geo_service.api import doors
 from geo_service.api import state as states
 from geo_service.api.as_of import AsOf
 from geo_service.api.ogc import forms
@@ -33,7 +34,7 @@ _ANSWERS: dict[int | str, dict[str, Any]] = {
     204: {"description": "Nothing here"},
 }
 
-router = APIRouter(tags=["tiles"])
+router = APIRouter(tags=["tiles"], dependencies=[doors.requires("viewer")])
 
 StateOf = Annotated[State, Depends(states.of)]
 Z = Annotated[int, Path(ge=0, le=MAX_ZOOM)]
