@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from collections import OrderedDict
 from collections.abc import Mapping
 from concurrent.futures import Executor
 from functools import cached_property
@@ -19,6 +21,9 @@ from geo_service.tiles.pyramid import Pyramid
 MAX_ZOOM = 22
 DRAWN_FIELDS = ("code", "name", "kind", "parent_code", "households", "population")
 """What tiles carry of a feature, where the layer has it."""
+
+KEPT_MB = 32
+"""Drawn tiles of a layer that are kept."""
 
 _NAMED_BY = {"code", "name"}
 
@@ -56,6 +61,10 @@ class TileSource:
         self.columns = dict(columns or {})
         self.pyramid = Pyramid(geometries, tiles=tiles, executor=executor)
         self._geometries = geometries
+        # Tiles of coarse zooms hold the whole city; a revision never changes, nor do its tiles.
+        self._kept: OrderedDict[tuple[int, int, int, int], bytes] = OrderedDict()
+        self._kept_bytes = 0
+        self._lock = threading.Lock()
         self._name_points = np.array([], dtype=object) if name_points is None else name_points
 
     @classmethod
@@ -86,6 +95,21 @@ class TileSource:
         The features lie in a layer of the source's name; beside it, where there are names,
         ``<name>_names`` holds one point inside each feature.
         """
+        key = (self.pyramid.level(z), z, x, y)
+        with self._lock:
+            if key in self._kept:
+                self._kept.move_to_end(key)
+                return self._kept[key]
+        data = self._draw(z, x, y)
+        with self._lock:
+            self._kept_bytes += len(data) - len(self._kept.get(key, b""))
+            self._kept[key] = data
+            while self._kept_bytes > KEPT_MB * 1_000_000:
+                _, dropped = self._kept.popitem(last=False)
+                self._kept_bytes -= len(dropped)
+        return data
+
+    def _draw(self, z: int, x: int, y: int) -> bytes:
         box = mvt.tile_box(z, x, y)
         rows, geometries = self.pyramid.cut(mvt.clip_box(box), z)
         shown = {field: column[rows] for field, column in self.columns.items()}

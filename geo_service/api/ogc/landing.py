@@ -16,17 +16,17 @@ from geo_service.api.state import State
 _SPEC = "http://www.opengis.net/spec"
 _REL = "http://www.opengis.net/def/rel/ogc/1.0"
 _CLASSES = {
-    "ogcapi-common-1/1.0": ("core", "landing-page", "json", "html", "oas30"),
+    "ogcapi-common-1/1.0": ("core", "landing-page", "json", "html"),
     "ogcapi-common-2/1.0": ("collections", "json", "html"),
-    "ogcapi-features-1/1.0": ("core", "geojson", "html", "oas30"),
+    "ogcapi-features-1/1.0": ("core", "geojson", "html"),
     "ogcapi-features-2/1.0": ("crs",),
     "ogcapi-features-3/1.0": (
         "queryables", "queryables-query-parameters", "filter", "features-filter",
     ),
-    "ogcapi-tiles-1/1.0": ("core", "tileset", "tilesets-list", "geodata-tilesets", "mvt", "oas30"),
+    "ogcapi-tiles-1/1.0": ("core", "tileset", "tilesets-list", "geodata-tilesets", "mvt"),
     "tms/2.0": ("tilematrixset", "json-tilematrixset"),
     "ogcapi-processes-1/1.0": (
-        "core", "ogc-process-description", "json", "html", "oas30", "job-list", "dismiss",
+        "core", "ogc-process-description", "json", "html", "job-list", "dismiss",
     ),
     "cql2/1.0": (
         "cql2-text", "cql2-json", "basic-cql2", "advanced-comparison-operators",
@@ -37,7 +37,10 @@ _CLASSES = {
 CONFORMS_TO = [
     f"{_SPEC}/{standard}/conf/{name}" for standard, names in _CLASSES.items() for name in names
 ]
-"""Declared is only what a client in the tests has proved (docs/http.md)."""
+"""Declared is only what a client in the tests has proved (docs/http.md).
+
+Not ``oas30``: the description of the API is OpenAPI 3.1.
+"""
 
 router = APIRouter(tags=["service"], dependencies=[doors.requires("viewer")])
 

@@ -138,7 +138,8 @@ def items(
     named += [n for n in view.frame.columns if n != GEOMETRY and n not in named]
     shown = named[:_MOST_COLUMNS]
     return _page(
-        request, "items.html", view.layer.zh, view=view, shown=shown, zh=_FIELDS_ZH,
+        request, "items.html", f"{view.layer.zh} {view.layer.name}",
+        view=view, shown=shown, zh=_FIELDS_ZH,
         records=masking.records(view.frame[shown].iloc[rows]), links=_by_rel(links),
         alternates=[k for k in links if k["rel"] == "alternate"],
         first=offset + 1, last=offset + returned, matched=matched, system=system,
