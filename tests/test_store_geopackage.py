@@ -331,3 +331,25 @@ def test_killed_at_any_moment_of_a_large_publication(
     grids = gpd.GeoDataFrame(pd.concat(copies, ignore_index=True), crs=4547).assign(households=0)
     shares = [0.0, 0.01, 0.1, 0.3, 0.5, 0.7, 0.9]
     assert killed_stores_are_whole(tmp_path, grids, shares) >= 5
+
+
+def test_a_store_opened_twice_in_a_process_keeps_its_locks(path: Path, tmp_path: Path) -> None:
+    """What another process writes is seen, and what is written here afterwards is kept."""
+    own = tmp_path / "own.gpkg"
+    shutil.copy(path, own)
+    write = (
+        "import sys, pandas as pd; from geo_service.store import open_store\n"
+        "with open_store(sys.argv[1]) as store: store.put_table(sys.argv[2], "
+        "pd.DataFrame({'a': [1]}))"
+    )
+    with open_store(own) as store:
+        store.layers()
+        with open_store(own) as again:
+            again.layers()
+        subprocess.run([sys.executable, "-c", write, own, "theirs"], check=True)
+        assert "theirs" in store.tables()
+        store.put_table("ours", pd.DataFrame({"a": [2]}))
+        subprocess.run([sys.executable, "-c", write, own, "later"], check=True)
+        assert {"theirs", "ours", "later"} <= set(store.tables())
+    with open_store(own) as store:
+        assert {"theirs", "ours", "later"} <= set(store.tables())

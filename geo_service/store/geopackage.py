@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
@@ -39,6 +40,9 @@ _MOST_NAMED = 10_000  # rows named one by one in a statement; SQLite takes three
 _ENVELOPE_BYTES = (0, 32, 48, 48, 64)  # by the three envelope bits of the flags
 
 
+_OPEN: weakref.WeakSet[GeoPackage] = weakref.WeakSet()
+
+
 class Blob(UserDefinedType[bytes]):
     """A geometry column; its declared type is the one GeoPackage registers for it."""
 
@@ -57,6 +61,16 @@ def tables() -> Schema:
     return schema(Blob, history=Blob("BLOB"), draft=Blob("BLOB"))
 
 
+def is_open_here(path: Path) -> bool:
+    """Tell whether this process has a store's file open.
+
+    Then nothing but SQLite may touch it: POSIX drops all locks a process holds on a file as soon as
+    any of its descriptors of that file is closed. Another process would take itself for the last
+    one, remove the log, and what is written here afterwards would be lost.
+    """
+    return any(home.path.exists() and home.path.samefile(path) for home in tuple(_OPEN))
+
+
 class GeoPackage:
     """A store's GeoPackage file: connections, geometry blobs, spatial tables, file-level care.
 
@@ -73,6 +87,7 @@ class GeoPackage:
         self.srid = crs.epsg(plane) or SRID_WITHOUT_EPSG
         self.engine = _engine(path)
         self.schema = tables()
+        _OPEN.add(self)
 
     @property
     def name(self) -> str:
@@ -333,6 +348,7 @@ class GeoPackage:
         """Settle and let the file go."""
         self.settle()
         self.engine.dispose()
+        _OPEN.discard(self)
 
     def backup(self, path: Path) -> None:
         """Copy the whole store, consistent while others read and write."""

@@ -74,6 +74,8 @@ def check_file(path: Path) -> None:
     """
     if not path.is_file():
         raise MissingError("store_missing", store=str(path))
+    if geopackage.is_open_here(path):
+        return
     size = path.stat().st_size
     with path.open("rb") as file:
         head = file.read(100)
