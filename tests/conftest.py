@@ -11,6 +11,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import geopandas as gpd
+import httpx
 import pytest
 from hypothesis import settings
 
@@ -94,6 +96,37 @@ def place(request: pytest.FixtureRequest, new_place: Callable[[str], Path | str]
 def served() -> ModuleType:
     """The module that makes a small city in a store and serves it."""
     return beside("served")
+
+
+@pytest.fixture(scope="session")
+def service_grids(tiling: Callable[..., Any]) -> gpd.GeoDataFrame:
+    """The sixty grids of the city behind `service`."""
+    return tiling(60, seed=11)[0]
+
+
+@pytest.fixture(scope="session")
+def service_store(
+    service_grids: gpd.GeoDataFrame, served: ModuleType, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """Its store, all levels published; tests may add drafts and jobs, and publish nothing."""
+    path: Path = tmp_path_factory.mktemp("service") / "city.gpkg"
+    levels = ("city", "counties", "townships", "communities", "grids")
+    served.make_city(path, service_grids, published=levels)
+    return path
+
+
+@pytest.fixture(scope="session")
+def service(service_store: Path, served: ModuleType) -> Iterator[str]:
+    """The address of a small city's service that tests share."""
+    with served.serving(service_store) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def service_client(service: str) -> Iterator[httpx.Client]:
+    """A client of `service`."""
+    with httpx.Client(base_url=service, timeout=120) as client:
+        yield client
 
 
 @pytest.fixture(scope="session")

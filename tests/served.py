@@ -98,6 +98,8 @@ def put_tables(store: Store, grids: gpd.GeoDataFrame, walks: WalkNetwork) -> Non
     lon, lat = PLANE.inverse(inside.x, inside.y)
     people = {"id": grids["code"], "lon": lon, "lat": lat, "riders": 3, "population_60": 40}
     store.put_table("demand", pd.DataFrame(people))
+    homes = pd.DataFrame({"lon": lon, "lat": lat, "households": 40})
+    store.put_table("buildings", homes)
     numbers = [f"许昌市魏都区西大街道文峰路{2 * k + 1}号" for k in range(len(grids))]
     store.put_table("addresses", pd.DataFrame({"address": numbers, "lon": lon, "lat": lat}))
 

@@ -7,7 +7,7 @@ import itertools
 import json
 import os
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -33,35 +33,14 @@ ITEMS = "/collections/grids/items"
 
 
 @pytest.fixture(scope="module")
-def grids(tiling: Callable[..., Any]) -> gpd.GeoDataFrame:
-    return tiling(COUNT, seed=11)[0]
+def http(service_client: httpx.Client) -> httpx.Client:
+    return service_client
 
 
 @pytest.fixture(scope="module")
-def store_path(
-    grids: gpd.GeoDataFrame, served: ModuleType, tmp_path_factory: pytest.TempPathFactory
-) -> Path:
-    path = tmp_path_factory.mktemp("store") / "city.gpkg"
-    served.make_city(path, grids, published=LEVELS)
-    return path
-
-
-@pytest.fixture(scope="module")
-def published(store_path: Path) -> gpd.GeoDataFrame:
-    with open_store(store_path) as store:
+def published(service_store: Path) -> gpd.GeoDataFrame:
+    with open_store(service_store) as store:
         return store.frame("grids").set_index("code", drop=False)
-
-
-@pytest.fixture(scope="module")
-def base(store_path: Path, served: ModuleType) -> Iterator[str]:
-    with served.serving(store_path) as url:
-        yield url
-
-
-@pytest.fixture(scope="module")
-def http(base: str) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=base, timeout=60) as client:
-        yield client
 
 
 def apart(read: gpd.GeoDataFrame, published: gpd.GeoDataFrame, epsg: int) -> float:
@@ -81,10 +60,10 @@ def everything(frame: gpd.GeoDataFrame) -> list[tuple[object, ...]]:
 
 @pytest.mark.parametrize("epsg", [4547, 4526, 4490, 4326, 3857])
 def test_gdal_reads_every_feature_in_every_system(
-    base: str, published: gpd.GeoDataFrame, epsg: int, ogc_clients: ModuleType, tmp_path: Path
+    service: str, published: gpd.GeoDataFrame, epsg: int, ogc_clients: ModuleType, tmp_path: Path
 ) -> None:
     system = "OGC:CRS84" if epsg == 4326 else f"EPSG:{epsg}"
-    read = ogc_clients.gdal(base, tmp_path, PAGE_SIZE="17", CRS=system)
+    read = ogc_clients.gdal(service, tmp_path, PAGE_SIZE="17", CRS=system)
     assert everything(read) == everything(published)
     # As it was stored: to the bit. Elsewhere: what pyproj gives, to a hundredth of a millimetre.
     allowed = {4547: 0.0, 4490: 1e-10, 4326: 1e-10}.get(epsg, 1e-5)
@@ -92,27 +71,27 @@ def test_gdal_reads_every_feature_in_every_system(
 
 
 def test_gdal_takes_the_stored_system_where_nothing_is_asked(
-    base: str, published: gpd.GeoDataFrame, ogc_clients: ModuleType, tmp_path: Path
+    service: str, published: gpd.GeoDataFrame, ogc_clients: ModuleType, tmp_path: Path
 ) -> None:
-    read = ogc_clients.gdal(base, tmp_path)
+    read = ogc_clients.gdal(service, tmp_path)
     assert read.crs.to_epsg() == 4547
     assert apart(read, published, 4547) == 0.0
 
 
 def test_gdal_asks_for_a_box_and_a_condition(
-    base: str, published: gpd.GeoDataFrame, ogc_clients: ModuleType, tmp_path: Path
+    service: str, published: gpd.GeoDataFrame, ogc_clients: ModuleType, tmp_path: Path
 ) -> None:
     x, y = published.geometry.iloc[30].representative_point().coords[0]
     box = (x - 300, y - 200, x + 300, y + 200)
-    read = ogc_clients.gdal(base, tmp_path, bbox=box)
+    read = ogc_clients.gdal(service, tmp_path, bbox=box)
     assert set(read["code"]) == set(published.index[published.intersects(shapely.box(*box))])
-    read = ogc_clients.gdal(base, tmp_path, where="households > 200 AND name LIKE '第1%'")
+    read = ogc_clients.gdal(service, tmp_path, where="households > 200 AND name LIKE '第1%'")
     named = published["name"].str.startswith("第1") & (published["households"] > 200)
     assert set(read["code"]) == set(published.index[named])
 
 
 @pytest.mark.parametrize("home", ["geopackage", pytest.param("postgis", marks=pytest.mark.postgis)])
-def test_gdal_reads_the_same_from_both_homes(
+def test_both_homes_give_gdal_the_same_and_run_jobs(
     home: str,
     new_place: Callable[[str], Path | str],
     tiling: Callable[..., Any],
@@ -128,6 +107,9 @@ def test_gdal_reads_the_same_from_both_homes(
         served.publish(store, "grids", grids)
         frame = store.frame("grids").set_index("code", drop=False)
     with served.serving(place) as url:
+        asked = {"inputs": {"layer": "grids"}}
+        job = httpx.post(f"{url}/processes/check/execution", json=asked, timeout=120).json()
+        assert job["verdict"] == "clean"
         for system in ("EPSG:4547", "EPSG:4490"):
             read = ogc_clients.gdal(url, tmp_path, CRS=system, PAGE_SIZE="15")
             assert apart(read, frame, int(system[5:])) <= 1e-10
@@ -164,10 +146,10 @@ def test_as_of_a_time_gives_the_layer_as_it_was(
 
 
 def test_owslib_finds_its_way(
-    base: str, published: gpd.GeoDataFrame, ogc_clients: ModuleType
+    service: str, published: gpd.GeoDataFrame, ogc_clients: ModuleType
 ) -> None:
     names, conforms, about, queryables, some = ogc_clients.owslib(
-        base,
+        service,
         [
             ["Features", "feature_collections", [], {}],
             ["Features", "conformance", [], {}],
@@ -209,9 +191,9 @@ def qgis() -> Callable[..., dict[str, Any]]:
 
 
 def test_qgis_reads_every_feature(
-    base: str, published: gpd.GeoDataFrame, qgis: Callable[..., dict[str, Any]], tmp_path: Path
+    service: str, published: gpd.GeoDataFrame, qgis: Callable[..., dict[str, Any]], tmp_path: Path
 ) -> None:
-    told = qgis(base, "grids", home=tmp_path)
+    told = qgis(service, "grids", home=tmp_path)
     assert told["valid"], told["error"]
     read = gpd.GeoDataFrame(
         told["features"], geometry=shapely.from_wkt([f["wkt"] for f in told["features"]])
@@ -226,12 +208,12 @@ def test_qgis_reads_every_feature(
 
 
 def test_qgis_reads_what_its_window_shows(
-    base: str, published: gpd.GeoDataFrame, qgis: Callable[..., dict[str, Any]], tmp_path: Path
+    service: str, published: gpd.GeoDataFrame, qgis: Callable[..., dict[str, Any]], tmp_path: Path
 ) -> None:
     lonlat = published.geometry.to_crs(4326)
     lon, lat = lonlat.iloc[30].representative_point().coords[0]
     box = (lon - 0.003, lat - 0.002, lon + 0.003, lat + 0.002)
-    told = qgis(base, "grids", *map(str, box), home=tmp_path)
+    told = qgis(service, "grids", *map(str, box), home=tmp_path)
     wanted = set(published.index[lonlat.intersects(shapely.box(*box)).to_numpy()])
     assert {feature["code"] for feature in told["features"]} == wanted
 

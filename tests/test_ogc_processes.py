@@ -8,7 +8,6 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -20,38 +19,18 @@ import pytest
 from geo_service.store import open_store
 
 COUNT = 60
-LEVELS = ("city", "counties", "townships", "communities", "grids")
 ASYNC = {"prefer": "respond-async"}
 TYPES = "http://www.opengis.net/def/exceptions/ogcapi-processes-1/1.0/"
 
 
 @pytest.fixture(scope="module")
-def grids(tiling: Callable[..., Any]) -> gpd.GeoDataFrame:
-    return tiling(COUNT, seed=11)[0]
+def grids(service_grids: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
+    return service_grids
 
 
 @pytest.fixture(scope="module")
-def store_path(
-    grids: gpd.GeoDataFrame, served: ModuleType, tmp_path_factory: pytest.TempPathFactory
-) -> Path:
-    path = tmp_path_factory.mktemp("store") / "city.gpkg"
-    served.make_city(path, grids, published=LEVELS)
-    with open_store(path) as store:
-        homes = store.table("demand")[["lon", "lat"]].assign(households=40)
-        store.put_table("buildings", homes)
-    return path
-
-
-@pytest.fixture(scope="module")
-def base(store_path: Path, served: ModuleType) -> Iterator[str]:
-    with served.serving(store_path) as url:
-        yield url
-
-
-@pytest.fixture(scope="module")
-def http(base: str) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=base, timeout=120) as client:
-        yield client
+def http(service_client: httpx.Client) -> httpx.Client:
+    return service_client
 
 
 @pytest.fixture(scope="module")
@@ -79,9 +58,15 @@ def started(http: httpx.Client, process: str, inputs: dict[str, Any], **more: An
     return str(answer.json()["jobID"])
 
 
-def test_owslib_finds_describes_and_executes(base: str, ogc_clients: ModuleType) -> None:
+def computed(http: httpx.Client, process: str, inputs: dict[str, Any]) -> dict[str, Any]:
+    answer = http.post(f"/processes/{process}/execution", json={"inputs": inputs})
+    assert answer.status_code == 200, answer.text
+    return dict(answer.json())
+
+
+def test_owslib_finds_describes_and_executes(service: str, ogc_clients: ModuleType) -> None:
     listed, described, ran = ogc_clients.owslib(
-        base,
+        service,
         [
             ["Processes", "processes", [], {}],
             ["Processes", "process", ["check"], {}],
@@ -107,12 +92,9 @@ def test_every_process_answers_as_its_route(
     assert found.headers["content-type"] == "application/geo+json"
     at_once = http.post("/catchments", json=walk)
     assert found.json() == at_once.json()  # the places went through in two lots
-    circles = http.post("/processes/life-circles/execution", json={"inputs": {}}).json()
+    circles = computed(http, "life-circles", {})
     assert circles["circles"] == len({code[:12] for code in grids["code"]})
-    sited = http.post(
-        "/processes/siting/execution",
-        json={"inputs": {"kind": "rest_station", "count": 3, "seconds": 1}},
-    ).json()
+    sited = computed(http, "siting", {"kind": "rest_station", "count": 3, "seconds": 1})
     assert len(sited["sites"]) == 3
     assert http.get("/sites/latest").json()["sites"] == sited["sites"]
 
@@ -121,12 +103,10 @@ def test_drawing_gives_a_draft_that_can_be_checked(
     http: httpx.Client, grids: gpd.GeoDataFrame
 ) -> None:
     code = grids["code"].iloc[0][:12]
-    told = http.post(
-        "/processes/draw/execution", json={"inputs": {"within": code, "target": [80, 200]}}
-    ).json()
+    told = computed(http, "draw", {"within": code, "target": [80, 200]})
     assert told["grids"] >= 2
     draft = told["draft"]["id"]
-    checked = http.post("/processes/check/execution", json={"inputs": {"draft": draft}}).json()
+    checked = computed(http, "check", {"draft": draft})
     assert not {"gap", "overlap", "overrun", "rim_gap"} & set(checked["counts"])
     assert http.delete(f"/drafts/{draft}").status_code == 204
 
@@ -147,14 +127,9 @@ def test_an_upload_becomes_a_draft_and_is_mended(
     draft = http.get(f"/jobs/{job}/results").json()
     assert draft["features"] == COUNT
     assert draft["source"] == "网格.gpkg"
-    mended = http.post(
-        "/processes/repair/execution",
-        json={"inputs": {"draft": draft["id"], "max_gap_m": 1.0}},
-    ).json()
+    mended = computed(http, "repair", {"draft": draft["id"], "max_gap_m": 1.0})
     assert mended["changes"]
-    checked = http.post(
-        "/processes/check/execution", json={"inputs": {"draft": mended["draft"]["id"]}}
-    ).json()
+    checked = computed(http, "check", {"draft": mended["draft"]["id"]})
     assert not {"overlap", "overrun", "gap"} & set(checked["counts"])
 
 
@@ -251,10 +226,10 @@ def test_pages_of_processes_and_jobs(http: httpx.Client) -> None:
 
 
 def test_a_killed_server_tells_what_it_left(
-    store_path: Path, tmp_path: Path, places: list[list[float]]
+    service_store: Path, tmp_path: Path, places: list[list[float]]
 ) -> None:
     path = tmp_path / "own.gpkg"
-    with open_store(store_path) as store:
+    with open_store(service_store) as store:
         store.backup(path)
         path.with_suffix(".streets").write_bytes(store.streets_path.read_bytes())
     walk = {"datum": "wgs84", "points": (places * 300)[:18_000], "minutes": [15]}

@@ -1,13 +1,12 @@
-"""OGC API - Tiles, TileJSON, styles and PMTiles, read by GDAL, QGIS, MapLibre and the library."""
+"""OGC API - Tiles, TileJSON, styles and PMTiles, read by GDAL, MapLibre and the library."""
 
 from __future__ import annotations
 
 import gzip
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import geopandas as gpd
@@ -23,28 +22,17 @@ from geo_service.tiles import TileSource, archive, mvt
 from geo_service.tiles.pyramid import FINEST_ZOOM
 
 COUNT = 60
-LEVELS = ("city", "counties", "townships", "communities", "grids")
 QUAD = "WebMercatorQuad"
 
 
 @pytest.fixture(scope="module")
-def grids(tiling: Callable[..., Any]) -> gpd.GeoDataFrame:
-    return tiling(COUNT, seed=11)[0]
+def grids(service_grids: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
+    return service_grids
 
 
 @pytest.fixture(scope="module")
-def store_path(
-    grids: gpd.GeoDataFrame, served: ModuleType, tmp_path_factory: pytest.TempPathFactory
-) -> Path:
-    path = tmp_path_factory.mktemp("store") / "city.gpkg"
-    served.make_city(path, grids, published=LEVELS)
-    return path
-
-
-@pytest.fixture(scope="module")
-def http(store_path: Path, served: ModuleType) -> Iterator[httpx.Client]:
-    with served.serving(store_path) as base, httpx.Client(base_url=base, timeout=60) as client:
-        yield client
+def http(service_client: httpx.Client) -> httpx.Client:
+    return service_client
 
 
 @pytest.fixture(scope="module")
@@ -122,7 +110,7 @@ def test_borders_stay_shared_at_every_zoom(tiling: Callable[..., Any], tmp_path:
 
 
 @pytest.mark.browser
-def test_maplibre_draws_the_style(http: httpx.Client, store_path: Path) -> None:
+def test_maplibre_draws_the_style(http: httpx.Client, service_store: Path) -> None:
     playwright = pytest.importorskip("playwright.sync_api")
     chromium = Path("/usr/bin/chromium")
     if not chromium.is_file():
@@ -151,16 +139,16 @@ def test_maplibre_draws_the_style(http: httpx.Client, store_path: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def packed(store_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def packed(service_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("packed") / "grids.pmtiles"
-    with open_store(store_path) as store, ThreadPoolExecutor(1) as executor:
+    with open_store(service_store) as store, ThreadPoolExecutor(1) as executor:
         source = TileSource.of(store.frame("grids"), "grids", tiles=True, executor=executor)
         assert archive.write(source, path, finest_zoom=13) > 10
     return path
 
 
-def test_pmtiles_hold_the_very_tiles(packed: Path, store_path: Path) -> None:
-    with open_store(store_path) as store, ThreadPoolExecutor(1) as executor:
+def test_pmtiles_hold_the_very_tiles(packed: Path, service_store: Path) -> None:
+    with open_store(service_store) as store, ThreadPoolExecutor(1) as executor:
         source = TileSource.of(store.frame("grids"), "grids", tiles=True, executor=executor)
         source.pyramid.build()
     with packed.open("rb") as file:
@@ -183,13 +171,13 @@ def test_gdal_reads_every_grid_from_pmtiles(packed: Path, grids: gpd.GeoDataFram
 
 
 def test_export_writes_pmtiles(
-    store_path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    service_store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     from geo_service.cli import main
 
     out = tmp_path / "grids.pmtiles"
     with pytest.raises(SystemExit) as ended:
-        main(["export", "grids", "-o", str(out), "--store", str(store_path), "--json"])
+        main(["export", "grids", "-o", str(out), "--store", str(service_store), "--json"])
     assert ended.value.code == 0
     told = json.loads(capsys.readouterr().out)
     assert told["tiles"] > 10
