@@ -17,6 +17,7 @@ import pandas as pd
 
 from geo_service import crs, layers, places
 from geo_service.errors import InputError, MissingError
+from geo_service.facilities import hours as opening
 from geo_service.facilities import openstreetmap
 from geo_service.streets import WalkNetwork
 
@@ -28,6 +29,7 @@ _TAGS: dict[str, dict[str, frozenset[str]]] = {
     "restaurants": {"amenity": _EATING},
     "shops": {"shop": frozenset()},
 }
+_SERVES = {"rest_station": "riders", "canteen": "population_60", "meal_point": "population_60"}
 _LEVELS = ("micro_grids", "grids", "communities", "townships", "counties")
 _HOUR_COLUMNS = ("hour", "小时", "时段")
 _EXCEL_FLOAT = re.compile(r"^(\d+)\.0$")
@@ -197,6 +199,36 @@ def at_hour(table: pd.DataFrame, field: str, hour: int) -> str | None:
     """
     names = (f"{field}_{hour:02d}", f"{field}_{hour}", f"{field}_h{hour:02d}", f"{field}_h{hour}")
     return next((name for name in names if name in table), None)
+
+
+def column_for(
+    table: pd.DataFrame, kind: str, *, wished: str | None = None, at: str | None = None
+) -> str | None:
+    """Give the column of the demand that a kind of facility is sited by.
+
+    Parameters
+    ----------
+    table : DataFrame
+    kind : str
+        Code of a kind: riders count for a rest station, people over 60 for a canteen.
+    wished : str, optional
+        A column to take instead.
+    at : str, optional
+        A time of the day; the column of that hour is taken where there is one.
+
+    Returns
+    -------
+    str or None
+        ``None`` where the table has no such column: each place counts 1.
+    """
+    serves = wished or _SERVES.get(kind, "population")
+    if at is not None:
+        hourly = at_hour(table, serves, opening.moment(at)[1] // 60)
+        if hourly is not None:
+            return hourly
+    if wished is not None:
+        return wished
+    return next((c for c in (serves, "weight", "population") if c in table), None)
 
 
 def read(

@@ -406,9 +406,37 @@ def test_sites_are_proposed_proven_and_kept(own: tuple[httpx.Client, Path]) -> N
     assert http.get("/sites/latest").json() == plan
     assert http.get("/sites/latest?kind=rest_station").json() == plan
     problem(http.get("/sites/latest?kind=canteen"), 404, "not_found")
-    problem(http.post("/sites", json={"kind": "castle", "count": 3}), 422, "parameter_invalid")
+    problem(http.post("/sites", json={"kind": "castle", "count": 3}), 422, "kind_unknown")
     with open_store(path) as store:
         assert store.tables()["proposals"] == 1
+
+
+def test_life_circles_of_communities_and_of_given_gates(own: tuple[httpx.Client, Path]) -> None:
+    http, _ = own
+    question = {"within": "411002", "kinds": ["canteen", "market"]}
+    told = http.post("/life-circles", json=question).json()
+    assert told["cells"] == 2 * told["circles"] == len(told["matrix"]) > 0
+    assert {row["circle_code"][:6] for row in told["matrix"]} == {"411002"}
+    assert {row["walker"] for row in told["matrix"]} == {"senior", "adult"}
+    for row in told["matrix"]:
+        within = row["metres"] is not None and row["metres"] <= row["threshold_m"]
+        assert (row["status"] == "within") == within
+    centre = {"code": "a", "lon": 113.85, "lat": 34.03, "population": 10}
+    mine = http.post("/life-circles", json={"centres": [centre], "kinds": ["market"]}).json()
+    assert (mine["circles"], mine["cells"]) == (1, 1)
+    problem(http.post("/life-circles", json={"kinds": ["castle"]}), 422, "kind_unknown")
+    problem(http.post("/life-circles", json={"centres": []}), 422, "layer_empty")
+    at_night = http.post("/life-circles", json={**question, "at": "02:00"}).json()
+    assert len(at_night["missing"]) >= len(told["missing"])
+
+
+def test_sites_by_budget_and_by_share(own: tuple[httpx.Client, Path]) -> None:
+    http, _ = own
+    unpriced = http.post("/sites", json={"kind": "canteen", "budget": 60_000})
+    assert problem(unpriced, 422, "field_missing")["detail_en"].count("fixed_cost") == 1
+    share = http.post("/sites", json={"kind": "canteen", "cover_percent": 1}).json()
+    assert share["aim"] == "fewest_sites"
+    problem(http.post("/sites", json={"kind": "canteen"}), 422, "parameter_invalid")
 
 
 # Drafts

@@ -11,7 +11,8 @@ from fastapi import APIRouter, Body, Depends, Query
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
-from geo_service import proposals
+from geo_service import demand as demands
+from geo_service import facilities, proposals
 from geo_service.api import doors
 from geo_service.api import state as states
 from geo_service.api.state import State
@@ -19,9 +20,6 @@ from geo_service.errors import ConflictError, MissingError
 from geo_service.store import Store
 
 MAX_SECONDS = 30.0
-# What a kind serves, and who walks to it: seniors at 1.0 m/s, riders at 1.4 m/s.
-_SERVES = {"rest_station": ("riders", "courier"), "canteen": ("population_60", "senior")}
-_WEIGHTS = ("weight", "population")
 
 router = APIRouter(tags=["sites"], dependencies=[doors.requires("viewer")])
 
@@ -37,11 +35,21 @@ class Question(BaseModel):
         json_schema_extra={"examples": [{"kind": "rest_station", "count": 5, "minutes": 15}]},
     )
 
-    kind: Literal["rest_station", "canteen"]
-    count: int = Field(ge=1, le=5000)
+    kind: str = Field(description="A kind of facility · 设施类别")
+    count: int | None = Field(default=None, ge=1, le=5000)
+    cover_percent: float | None = Field(default=None, gt=0, le=100)
     minutes: float = Field(default=15.0, gt=0, le=60)
     capacity: float | None = Field(default=None, gt=0)
     speed_kmh: float | None = Field(default=None, gt=0, lt=30)
+    weight: str | None = Field(default=None, description="Column of the demand · 需求列")
+    model: Literal["cover", "backup", "equity", "median", "center"] = "cover"
+    budget: float | None = Field(default=None, ge=0)
+    at_most_one: str | None = Field(default=None, description="Per community, township, county")
+    at_least_one: str | None = Field(default=None, description="Per community, township, county")
+    movable: bool = False
+    must: list[str] | None = None
+    never: list[str] | None = None
+    at: str | None = Field(default=None, description="Open, and demand, at “02:00” · 时刻")
     seconds: float = Field(default=5.0, gt=0, le=MAX_SECONDS)
     seed: int = 0
 
@@ -75,7 +83,8 @@ def answer(state: State, question: Question) -> dict[str, Any]:
     """Choose sites, and keep the proposal in the store."""
     from geo_service import siting  # the solver loads when first needed
 
-    weight, walker = _SERVES[question.kind]
+    kind = facilities.require_kind(question.kind)
+    walker = facilities.kinds()[kind].walker
     tables = state.store.tables()
     if "demand" not in tables:
         raise MissingError("table_missing", table="demand", known=", ".join(tables) or "-")
@@ -85,13 +94,20 @@ def answer(state: State, question: Question) -> dict[str, Any]:
         demand,
         state.store.table("candidates") if "candidates" in tables else None,
         count=question.count,
+        cover_percent=question.cover_percent,
+        must=question.must,
+        never=question.never,
+        model=question.model,
+        conditions=siting.Conditions(
+            question.budget, question.at_most_one, question.at_least_one, question.movable
+        ),
         minutes=question.minutes,
-        existing=_existing(state.store, question.kind) if "facilities" in tables else None,
+        existing=_existing(state.store, kind, question.at) if "facilities" in tables else None,
         capacity=question.capacity,
         speed_kmh=question.speed_kmh,
         profile=walker,
-        weight_field=next((name for name in (weight, *_WEIGHTS) if name in demand), None),
-        kind=question.kind,
+        weight_field=demands.column_for(demand, kind, wished=question.weight, at=question.at),
+        kind=kind,
         seconds=question.seconds,
         seed=question.seed,
     )
@@ -100,7 +116,8 @@ def answer(state: State, question: Question) -> dict[str, Any]:
     return told
 
 
-def _existing(store: Store, kind: str) -> pd.DataFrame:
+def _existing(store: Store, kind: str, at: str | None) -> pd.DataFrame:
     found = store.table("facilities")
     status = found.get("status", pd.Series("existing", index=found.index))
-    return found[(found["kind"] == kind) & (status == "existing")]
+    found = found[(found["kind"] == kind) & (status == "existing")]
+    return found if at is None else facilities.open_at(found, at)

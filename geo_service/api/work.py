@@ -15,11 +15,11 @@ from typing import Any, Literal
 import geopandas as gpd
 import orjson
 import pandas as pd
-import shapely
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from geo_service import layers
-from geo_service.api import catchments, desk, drafts, sites
+from geo_service.api import catchments, desk, drafts, life_circles, sites
+from geo_service.api.life_circles import Circles
 from geo_service.api.state import GEOJSON, State, street_chains
 from geo_service.errors import InputError, MissingError, Phrase
 from geo_service.jobs import Context, Result
@@ -64,17 +64,6 @@ class Origins(catchments.Origins):
     """Places to walk from; many more than one request answers at once."""
 
     points: list[tuple[float, float]] = Field(min_length=1, max_length=MOST_ORIGINS)
-
-
-class Circles(BaseModel):
-    """Life circles around the store's own communities."""
-
-    model_config = ConfigDict(json_schema_extra={"examples": [{"layer": "communities"}]})
-
-    layer: str = Field(default="communities", description="Whose centres · 以哪个图层为中心")
-    codes: list[str] | None = Field(default=None, description="Only these · 只算这些编码")
-    profile: str | None = Field(default=None, description="adult, senior, courier · 谁在走")
-    speed_kmh: float | None = Field(default=None, gt=0, lt=30, description="km/h · 步速")
 
 
 class Drawing(BaseModel):
@@ -186,27 +175,11 @@ def _catchments(state: State, question: Origins, context: Context) -> Result:
 
 
 def _life_circles(state: State, question: Circles, context: Context) -> Result:
-    from geo_service import life_circles
-
-    view = state.view(question.layer)
-    chosen = view.frame
-    if question.codes is not None:
-        chosen = chosen[chosen["code"].isin(question.codes)]
-    inside = shapely.get_coordinates(shapely.point_on_surface(view.lonlat[chosen.index]))
-    centres = pd.DataFrame(chosen.drop(columns="geometry")).assign(
-        lon=inside[:, 0], lat=inside[:, 1]
-    )
-    steps = {"walk": ("正在步行", "Walking"), "judge": ("正在评定", "Judging")}
-
     def advance(share: float, step: str) -> None:
-        context.tell(share, *steps.get(step, ("正在计算", "Computing")))
+        context.tell(share, "正在评定", f"Judging {step}")
 
-    found = life_circles.circles(
-        state.network(question.profile), centres, _table(state, "facilities"),
-        candidates=_table(state, "candidates") if "candidates" in state.store.tables() else None,
-        speed_kmh=question.speed_kmh, profile=question.profile, on_progress=advance,
-    )  # fmt: skip
-    return _json(found.to_dict())
+    centres = life_circles.centres_of(state, question)
+    return _json(life_circles.answer(state, question, centres, on_progress=advance).to_dict())
 
 
 def _siting(state: State, question: sites.Question, context: Context) -> Result:

@@ -14,13 +14,8 @@ from geo_service.cli.walking import Speed, Streets, WalkProfile, network_of, rea
 from geo_service.errors import InputError
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from geo_service.siting import Proposal
     from geo_service.siting._models import Model
-
-# What a kind of station serves; who walks to it stands in the table of kinds.
-_SERVES = {"rest_station": "riders", "canteen": "population_60", "meal_point": "population_60"}
 
 
 def register(app: terminal.App) -> None:
@@ -72,11 +67,12 @@ def site(
     as_json: terminal.AsJson = False,
 ) -> None:
     """选址 · Propose sites with a proven bound and reasons."""
+    from geo_service import demand as demands
     from geo_service import facilities, proposals, reports, siting
     from geo_service.store import open_store, store_exists
 
     kind = facilities.require_kind(kind)
-    weighed, walker = _SERVES.get(kind, "population"), facilities.kinds()[kind].walker
+    walker = facilities.kinds()[kind].walker
     given = (count is not None) + (cover is not None)
     if given == 2 or (given == 0 and budget is None):
         reason = "give one of --count and --cover, or a --budget"
@@ -103,7 +99,7 @@ def site(
             never=read_points(never) if never else None,
             speed_kmh=speed_kmh,
             profile=profile or walker,
-            weight_field=_weight_of(wanted, weight or weighed, at, chosen=weight is not None),
+            weight_field=demands.column_for(wanted, kind, wished=weight, at=at),
             kind=kind,
             model=cast("Model", model),
             conditions=siting.Conditions(budget, at_most_one, at_least_one, movable),
@@ -196,17 +192,3 @@ def _existing(file: Path | None, kind: str, store: str | None, at: str | None) -
     if at is None or found is None:
         return found
     return facilities.open_at(found, at)
-
-
-def _weight_of(demand: pd.DataFrame, wished: str, at: str | None, *, chosen: bool) -> str | None:
-    """The column to count: the one of this hour where there is one, else a plain one."""
-    from geo_service import demand as demands
-    from geo_service.facilities import hours
-
-    if at is not None:
-        hourly = demands.at_hour(demand, wished, hours.moment(at)[1] // 60)
-        if hourly is not None:
-            return hourly
-    if chosen:
-        return wished
-    return next((c for c in (wished, "weight", "population") if c in demand), None)
