@@ -339,12 +339,16 @@ class Plane:
         if datum.upper().startswith("EPSG:") and same(datum, self.crs):
             return easting, northing
         if not self._lonlat:
-            back = _transformer(self.crs.to_wkt(), f"EPSG:{WGS84_EPSG}")
+            back = _transformer(self._wkt, f"EPSG:{WGS84_EPSG}")
             lon, lat = back.transform(easting, northing)
             easting, northing = np.asarray(lon, float), np.asarray(lat, float)
         return from_wgs84(easting, northing, datum=datum)
 
     # Asking pyproj again would cost a single lookup more than the lookup itself.
+
+    @cached_property
+    def _wkt(self) -> str:
+        return self.crs.to_wkt()
 
     @cached_property
     def _lonlat(self) -> bool:
