@@ -17,6 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from geo_service import catchments
+from geo_service.catchments import degrees
 from geo_service.errors import InputError
 from geo_service.streets import WalkNetwork
 
@@ -327,6 +328,19 @@ def test_ten_hours_reach_the_whole_town(town: WalkNetwork, street_plans: ModuleT
     found = town.catchment(*street_plans.lonlat(300, 0), minutes=600).iloc[0]
     assert found.reached_m == pytest.approx(town.length_m)
     assert found.geometry.is_valid
+
+
+@pytest.mark.parametrize("spread_m", [0.0, 400.0, 5000.0, 90_000.0])
+def test_degrees_of_many_vertices_are_those_of_each(town: WalkNetwork, spread_m: float) -> None:
+    rng = np.random.default_rng(int(spread_m))
+    x, y = town.graph.node_x.mean(), town.graph.node_y.mean()
+    places = np.array([x, y]) + rng.uniform(-spread_m, spread_m, (4000, 2))
+    places[0] = np.floor(places.min(axis=0) / 1000) * 1000  # on a node of the lattice
+    found = degrees.to_lonlat(town, places)
+    np.testing.assert_allclose(found, np.column_stack(town.to_lonlat(*places.T)), atol=2e-10)
+    for part in (slice(0, 5), slice(2000, 4000)):  # whatever comes with a vertex
+        np.testing.assert_array_equal(found[part], degrees.to_lonlat(town, places[part]))
+    assert degrees.to_lonlat(town, np.empty((0, 2))).shape == (0, 2)
 
 
 def test_asking_for_more_minutes_changes_none(town: WalkNetwork, street_plans: ModuleType) -> None:

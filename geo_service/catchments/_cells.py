@@ -17,6 +17,10 @@ NO_EDGE = -1
 FORWARD, BACKWARD = 1, 2
 """Bits of the ways a chain may be walked."""
 _STARTS_AT_TAIL = 4  # of contraction.Graph.arcs
+_TILE_BITS = 7
+TILE_CELLS = 1 << _TILE_BITS
+"""Cells of a row of a tile; a power of two, since division would take half of `nearest_walks`."""
+_IN_TILE = TILE_CELLS - 1
 CROSSING_STEPS = 1024
 """An outline crosses between two cells at a multiple of this part of a cell (1 cm at 10 m cells):
 two outlines share a vertex or keep a clear distance, which keeps them valid and nested in degrees
@@ -94,15 +98,18 @@ def _walked_cm(
 
 @numba.njit(cache=True, nogil=True)
 def nearest_walks(
-    edge: Ints, offset: Singles, leg: Singles, leg_limit_m: float, chains: Ints, cm: Ints,
-    origin: Longs, down: int, across: int, metres: Singles, legs: Singles,
+    run_start: Longs, run_chain: Ints, cells: Ints, offset: Singles, leg: Singles,
+    leg_limit_m: float, chains: Ints, cm: Ints, origin: Longs, down: int, across: int,
+    metres: Singles,
 ) -> None:  # fmt: skip
-    """Give the metres walked to each cell by its nearest street, infinite where there is none.
+    """Give the metres walked to each cell by its nearest street, where there is one.
 
     Parameters
     ----------
-    edge, offset, leg
-        A tile, as `nearest_streets` gave it.
+    run_start, run_chain
+        Where the cells of each chain begin in the arrays below, and the chain.
+    cells, offset, leg
+        The cells of a tile, row by row a number, by chain; and as `nearest_streets` gave them.
     chains : shape (e, 4)
         Tail, head, centimetres, and the ways it may be walked: `FORWARD`, `BACKWARD`.
     cm : shape (n,)
@@ -111,32 +118,30 @@ def nearest_walks(
         Chain, offset and leg of the origin, in centimetres.
     down, across
         Row and column of the tile's first cell in the window; below 0 where it begins outside.
-    metres, legs : shape (rows, columns)
-        The window, which receives walks and legs.
+    metres : shape (rows, columns)
+        The window; comes as infinity.
     """
+    rows, columns = metres.shape
     home, away = origin[1:], np.full(2, -1)
-    for j in range(max(0, down), min(metres.shape[0], down + edge.shape[0])):
-        known, plain, length, ways = NO_EDGE, True, 0, 0
-        tail_cm, head_cm = -1, -1
-        by_tail, by_head = np.inf, np.inf
-        for i in range(max(0, across), min(metres.shape[1], across + edge.shape[1])):
-            e, off_m = edge[j - down, i - across], leg[j - down, i - across]
-            spot = offset[j - down, i - across]
-            if e != known:  # neighbours share a street most of the time
-                known, plain = e, True
-                by_tail, by_head = np.inf, np.inf
-                if e != NO_EDGE:
-                    tail_cm, head_cm = cm[chains[e, 0]], cm[chains[e, 1]]
-                    length, ways = chains[e, 2], chains[e, 3]
-                    plain = e != origin[0] and ways == FORWARD | BACKWARD
-                    by_tail = tail_cm if tail_cm >= 0 else np.inf
-                    by_head = head_cm + length if head_cm >= 0 else np.inf
-            walked = min(by_tail + spot, by_head - spot)
-            if not plain:
-                at = home if e == origin[0] else away
-                walked = _walked_cm(spot, length, ways, tail_cm, head_cm, at)
-            legs[j, i] = off_m
-            metres[j, i] = walked / 100.0 + off_m if off_m <= leg_limit_m else np.inf
+    for run in range(run_chain.size):
+        e = run_chain[run]
+        tail_cm, head_cm = cm[chains[e, 0]], cm[chains[e, 1]]
+        if tail_cm < 0 and head_cm < 0 and e != origin[0]:
+            continue
+        length, ways = chains[e, 2], chains[e, 3]
+        plain = e != origin[0] and ways == FORWARD | BACKWARD
+        by_tail = tail_cm if tail_cm >= 0 else np.inf
+        by_head = head_cm + length if head_cm >= 0 else np.inf
+        at = home if e == origin[0] else away
+        for k in range(run_start[run], run_start[run + 1]):
+            j, i = (cells[k] >> _TILE_BITS) + down, (cells[k] & _IN_TILE) + across
+            if j < 0 or j >= rows or i < 0 or i >= columns or leg[k] > leg_limit_m:
+                continue
+            if plain:
+                walked = min(by_tail + offset[k], by_head - offset[k])
+            else:
+                walked = _walked_cm(offset[k], length, ways, tail_cm, head_cm, at)
+            metres[j, i] = walked / 100.0 + leg[k]
 
 
 @numba.njit(cache=True, nogil=True)
@@ -352,3 +357,36 @@ def reached_cm(
     # What both ends leave free of the origin's own chain, and how much of it the origin covers.
     free = max(length - up - down, 0)
     return total + length - free + max(min(high, length - down) - max(low, up), 0)
+
+
+@numba.njit(cache=True, nogil=True)
+def interpolated(places: Floats, column: int, row: int, step_m: float, lattice: Floats) -> Floats:
+    """Give the values at places between the nodes of a lattice, by squares of three by three nodes.
+
+    Biquadratic: the values of neighbouring squares agree along their common side.
+
+    Parameters
+    ----------
+    places : shape (v, 2)
+        x and y in metres.
+    column, row
+        The lattice's first node lies at these multiples of the step; both are even.
+    lattice : shape (rows, columns, 2)
+        Two values at each node; rows and columns are odd.
+    """
+    values = np.empty_like(places)
+    for k in range(places.shape[0]):
+        # The same arithmetic whatever the lattice, so the same value to the last bit.
+        east = 2.0 * math.floor(places[k, 0] / (2.0 * step_m))
+        north = 2.0 * math.floor(places[k, 1] / (2.0 * step_m))
+        s, t = places[k, 0] / step_m - east - 1.0, places[k, 1] / step_m - north - 1.0  # -1 to 1
+        i, j = int(east) - column, int(north) - row
+        across = (s * (s - 1.0) / 2.0, 1.0 - s * s, s * (s + 1.0) / 2.0)
+        up = (t * (t - 1.0) / 2.0, 1.0 - t * t, t * (t + 1.0) / 2.0)
+        for which in range(2):
+            total = 0.0
+            for b in range(3):
+                for a in range(3):
+                    total += up[b] * across[a] * lattice[j + b, i + a, which]
+            values[k, which] = total
+    return values

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import orjson
 
 from geo_service import crs
-from geo_service.catchments import field, notes, outlines
+from geo_service.catchments import degrees, field, notes, outlines
 from geo_service.catchments.field import LEG_LIMIT_M, Field, Reachable
 from geo_service.catchments.outlines import Rings
 from geo_service.errors import InputError
@@ -255,12 +255,12 @@ def _turn_to_degrees(network: WalkNetwork, answers: list[_Answer]) -> None:
     """Turn the rings of all answers from the plane to WGS84, in one call."""
     rings = [each for answer in answers for each in answer.rings]
     places = np.concatenate([np.empty((0, 2)), *(each.places for each in rings)])
-    degrees = np.column_stack(network.to_lonlat(places[:, 0], places[:, 1]))
+    turned = degrees.to_lonlat(network, places)
     at = 0
     for answer in answers:
         for number, each in enumerate(answer.rings):
             size = each.places.shape[0]
-            answer.rings[number] = each.moved(degrees[at : at + size])
+            answer.rings[number] = each.moved(turned[at : at + size])
             at += size
 
 

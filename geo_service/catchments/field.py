@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -13,6 +14,7 @@ import shapely
 
 from geo_service import walking
 from geo_service.catchments import _cells
+from geo_service.catchments._cells import TILE_CELLS
 from geo_service.streets.contraction import CM_PER_M, MAY_LEAVE
 from geo_service.streets.snapping import Snapped
 
@@ -23,12 +25,11 @@ Reachable = Literal["nearest", "any"]
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int32]
 LongArray = npt.NDArray[np.int64]
-_Tile: TypeAlias = tuple[IntArray, npt.NDArray[np.float32], npt.NDArray[np.float32]]
+SingleArray = npt.NDArray[np.float32]
 
 LEG_LIMIT_M = 100.0
 """The longest straight leg from the street to a place; a deeper field or lake is not served."""
-_TILE_CELLS = 128
-_TILES_KEPT = 256  # 12 bytes a cell: 50 MB
+_TILES_KEPT = 256  # 16 bytes a cell: 67 MB
 _JUMP_CELLS = 4  # walks of neighbouring cells on one street differ by less than 2 cell widths
 _RIM_CELLS = 3
 _PLANE_STRETCH = 1.001  # lengths in a zone's plane exceed those on the ground by less
@@ -69,7 +70,8 @@ class Field:
         self.cm = np.full(self._graph.node_x.size, -1, np.int32)
         self.cm[self.nodes] = reached_cm
         shape = self._lay_out(snapped, limit_cm, reached_cm)
-        self._metres, self._leg = np.empty(shape, np.float32), np.empty(shape, np.float32)
+        self._metres = np.full(shape, np.inf, np.float32)
+        self._leg = np.full(shape, np.inf, np.float32)
         if reach == "any":
             self._walk_any()
         else:
@@ -104,8 +106,6 @@ class Field:
 
     def _walk_any(self) -> None:
         rows, columns = self._metres.shape
-        self._metres.fill(np.inf)
-        self._leg.fill(np.inf)
         west, south = self._column * self._width_m, self._row * self._width_m
         segments, edges = self._table.segments_in(
             west, south, west + (columns - 1) * self._width_m, south + (rows - 1) * self._width_m
@@ -189,27 +189,58 @@ class CellTable:
         column: int,
         cm: IntArray,
         spot: LongArray,
-        metres: npt.NDArray[np.float32],
-        legs: npt.NDArray[np.float32],
+        metres: SingleArray,
+        legs: SingleArray,
     ) -> None:
         """Fill a window of cells with the walks by their nearest streets; see `_cells`."""
         rows, columns = metres.shape
-        for down in range(row // _TILE_CELLS, (row + rows - 1) // _TILE_CELLS + 1):
-            for across in range(column // _TILE_CELLS, (column + columns - 1) // _TILE_CELLS + 1):
+        for down in range(row // TILE_CELLS, (row + rows - 1) // TILE_CELLS + 1):
+            for across in range(column // TILE_CELLS, (column + columns - 1) // TILE_CELLS + 1):
+                tile = self._tile(down, across)
+                top, left = down * TILE_CELLS - row, across * TILE_CELLS - column
+                low, first = max(top, 0), max(left, 0)
+                part = tile.leg[low - top : rows - top, first - left : columns - left]
+                legs[low : low + part.shape[0], first : first + part.shape[1]] = part
                 _cells.nearest_walks(
-                    *self._tile(down, across), LEG_LIMIT_M, self.chains, cm, spot,
-                    down * _TILE_CELLS - row, across * _TILE_CELLS - column, metres, legs,
+                    tile.run_start, tile.run_chain, tile.cells, tile.offset, tile.leg_by_chain,
+                    LEG_LIMIT_M, self.chains, cm, spot, top, left, metres,
                 )  # fmt: skip
 
     def _made_tile(self, down: int, across: int) -> _Tile:
-        width_m, shape = self.width_m, (_TILE_CELLS, _TILE_CELLS)
-        west, south = across * _TILE_CELLS * width_m, down * _TILE_CELLS * width_m
-        span = (_TILE_CELLS - 1) * width_m
+        width_m, shape = self.width_m, (TILE_CELLS, TILE_CELLS)
+        west, south = across * TILE_CELLS * width_m, down * TILE_CELLS * width_m
+        span = (TILE_CELLS - 1) * width_m
         edge = np.full(shape, _cells.NO_EDGE, np.int32)
         offset, leg = np.zeros(shape, np.float32), np.full(shape, np.inf, np.float32)
         streets = self.segments_in(west, south, west + span, south + span)
         _cells.nearest_streets(*streets, west, south, width_m, self._far_m, edge, offset, leg)
-        return edge, offset, leg
+        return _Tile.of(edge, offset, leg)
+
+
+@dataclass(frozen=True, eq=False)
+class _Tile:
+    """The cells of a square that have a street near, chain by chain.
+
+    A catchment walks some of a tile's chains; only their cells are looked at.
+    """
+
+    run_start: LongArray
+    run_chain: IntArray
+    cells: IntArray
+    offset: SingleArray
+    leg_by_chain: SingleArray
+    leg: SingleArray
+
+    @classmethod
+    def of(cls, edge: IntArray, offset: SingleArray, leg: SingleArray) -> _Tile:
+        flat = edge.ravel()
+        cells = np.argsort(flat, kind="stable").astype(np.int32)
+        cells = cells[np.count_nonzero(flat == _cells.NO_EDGE) :]  # which is below any chain
+        chain, start = np.unique(flat[cells], return_index=True)
+        return cls(
+            np.append(start, cells.size), chain, cells, offset.ravel()[cells], leg.ravel()[cells],
+            leg,
+        )  # fmt: skip
 
 
 _TABLES: WeakKeyDictionary[WalkNetwork, dict[float, CellTable]] = WeakKeyDictionary()
