@@ -378,6 +378,31 @@ def test_a_community_is_drawn_anew(
     assert drawn["households"].astype(int).sum() == held
 
 
+def test_a_township_is_drawn_anew_by_its_communities_and_two_drawings_compared(
+    run: Run, stored: Path, files: dict[str, Path], small_city: DemoCity, tmp_path: Path
+) -> None:
+    township = small_city.grids["code"].iloc[0][:9]
+    out = tmp_path / "drawn.gpkg"
+    told = run(
+        *("draw", "--within", township, "--streets", files["streets"]),
+        *("--households", files["buildings"], "--target", "60-200"),
+        *("--against", 7, "-o", out, "--json"),
+        store=stored,
+    )
+    drawn = boundary_files.read(out).layer_frame()
+    wanted = small_city.communities.code[small_city.communities.code.str.startswith(township)]
+    assert set(drawn["code"].str[:12]) == set(wanted)
+    assert told.json["quality"]["grids"] == told.json["grids"] == len(drawn)
+    assert told.json["against"]["seed"] == 7
+    assert 0 < told.json["against"]["quality"]["compactness_median"] <= 1
+    shown = run(
+        *("draw", "--within", township, "--streets", files["streets"]),
+        *("--households", files["buildings"], "--target", "60-200", "--against", 7),
+        store=stored,
+    )
+    assert "seed 7" in shown.out or "种子 7" in shown.out
+
+
 def test_a_crosswalk_shares_out_every_grid(
     run: Run, files: dict[str, Path], tmp_path: Path
 ) -> None:

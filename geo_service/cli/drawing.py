@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,6 +16,11 @@ from geo_service.errors import InputError, MissingError
 
 if TYPE_CHECKING:
     import geopandas as gpd
+
+    from geo_service.drawing import Drawn, Quality
+
+
+_SHOWN = 20  # misses told on the terminal; all are in the machine form
 
 
 def register(app: terminal.App) -> None:
@@ -32,49 +38,117 @@ def draw(
     ] = None,
     target: Annotated[str, typer.Option(help="每格户数 · Households a grid")] = "300-500",
     seed: Annotated[int, typer.Option(help="随机种子 · Seed of the search")] = 0,
+    against: Annotated[
+        int | None,
+        typer.Option(help="与另一种子的方案并列比较 · Compare with the drawing of another seed"),
+    ] = None,
+    workers: Annotated[int, typer.Option(min=1, help="进程数 · Processes")] = 1,
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="写到文件 · Write to this file")
     ] = None,
     store: terminal.StorePath = None,
     as_json: terminal.AsJson = False,
 ) -> int:
-    """划网格 · Draw a community into grids along its streets, to a household target."""
+    """划网格 · Draw communities into grids along their streets, to a household target."""
     from geo_service import boundary_files, drawing
 
     low, high = _range(target)
-    area, code = _area(within, store)
-    lines = drawing.street_lines(streets, area.geometry.union_all(), crs=area.crs)
-    homes = _households(households, area, store)
-    with terminal.progress("划分", "drawing", quiet=as_json):
-        drawn = drawing.draw(
-            area.geometry.union_all(),
-            streets=lines,
-            households=homes,
-            target=(low, high),
-            parent_code=code,
-            seed=seed,
-        )
+    areas = _areas(within, store)
+    lines = drawing.street_lines(streets, areas.geometry.union_all(), crs=areas.crs)
+    homes = _households(households, areas, store)
+    drawings = [
+        _draw(areas, lines, homes, (low, high), each, workers, quiet=as_json)
+        for each in ([seed] if against is None else [seed, against])
+    ]
+    drawn = drawings[0]
+    measured = [drawing.measure(each.grids, streets=lines, target=(low, high)) for each in drawings]
     if output is not None:
         boundary_files.write(drawn.grids, output)
-    in_range = int(drawn.grids["households"].between(low, high).sum())
     if as_json:
-        terminal.print_json(
-            {
-                "grids": len(drawn.grids),
-                "in_range": in_range,
-                "target": [low, high],
-                "misses": [asdict(miss) for miss in drawn.misses],
-                "written": str(output or ""),
-            }
-        )
+        told = {
+            "grids": len(drawn.grids),
+            "in_range": measured[0].in_range,
+            "target": [low, high],
+            "misses": [asdict(miss) for miss in drawn.misses],
+            "quality": measured[0].to_dict(),
+            "written": str(output or ""),
+        }
+        if against is not None:
+            told["against"] = {"seed": against, "quality": measured[1].to_dict()}
+        terminal.print_json(told)
     else:
-        say, console = terminal.say, terminal.out()
-        zh = f"划出 {len(drawn.grids)} 个网格，{in_range} 个在 {low}-{high} 户之间"
-        en = f"{len(drawn.grids)} grids drawn, {in_range} of them hold {low}-{high} households"
-        console.print(say(zh, en), style="bold")
-        for miss in drawn.misses:
-            console.print(f"· {miss.code} {say(miss.zh, miss.en)}", markup=False)
+        _say(drawn, measured, [seed, against])
     return terminal.FOUND_FAULTS if drawn.misses else 0
+
+
+def _draw(
+    areas: gpd.GeoDataFrame,
+    lines: gpd.GeoDataFrame,
+    homes: gpd.GeoDataFrame,
+    target: tuple[int, int],
+    seed: int,
+    workers: int,
+    *,
+    quiet: bool,
+) -> Drawn:
+    from concurrent.futures import ProcessPoolExecutor
+    from contextlib import nullcontext
+    from multiprocessing import get_context
+
+    from geo_service import drawing
+
+    with terminal.progress("划分", "drawing", quiet=quiet) as tell:
+        if len(areas) == 1:
+            return drawing.draw(
+                areas.geometry.iloc[0],
+                streets=lines,
+                households=homes,
+                target=target,
+                parent_code=areas["code"].iloc[0] or None,
+                seed=seed,
+                crs=areas.crs,
+            )
+        pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"))
+        with pool if workers > 1 else nullcontext() as executor:
+            return drawing.draw_all(
+                areas,
+                streets=lines,
+                households=homes,
+                target=target,
+                seed=seed,
+                executor=executor,
+                on_progress=lambda done, total: tell(done / total, "drawing"),
+            )
+
+
+def _say(drawn: Drawn, measured: Sequence[Quality], seeds: Sequence[int | None]) -> None:
+    """Tell what was drawn, the misses, and the figures: of two drawings side by side."""
+    from geo_service.drawing.quality import WORDS
+
+    say, console = terminal.say, terminal.out()
+    count, right = len(drawn.grids), measured[0].in_range
+    zh = f"划出 {count} 个网格，{right} 个在户数范围内"
+    en = f"{count} grids drawn, {right} of them hold as many households as wanted"
+    console.print(say(zh, en), style="bold")
+    figures = [each.to_dict() for each in measured]
+    rows = [
+        (say(*WORDS[name]), *(_figure(each[name]) for each in figures))
+        for name in WORDS
+        if figures[0][name] is not None
+    ]
+    named = [say(f"种子 {seed}", f"seed {seed}") for seed in seeds[: len(measured)]]
+    console.print(terminal.table(say("方案", "drawing"), (say("指标", "figure"), *named), rows))
+    for miss in drawn.misses[:_SHOWN]:
+        console.print(f"· {miss.code} {say(miss.zh, miss.en)}", markup=False)
+    if len(drawn.misses) > _SHOWN:
+        more = len(drawn.misses) - _SHOWN
+        console.print(say(f"…… 还有 {more} 个", f"… and {more} more"))
+
+
+def _figure(value: float | int | None) -> str:
+    if value is None:
+        return ""
+    return str(value) if isinstance(value, int) else f"{value:.3g}"
 
 
 def _range(text: str) -> tuple[int, int]:
@@ -85,27 +159,33 @@ def _range(text: str) -> tuple[int, int]:
     return int(found[1]), int(found[2])
 
 
-def _area(within: str, store: str | None) -> tuple[gpd.GeoDataFrame, str | None]:
-    """The polygon to draw inside: a file, or whatever the store holds under a code."""
+def _areas(within: str, store: str | None) -> gpd.GeoDataFrame:
+    """The polygons to draw inside, with codes: of a file, or what the store holds under a code.
+
+    Under a township, county or city these are its communities, where they are published.
+    """
     from geo_service import boundary_files, codes
     from geo_service.layers import LAYERS
     from geo_service.store import open_store
 
     if Path(within).exists():
-        frame = boundary_files.read(within)
-        column = frame.fields.get("code")
-        code = str(frame.frame[column].iloc[0]) if column and len(frame.frame) == 1 else None
-        return frame.frame, code
+        read = boundary_files.read(within)
+        frame = read.layer_frame() if "code" in read.fields else read.frame.assign(code="")
+        if "code" not in read.fields and len(frame) > 1:
+            frame = frame.dissolve().reset_index(drop=True)
+        return frame[["code", "geometry"]]
     level = codes.level_of(within)
     layer = next((x.name for x in LAYERS.values() if x.level == level), None)
     if layer is None:
         raise MissingError("file_missing", file=within)
     with open_store(terminal.store_path(store)) as opened:
         frame = opened.frame(layer)
-    found = frame[frame["code"] == within]
+        if level != "community" and "communities" in opened.layers():
+            frame = opened.frame("communities")
+    found = frame[[codes.is_within(code, within) for code in frame["code"]]]
     if not len(found):
         raise MissingError("code_unknown", code=within, what=layer)
-    return found, within
+    return found[["code", "geometry"]].reset_index(drop=True)
 
 
 def _households(path: Path | None, area: gpd.GeoDataFrame, store: str | None) -> gpd.GeoDataFrame:

@@ -145,7 +145,7 @@ def draw(
     assert best is not None
     _, atoms, label = best
     shapes = _atoms.dissolve(atoms, label)
-    grids = _numbered(shapes, homes.weigh(shapes), parent_code, plane.crs)
+    grids = numbered(shapes, homes.weigh(shapes), parent_code, plane.crs)
     misses = tuple(_misses(grids, homes, low, high))
     nodes = _blocks.rim_nodes(area, shapes)
     return Drawn(grids, misses, _notes(grids, misses, nodes, lost, low, high), nodes)
@@ -288,9 +288,10 @@ def _arc_costs(graph: topology.Topology, given: gpd.GeoDataFrame) -> npt.NDArray
     return np.bincount(arc, best * long, minlength=graph.arcs) / np.maximum(total, 1e-9)
 
 
-def _numbered(
+def numbered(
     shapes: Shapes, weight: npt.NDArray[np.int64], parent_code: str | None, crs: Any
 ) -> gpd.GeoDataFrame:
+    """Give shapes as a layer, numbered west to east and north to south."""
     centre = shapely.centroid(shapes)
     order = grid_codes.order_west_east(shapely.get_x(centre), shapely.get_y(centre))
     count = len(shapes)
