@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
+import subprocess
 import sys
 import uuid
 from collections.abc import Callable, Iterator
@@ -127,6 +129,29 @@ def service_client(service: str) -> Iterator[httpx.Client]:
     """A client of `service`."""
     with httpx.Client(base_url=service, timeout=120) as client:
         yield client
+
+
+@pytest.fixture
+def qgis() -> Callable[..., dict[str, Any]]:
+    """``qgis(url, collection, *box)``: what QGIS reads, or a skip that says what to install."""
+    python = Path("/usr/bin/python3")  # QGIS brings its library to Debian's own Python only
+    tried = python.is_file() and subprocess.run(
+        [python, "-c", "import qgis.core"], capture_output=True, check=False
+    ).returncode == 0  # fmt: skip
+    if not tried:
+        pytest.skip("QGIS is not installed (apt-get install python3-qgis qgis-providers)")
+
+    def read(*arguments: str, home: Path) -> dict[str, Any]:
+        script = Path(__file__).parent / "qgis_client.py"
+        done = subprocess.run(
+            [python, script, *arguments], capture_output=True, text=True, timeout=100, check=False,
+            env={**os.environ, "HOME": str(home), "XDG_RUNTIME_DIR": str(home)},
+        )  # fmt: skip
+        told = [line for line in done.stdout.splitlines() if line.startswith("QGIS ")]
+        assert told, done.stderr
+        return dict(json.loads(told[0].removeprefix("QGIS ")))
+
+    return read
 
 
 @pytest.fixture(scope="session")

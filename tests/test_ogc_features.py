@@ -5,8 +5,6 @@ from __future__ import annotations
 import io
 import itertools
 import json
-import os
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -165,29 +163,6 @@ def test_owslib_finds_its_way(
     assert {f["id"] for f in some["features"]} == set(
         published.index[published["households"] > 200]
     )
-
-
-@pytest.fixture
-def qgis() -> Callable[..., dict[str, Any]]:
-    """``qgis(url, collection, *box)``: what QGIS reads, or a skip that says what to install."""
-    python = Path("/usr/bin/python3")  # QGIS brings its library to Debian's own Python only
-    tried = python.is_file() and subprocess.run(
-        [python, "-c", "import qgis.core"], capture_output=True, check=False
-    ).returncode == 0  # fmt: skip
-    if not tried:
-        pytest.skip("QGIS is not installed (apt-get install python3-qgis qgis-providers)")
-
-    def read(*arguments: str, home: Path) -> dict[str, Any]:
-        script = Path(__file__).parent / "qgis_client.py"
-        done = subprocess.run(
-            [python, script, *arguments], capture_output=True, text=True, timeout=100, check=False,
-            env={**os.environ, "HOME": str(home), "XDG_RUNTIME_DIR": str(home)},
-        )  # fmt: skip
-        told = [line for line in done.stdout.splitlines() if line.startswith("QGIS ")]
-        assert told, done.stderr
-        return dict(json.loads(told[0].removeprefix("QGIS ")))
-
-    return read
 
 
 def test_qgis_reads_every_feature(

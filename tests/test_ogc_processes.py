@@ -133,6 +133,25 @@ def test_an_upload_becomes_a_draft_and_is_mended(
     assert not {"overlap", "overrun", "gap"} & set(checked["counts"])
 
 
+def test_mending_a_part_leaves_its_neighbours_alone(
+    http: httpx.Client, grids: gpd.GeoDataFrame, tmp_path: Path
+) -> None:
+    area = grids["code"].iloc[0][:12]
+    part = grids[grids["code"].str.startswith(area)].copy()
+    part.iloc[0, part.columns.get_loc("geometry")] = part.geometry.iloc[0].buffer(0.4)
+    part.to_file(tmp_path / "part.gpkg")
+    with (tmp_path / "part.gpkg").open("rb") as file:
+        draft = http.post(
+            "/drafts", files={"file": ("part.gpkg", file)},
+            data={"layer": "grids", "replace_within": area},
+        ).json()  # fmt: skip
+    mended = computed(http, "repair", {"draft": draft["id"], "max_gap_m": 1.0})
+    assert {change["code"][:12] for change in mended["changes"]} == {area}
+    assert mended["draft"]["replace_within"] == area
+    checked = computed(http, "check", {"draft": mended["draft"]["id"]})
+    assert not {"overlap", "overrun", "gap"} & set(checked["counts"])
+
+
 def test_a_bad_upload_is_told_by_its_job(http: httpx.Client) -> None:
     answer = http.post(
         "/drafts", files={"file": ("x.zip", b"PK\x03\x04 no zip")}, data={"layer": "grids"},

@@ -1,4 +1,4 @@
-"""OGC API - Tiles, TileJSON, styles and PMTiles, read by GDAL, MapLibre and the library."""
+"""OGC API - Tiles, TileJSON, styles and PMTiles, read by GDAL, QGIS, MapLibre and the library."""
 
 from __future__ import annotations
 
@@ -107,6 +107,16 @@ def test_borders_stay_shared_at_every_zoom(tiling: Callable[..., Any], tmp_path:
             read = read_tile(source.tile(z, x, y), tmp_path, "grids")
             together = read.geometry.buffer(0).union_all()
             assert read.geometry.area.sum() == pytest.approx(together.area), z
+
+
+def test_qgis_draws_the_tiles(
+    service: str, mercator: gpd.GeoSeries, qgis: Callable[..., dict[str, Any]], tmp_path: Path
+) -> None:
+    x0, y0, x1, y1 = mercator.total_bounds
+    wide = (x0 - 200, y0 - 200, x1 + 200, y1 + 200)
+    told = qgis(service, "grids", *map(str, wide), "tiles", home=tmp_path)
+    assert told["valid"]
+    assert 3_000 < told["coloured"] < 10_000  # of 100 x 100 points; the corners stay paper
 
 
 @pytest.mark.browser

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import sqlite3
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
@@ -21,6 +23,9 @@ from geo_service.store import audit
 
 ACTOR = "actor"
 _RESULTS = "http://www.opengis.net/def/rel/ogc/1.0/results"
+
+
+log = logging.getLogger("geo_service.api")
 
 
 class Desk:
@@ -65,8 +70,12 @@ class Desk:
 
     def open(self) -> None:
         """See to what an earlier run left behind, if there is anything."""
-        if self._folder.is_dir():
+        if not self._folder.is_dir():
+            return
+        try:
             _ = self.queue
+        except (OSError, sqlite3.Error):  # everything but jobs is served all the same
+            log.exception("the records of jobs in %s can't be opened", self._folder)
 
     def close(self) -> None:
         """End what runs; it is told as interrupted."""

@@ -23,6 +23,7 @@ from geo_service.api.life_circles import Circles
 from geo_service.api.state import GEOJSON, State, street_chains
 from geo_service.errors import InputError, MissingError, Phrase
 from geo_service.jobs import Context, Result
+from geo_service.store.checking import parents_named
 
 MOST_ORIGINS = 20_000
 _ORIGINS_AT_ONCE = 50
@@ -133,26 +134,30 @@ def _check(state: State, question: Check, context: Context) -> Result:
 
 
 def _repair(state: State, question: Repair, context: Context) -> Result:
-    from geo_service import mending
+    from geo_service import codes, mending
 
     draft = state.store.draft(question.draft)
     context.tell(0.05, "正在读取草稿", "Reading the draft")
     frame = state.store.draft_frame(question.draft)
     parent = layers.layer(draft.layer).parent
     above = state.store.frame(parent) if parent in state.revisions() else None
-    own = frame["code"].str.startswith(draft.replace_within or "")
+    if above is not None:
+        above = parents_named(frame, above)
+    area = draft.replace_within
+    own = [area is None or codes.is_within(code, area) for code in frame["code"]]
     context.tell(0.1, "正在修复", "Mending")
     mended = mending.repair(
         frame, within=above, profile=question.profile, max_gap_m=question.max_gap_m,
-        gap_to=question.gap_to, overlap_to=question.overlap_to, published=frame["code"][~own],
+        gap_to=question.gap_to, overlap_to=question.overlap_to,
+        published=[code for code, mine in zip(frame["code"], own, strict=True) if not mine],
     )  # fmt: skip
     told: dict[str, Any] = {**mended.to_dict(), "dry_run": question.dry_run, "draft": None}
     if not question.dry_run and len(mended.changes):
         context.tell(0.9, "正在保存为新草稿", "Keeping it as a new draft")
-        kept = mended.grids[mended.grids["code"].str.startswith(draft.replace_within or "")]
+        kept = [area is None or codes.is_within(code, area) for code in mended.grids["code"]]
         made = state.store.create_draft(
-            draft.layer, kept, source=f"{draft.source} (修复 mended)", author=context.owner,
-            replace_within=draft.replace_within,
+            draft.layer, mended.grids[kept], source=f"{draft.source} (修复 mended)",
+            author=context.owner, replace_within=area,
         )  # fmt: skip
         told["draft"] = drafts.told(made)
     return _json(told)
@@ -313,6 +318,7 @@ def upload(inputs: dict[str, Any], context: Context) -> Result:
     [file] = (context.folder / drafts.UPLOAD).iterdir()
     with desk.acting(inputs):
         draft = drafts.take_in(state, file, inputs)
+    file.unlink()  # the draft holds it now
     return _json(drafts.told(draft))
 
 
