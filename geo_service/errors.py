@@ -533,6 +533,16 @@ CATALOGUE: dict[str, Refusal] = {
         "数据库里还没有街道。请先导入：geo-service streets import 文件.osm.pbf。",
         "The store holds no streets yet. Import them: geo-service streets import FILE.osm.pbf.",
     ),
+    "streets_download_failed": Refusal(
+        409,
+        "没有从 {server} 取到街道（{reason}）。请检查网络，或用 --overpass、--nominatim 换一个地址；没有网络时，请在别的电脑下载 .osm.pbf 文件，再导入：geo-service streets import 文件。",
+        "No streets came from {server} ({reason}). Check the network, or name another address (--overpass, --nominatim); without one, fetch an .osm.pbf file on another computer and import it: geo-service streets import FILE.",
+    ),
+    "place_unknown": Refusal(
+        404,
+        "没有找到有边界的“{place}”。请写得更全（省、市、区），或用 --bbox、--layer 给出范围。",
+        "No place with an outline is called “{place}”. Write more of its name (province, city, district), or give the area by --bbox or --layer.",
+    ),
     "street_too_far": Refusal(
         422,
         "({lon}, {lat}) 周围 {limit_m} 米内没有可步行的街道；最近的在 {distance_m} 米外。",

@@ -13,6 +13,7 @@ from geo_service.errors import ConflictError, InputError, MissingError
 if TYPE_CHECKING:
     import pandas as pd
 
+    from geo_service.store import Store
     from geo_service.streets import WalkNetwork
 
 Streets = Annotated[
@@ -22,37 +23,143 @@ PointDatum = Annotated[
     str, typer.Option("--datum", help="wgs84 cgcs2000 gcj02 bd09 · Datum of the coordinates")
 ]
 WalkProfile = Annotated[
-    str | None, typer.Option("--profile", help="adult senior courier · Who walks")
+    str | None,
+    typer.Option("--profile", help="adult senior courier resident，或自己的 FILE.toml · Who walks"),
 ]
 Speed = Annotated[float | None, typer.Option(help="步速 km/h · Walking speed")]
 
 
+SnapReport = Annotated[
+    Path | None,
+    typer.Option(
+        "-o", "--output", help="设施接入变化表 .xlsx · Table of what changes for facilities"
+    ),
+]
+
 _AREAS_SHOWN = 60
+_STATES = {
+    "unchanged": ("不变", "unchanged"),
+    "moved": ("移动", "moved"),
+    "lost": ("失去", "lost"),
+    "gained": ("新接入", "gained"),
+    "none": ("附近无街道", "no street near"),
+}
+_TOLD = (
+    "ways_closed", "ways_restricted", "ways_clipped", "nodes_missing", "nodes_twice", "ways_twice",
+    "ids_negative", "ways_without_length", "segments_without_length", "barriers", "plaza_chords",
+)  # fmt: skip
 
 
 def register(app: terminal.App) -> None:
     """Put this file's commands on the app."""
     streets = app.group("streets", "街道 · The walk network")
     streets("import")(import_streets)
+    streets("download")(download_streets)
     app.command("catchment")(catchment)
     app.command("route")(route)
 
 
 def import_streets(
-    file: Annotated[Path, typer.Argument(help="OSM 数据 · An .osm.pbf extract")],
+    file: Annotated[
+        Path, typer.Argument(help="OSM 数据 · An extract: .osm.pbf .osm .osm.gz .osm.bz2 .o5m")
+    ],
     profile: WalkProfile = None,
+    output: SnapReport = None,
     store: terminal.StorePath = None,
     as_json: terminal.AsJson = False,
 ) -> None:
     """导入街道 · Read an OSM extract into the store's walk network."""
-    from geo_service.store import open_store
     from geo_service.streets import WalkNetwork
 
+    with terminal.progress("读取街道", "reading streets", quiet=as_json) as advance:
+        network = WalkNetwork.from_pbf(file, profile=profile or "adult", on_progress=advance)
+    _keep(network, str(file), store, output, as_json)
+
+
+def download_streets(
+    place: Annotated[str | None, typer.Option(help="地名 · A place, by its name")] = None,
+    bbox: Annotated[
+        str | None, typer.Option(help="范围 西,南,东,北（WGS84）· West,south,east,north")
+    ] = None,
+    layer: Annotated[
+        str | None, typer.Option(help="库中图层的范围 · The outline of a layer of the store")
+    ] = None,
+    overpass: Annotated[
+        str | None, typer.Option(help="Overpass 地址 · Its address [$GEO_SERVICE_OVERPASS]")
+    ] = None,
+    nominatim: Annotated[
+        str | None, typer.Option(help="Nominatim 地址 · Its address [$GEO_SERVICE_NOMINATIM]")
+    ] = None,
+    profile: WalkProfile = None,
+    output: SnapReport = None,
+    store: terminal.StorePath = None,
+    as_json: terminal.AsJson = False,
+) -> None:
+    """下载街道 · Fetch the streets of an area from OpenStreetMap into the store."""
+    from geo_service.streets import WalkNetwork, downloads
+
+    asked = [value for value in (place, bbox, layer) if value is not None]
+    if len(asked) != 1:
+        raise InputError(
+            "parameter_invalid", name="--place/--bbox/--layer", value=", ".join(asked),
+            reason="give one of them",
+        )  # fmt: skip
+    area = (
+        downloads.outline(place, nominatim=nominatim) if place is not None
+        else _box(bbox) if bbox is not None
+        else _layer_outline(str(layer), store)
+    )  # fmt: skip
+    with terminal.progress("下载街道", "fetching streets", quiet=as_json) as advance:
+        found, report = downloads.read(area, overpass=overpass, on_progress=advance)
+    network = WalkNetwork(found, profile=profile or "adult", source=report)
+    _keep(network, asked[0], store, output, as_json)
+
+
+def _box(text: str) -> Any:
+    import shapely
+
+    corners = terminal.numbers(text, name="--bbox")
+    if len(corners) != 4 or corners[0] >= corners[2] or corners[1] >= corners[3]:
+        reason = "west,south,east,north in degrees"
+        raise InputError("parameter_invalid", name="--bbox", value=text, reason=reason)
+    west, south, east, north = corners
+    return shapely.box(west, south, east, north)
+
+
+def _layer_outline(layer: str, store: str | None) -> Any:
+    from geo_service.store import open_store
+
     with open_store(terminal.store_path(store)) as opened:
-        with terminal.progress("读取街道", "reading streets", quiet=as_json) as advance:
-            network = WalkNetwork.from_pbf(file, profile=profile or "adult", on_progress=advance)
+        return opened.frame(layer).to_crs(4326).geometry.union_all()
+
+
+def _keep(
+    network: WalkNetwork, source: str, store: str | None, output: Path | None, as_json: bool
+) -> None:
+    """Put a network into the store, and tell what that changes for the facilities there."""
+    from geo_service import reports
+    from geo_service.store import open_store
+
+    with open_store(terminal.store_path(store)) as opened:
+        changes = _changes(opened, network)
         opened.keep_streets(network)
-    _tell(network, str(file), as_json)
+    if output is not None and changes is not None:
+        reports.write_tables({"snaps": changes}, output)
+    _tell(network, source, changes, as_json)
+
+
+def _changes(opened: Store, network: WalkNetwork) -> pd.DataFrame | None:
+    """Compare where facilities met the old streets and meet the new; ``None`` without either."""
+    from geo_service.streets import WalkNetwork, updates
+
+    if opened.streets_stamp() is None or "facilities" not in opened.tables():
+        return None
+    places = opened.table("facilities")
+    old = WalkNetwork.load(opened.streets_path, profile=network.profile)
+    lon, lat = (places[column].to_numpy(float) for column in ("lon", "lat"))
+    found = updates.compare_snaps(old, network, lon, lat)
+    known = [name for name in ("id", "name", "kind", "lon", "lat") if name in places]
+    return places[known].reset_index(drop=True).join(found)
 
 
 def catchment(
@@ -261,24 +368,54 @@ def read_points(path: Path) -> pd.DataFrame:
     return frame
 
 
-def _tell(network: WalkNetwork, source: str, as_json: bool) -> None:
+def _tell(network: WalkNetwork, source: str, changes: pd.DataFrame | None, as_json: bool) -> None:
     facts = network_facts(network)
+    listed = (
+        changes[changes["state"].isin(["moved", "lost", "gained"])] if changes is not None else None
+    )
     if as_json:
-        terminal.print_json({"source": source, **facts})
+        told: dict[str, Any] | None = None
+        if changes is not None and listed is not None:
+            states = changes["state"].value_counts().to_dict()
+            rows = listed.astype(object).where(listed.notna(), None).to_dict("records")
+            told = {state: int(states.get(state, 0)) for state in _STATES} | {"places": rows}
+        terminal.print_json({"source": source, **facts, "report": network.source, "updates": told})
         return
-    rows = [(name, _shown(value)) for name, value in facts.items()]
-    title = terminal.say("街道已导入", "streets imported")
-    terminal.out().print(terminal.table(title, ("", ""), rows))
+    console, say = terminal.out(), terminal.say
+    lines = [(name, _shown(value)) for name, value in facts.items()]
+    lines += [(name, f"{network.source[name]:,}") for name in _TOLD if network.source.get(name)]
+    console.print(terminal.table(say("街道已导入", "streets imported"), ("", ""), lines))
+    if changes is None or listed is None:
+        return
+    counts = changes["state"].value_counts()
+    title = say("设施接入街道的变化", "what the new streets change for facilities")
+    sums = [(say(*_STATES[state]), int(counts.get(state, 0))) for state in _STATES]
+    console.print(terminal.table(title, ("", ""), sums))
+    if len(listed):
+        label = "name" if "name" in listed else listed.columns[0]
+        shown = [
+            (
+                str(row[label]),
+                say(*_STATES[row["state"]]),
+                f"{row['moved_m']:.0f}" if row["state"] == "moved" else "",
+            )
+            for row in listed.head(_AREAS_SHOWN).to_dict("records")
+        ]
+        console.print(terminal.table("", ("", "", say("米", "m")), shown))
 
 
 def network_facts(network: WalkNetwork) -> dict[str, float | int | str]:
     """What a person wants to know of a walk network."""
     pieces_m = network.components
+    serves = network.pieces()["serves"].to_numpy()
     return {
         "nodes": network.node_count,
         "chains": network.edge_count,
         "length_m": round(network.length_m, 1),
         "pieces": len(pieces_m),
+        "pieces_too_short": int((~serves).sum()),
+        "pieces_too_short_m": round(float(pieces_m[~serves].sum()), 1),
+        "shut_barriers": len(network.barriers()),
         "largest_piece_percent": round(100 * float(pieces_m.max()) / network.length_m, 2),
         "profile": network.profile,
         "plane": network.plane,

@@ -76,16 +76,20 @@ def _read(file: Path, tell: Progress) -> tuple[Elements, str]:
     with file.open("rb") as stream:
         head = stream.read(8)
     kind = next((kind for magic, kind in _MAGIC.items() if head.startswith(magic)), "osm.pbf")
-    rules = _pbf.Rules(
+    try:
+        if kind == "osm.pbf":
+            return _pbf.read(file, rules(), on_progress=tell), kind
+        return _osmium.read(file, kind, rules()), kind
+    except (RuntimeError, ValueError) as error:
+        raise InputError("pbf_unreadable", file=file.name, reason=error) from error
+
+
+def rules() -> _pbf.Rules:
+    """Give the tags a reader keeps."""
+    return _pbf.Rules(
         tag_rules.relevant_keys(), frozenset(tag_rules.way_kinds()),
         frozenset(tag_rules.node_kinds()),
     )  # fmt: skip
-    try:
-        if kind == "osm.pbf":
-            return _pbf.read(file, rules, on_progress=tell), kind
-        return _osmium.read(file, kind, rules), kind
-    except (RuntimeError, ValueError) as error:
-        raise InputError("pbf_unreadable", file=file.name, reason=error) from error
 
 
 def streets_of(elements: Elements) -> tuple[Segments, dict[str, Any]]:

@@ -131,8 +131,9 @@ def cut(
     osm_ids, lon, lat : ndarray, shape (n,)
         Nodes, by ascending id.
     """
-    names, name = _sorted_texts(ways.names, ways.name)
-    kinds, kind = _sorted_texts(ways.kinds, ways.kind)
+    walked = (ways.forward | ways.backward) > 0
+    names, name = _sorted_texts(ways.names, ways.name, walked)
+    kinds, kind = _sorted_texts(ways.kinds, ways.kind, walked)
     tail, head, up, down, street, sort, way, used = _cut(
         ways.start, ways.rows.astype(np.int64), ways.forward, ways.backward, ways.ids,
         name.astype(np.int32), kind.astype(np.int16), osm_ids.size,
@@ -153,9 +154,13 @@ def cut(
     )  # fmt: skip
 
 
-def _sorted_texts(texts: Sequence[str], row: LongArray) -> tuple[TextArray, LongArray]:
-    """Put texts in order, drop those nobody bears; "" stays first."""
-    used = np.unique(np.append(row, texts.index("")))
+def _sorted_texts(
+    texts: Sequence[str], row: LongArray, walked: npt.NDArray[np.bool_]
+) -> tuple[TextArray, LongArray]:
+    """Put texts in order, drop those of no walked way; "" stays first."""
+    none = texts.index("")
+    row = np.where(walked, row, none)
+    used = np.unique(np.append(row, none))
     order = sorted(used.tolist(), key=lambda at: texts[at])
     number = np.zeros(len(texts), np.int64)
     number[order] = np.arange(len(order))

@@ -252,6 +252,15 @@ def way_kinds() -> tuple[str, ...]:
     return tuple(_groups()[("way", "kind")])
 
 
+def way_kind_values() -> dict[str, tuple[str, ...]]:
+    """Give the tags that make a way a street for somebody: key -> values, without those never."""
+    kinds = {key: _groups()[("way", "kind")][key] for key in way_kinds()}
+    return {
+        key: tuple(value for value, verdict in verdicts.items() if verdict != "never")
+        for key, verdicts in kinds.items()
+    }
+
+
 def node_kinds() -> tuple[str, ...]:
     """Give the keys that make a node a barrier."""
     return tuple(_groups()[("node", "kind")])
