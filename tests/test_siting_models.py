@@ -8,12 +8,16 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import sparse
+from scipy.sparse.csgraph import maximum_flow
 
 from geo_service.errors import InputError
 from geo_service.siting import (
     Kind,
     Rules,
     backup_cover,
+    capacitated_cover,
+    capacitated_set_cover,
     equitable_cover,
     joint_cover,
     maximal_cover,
@@ -28,6 +32,7 @@ def compiled():
     table = np.eye(6, 9) + np.eye(6, 9, 2)
     maximal_cover(table, np.ones(9), 2, seconds=60)
     set_cover(table[:, :8], rules=Rules(costs=np.ones(6), budget=6), seconds=60)
+    capacitated_cover(table, np.ones(9), 2, 2, seconds=60)
     p_center(np.random.default_rng(0).random((9, 40)), 2, seconds=60)
 
 
@@ -279,3 +284,56 @@ class TestCenter:
         assert plan.proven
         assert plan.objective == plan.bound == best == plan.curve[-1]
         assert walks[[0, *plan.sites]].min(axis=0).max() == best
+
+
+class TestCapacity:
+    @settings(max_examples=6, deadline=None)
+    @given(seed=st.integers(0, 10**6))
+    def test_small_plans_serve_the_most_and_are_the_fewest(self, seed):
+        random = np.random.default_rng(seed)
+        table, weights = random.random((7, 12)) < 0.4, random.integers(0, 20, 12)
+        room = random.integers(5, 45, 7)
+
+        def served(sites) -> int:
+            """A maximum flow, worked out afresh: source, sites, demand, sink."""
+            graph = np.zeros((21, 21), dtype=np.int32)
+            for site in sites:
+                graph[0, 1 + site] = room[site]
+                graph[1 + site, 8:20] = np.where(table[site], weights, 0)
+            graph[8:20, 20] = weights
+            return maximum_flow(sparse.csr_array(graph), 0, 20).flow_value
+
+        ask = {"existing": [0], "never": [6]}
+        plan = capacitated_cover(table, weights, room, 3, seconds=3, **ask)
+        best = max(served((0, *sites)) for sites in itertools.combinations(range(1, 6), 3))
+        assert plan.objective == served([0, *plan.sites]) == best == plan.bound
+        assert plan.curve[-1] == best
+        wanted = 0.6 * weights.sum()
+        fewest = next(
+            (
+                size
+                for size in range(8)
+                if any(served(sites) >= wanted for sites in itertools.combinations(range(7), size))
+            ),
+            None,
+        )
+        options = {"cover_share": 0.6, "seconds": 3}
+        if fewest is None:
+            error = refused(capacitated_set_cover, table, weights, room, **options)
+            assert error.details["reachable_percent"] < 60
+            return
+        plan = capacitated_set_cover(table, weights, room, **options)
+        assert served(plan.sites) >= wanted
+        assert plan.bound <= fewest <= plan.objective
+
+    def test_riders_need_a_station_for_each_twenty_seven(self):
+        random = np.random.default_rng(3)
+        weights = np.bincount(random.integers(0, 40, 416), minlength=40)
+        plan = capacitated_set_cover(np.ones((30, 40)), weights, 27, seconds=5)
+        assert plan.objective == plan.bound == np.ceil(416 / 27)
+
+    def test_refusals(self):
+        for room in (0, -1, [1, 2, 3], np.nan):
+            error = refused(capacitated_cover, np.eye(2), [1, 1], room, 1)
+            assert error.code == "parameter_invalid"
+        assert refused(capacitated_cover, np.eye(2), [1, 1], 5, 3).code == "too_few_candidates"

@@ -5,6 +5,7 @@ solves, and explains.
 """
 
 from geo_service.siting._models import Conditions
+from geo_service.siting.capacitated import capacitated_cover, capacitated_set_cover
 from geo_service.siting.center import p_center
 from geo_service.siting.covering import backup_cover, maximal_cover, set_cover
 from geo_service.siting.equity import equitable_cover
@@ -16,6 +17,6 @@ from geo_service.siting.rules import Rules
 
 __all__ = [
     "Conditions", "JointPlan", "Kind", "Plan", "Proposal", "Rules", "backup_cover",
-    "equitable_cover", "joint_cover", "maximal_cover", "p_center", "p_median", "propose_sites",
-    "set_cover",
+    "capacitated_cover", "capacitated_set_cover", "equitable_cover", "joint_cover",
+    "maximal_cover", "p_center", "p_median", "propose_sites", "set_cover",
 ]  # fmt: skip

@@ -5,21 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import sparse
 
-from geo_service.siting import _bounds, _exact, _greedy, _swaps
+from geo_service.siting import _bounds, _greedy, _swaps, _tree
 from geo_service.siting._cover import Cover, reached, reduce
-from geo_service.siting.plans import BoolArray, Clock, FloatArray, IntArray, Progress
+from geo_service.siting.plans import BoolArray, Clock, IntArray, Progress
 
 # Work per second promised. Set so that each step ends well before the clock on a machine half as
 # fast as the two shared cores it was measured on.
 FIRST_SWAPS, SWAPS_PER_SECOND = 200_000, 400_000
 FIRST_BOUND_STEPS, BOUND_STEPS_PER_SECOND = 500, 180
-# Where the rest is small enough to be proven, more swaps than these only take the proof's time.
-_SWAPS_BEFORE_PROOF = 4_000_000
-# Entries of a reduced model up to which branch and cut is worth its time: before the long search,
-# and after it for each second promised.
-_EASY_ENTRIES, EXACT_ENTRIES_PER_SECOND = 10_000, 3_000
+# Up to so many entries short searches and a proof come before a long search.
+_SMALL_ENTRIES, _TURNS = 60_000, 5
+_ROUNDS = 4  # of the bound, each on the rows that the one before left over
+_TREE_ENTRIES = 400_000  # of what the bound leaves open, for a proof to be tried
+EXACT_ENTRIES_PER_SECOND = 3_000  # of a model of weights that HiGHS may close
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,36 +50,67 @@ def search(
     bound = _bounds.most_weight(
         cover, count, value, steps=FIRST_BOUND_STEPS, clock=clock, until=0.5
     )
-    if value < bound.value:
-        told(0.2, "proof")
-        best, value, bound = _close(
-            cover, count, best, bound, clock, until=0.3, seed=seed, entries=_EASY_ENTRIES
-        )
-    if value < bound.value:
+    if value < bound.value and cover.rows.nnz <= _SMALL_ENTRIES:
+        told(0.2, "swaps")
+        best, bound = _try_again(cover, count, first, best, bound, clock=clock, seed=seed)
+        value = cover.covered(best)
+    elif value < bound.value:
         told(0.4, "swaps")
         again = _search_core(cover, count, best, bound, clock=clock, seed=seed + 1)
         if cover.covered(again) > value:
             best, value = again, cover.covered(again)
-        told(0.8, "bound")
-        steps = int(BOUND_STEPS_PER_SECOND * clock.seconds)
-        better = _bounds.most_weight(
-            cover, count, value, steps=steps, clock=clock, start=bound.multipliers, until=0.95
-        )
-        bound = better if better.value < bound.value else bound
+        told(0.7, "bound")
+        bound = _tighten(cover, count, value, bound, clock=clock, until=0.9)
     if value < bound.value:
         told(0.9, "proof")
-        best, value, bound = _close(
-            cover,
-            count,
-            best,
-            bound,
-            clock,
-            until=0.97,
-            seed=seed,
-            entries=EXACT_ENTRIES_PER_SECOND * clock.seconds,
-        )
+        best, value, bound = _close(cover, count, best, bound, clock, until=0.97)
     told(1.0, "done")
     return Found(best, value, bound.value)
+
+
+def _try_again(
+    cover: Cover,
+    count: int,
+    first: IntArray,
+    best: IntArray,
+    bound: _bounds.Bound,
+    *,
+    clock: Clock,
+    seed: int,
+) -> tuple[IntArray, _bounds.Bound]:
+    """Short searches of two kinds in turn, and more steps of the bound, for a small problem."""
+    for turn in range(_TURNS):
+        again = _swaps.anneal(
+            cover, first, proposals=FIRST_SWAPS, seed=seed + 1 + turn, clock=clock, until=0.5,
+            target=bound.value, kind=_swaps.FEW_SITES[turn % 2],
+        )  # fmt: skip
+        best = max(best, again, key=cover.covered)
+        if cover.covered(best) >= bound.value:
+            return best, bound
+    return best, _tighten(cover, count, cover.covered(best), bound, clock=clock, until=0.6)
+
+
+def _tighten(
+    cover: Cover, count: int, value: int, bound: _bounds.Bound, *, clock: Clock, until: float
+) -> _bounds.Bound:
+    """Go on with the bound, on the rows that a better plan could still hold."""
+    steps = max(int(BOUND_STEPS_PER_SECOND * clock.seconds), 1500) // _ROUNDS
+    begun = clock.spent() / clock.seconds
+    for turn in range(1, _ROUNDS + 1):
+        never, _ = _bounds.fixed_by(cover, count, bound, value)
+        if len(never) - np.count_nonzero(never) < count:
+            return _bounds.Bound(value, bound.multipliers)
+        cover = cover.only(~never)
+        better = _bounds.most_weight(
+            cover, count, value, steps=steps, clock=clock, start=bound.multipliers,
+            until=begun + (until - begun) * turn / _ROUNDS,
+        )  # fmt: skip
+        # What was left out beats no known plan, so the larger of the two bounds everything.
+        if max(value, better.value) < bound.value:
+            bound = _bounds.Bound(max(value, better.value), better.multipliers)
+        if bound.value <= value or clock.out_of_time(until):
+            break
+    return bound
 
 
 def _search_core(
@@ -91,47 +121,39 @@ def _search_core(
     core = _Core.of(cover, count, never, always)
     start, _ = _greedy.choose(core.cover.rows, core.cover.weights, core.count)
     proposals = int(SWAPS_PER_SECOND * clock.seconds)
-    if core.cover.rows.nnz <= EXACT_ENTRIES_PER_SECOND * clock.seconds:
-        proposals = min(proposals, _SWAPS_BEFORE_PROOF)
     rows = _swaps.anneal(
         core.cover, start, proposals=proposals, seed=seed,
-        clock=clock, until=0.8, target=bound.value - core.base,
+        clock=clock, until=0.7, target=bound.value - core.base,
     )  # fmt: skip
     return np.concatenate([core.always, core.cover.candidates[rows]])
 
 
 def _close(
-    cover: Cover,
-    count: int,
-    best: IntArray,
-    bound: _bounds.Bound,
-    clock: Clock,
-    *,
-    until: float,
-    seed: int,
-    entries: float,
+    cover: Cover, count: int, best: IntArray, bound: _bounds.Bound, clock: Clock, *, until: float
 ) -> tuple[IntArray, int, _bounds.Bound]:
-    """Rule candidates out by the bound, and close the rest by branch and cut where it is small."""
+    """Rule rows out by the bound, and search what is left by branch and bound."""
     value = cover.covered(best)
     never, always = _bounds.fixed_by(cover, count, bound, value)
-    seconds = until * clock.seconds - clock.spent()
     core = _Core.of(cover, count, never, always)
     if len(core.cover.candidates) == 0:  # nothing is left that could do better
         return best, value, _bounds.Bound(value, bound.multipliers)
-    if core.cover.rows.nnz > entries or seconds <= 0:
+    if core.cover.rows.nnz > _TREE_ENTRIES or clock.spent() >= until * clock.seconds:
         return best, value, bound
-    solved = _exact.minimise(
-        *core.model(), whole=len(core.cover.candidates), seconds=seconds, seed=seed,
-        start=core.start(best),
+    # A plan to begin with: the known one where its rows all survived, else a greedy one.
+    start = np.flatnonzero(np.isin(core.cover.candidates, best))
+    if len(start) != core.count:
+        start, _ = _greedy.choose(core.cover.rows, core.cover.weights, core.count)
+    known = value - core.base
+    inner = _bounds.most_weight(core.cover, core.count, known, steps=600, clock=clock, until=until)
+    searched = _tree.search(
+        core.cover, core.count, start, known=known, start=inner.multipliers, clock=clock,
+        until=until,
     )  # fmt: skip
-    # Only a finished run changes the plan: an unfinished one stands where the machine got to.
-    if solved.finished and solved.values is not None:
-        picked = np.concatenate([core.always, core.rows(solved.values)])
-        if cover.covered(picked) > value:
-            best, value = picked, cover.covered(picked)
+    if searched.value > known:
+        best = np.concatenate([core.always, core.cover.candidates[searched.rows]])
+        value = cover.covered(best)
     # Whatever the core leaves out can't beat the plan that ruled it out.
-    proved = value if solved.finished else core.base + int(np.floor(min(-solved.bound, 2.0**60)))
-    proved = max(value, min(bound.value, proved))
+    proved = max(value, min(bound.value, core.base + searched.bound))
     return best, value, _bounds.Bound(proved, bound.multipliers)
 
 
@@ -152,28 +174,3 @@ class _Core:
         free = np.flatnonzero(~never & ~always)
         rest = reduce(cover.rows[free], np.where(done, 0, cover.weights), free)
         return cls(rest, inside, int(cover.weights[done].sum()), count - len(inside))
-
-    def model(self) -> tuple[FloatArray, sparse.csc_array, FloatArray, FloatArray]:
-        """Costs, matrix and row bounds: columns x then y; maximise the weight of y."""
-        size, n_demand = self.cover.rows.shape
-        cost = np.concatenate([np.zeros(size), -self.cover.weights.astype(float)])
-        number = np.concatenate([np.ones(size), np.zeros(n_demand)])[None, :]
-        body = sparse.vstack(
-            [_exact.cover_columns(self.cover.rows), sparse.csc_array(number)], format="csc"
-        )
-        lower = np.zeros(n_demand + 1)
-        upper = np.concatenate([np.full(n_demand, np.inf), [float(self.count)]])
-        return cost, sparse.csc_array(body), lower, upper
-
-    def start(self, best: IntArray) -> FloatArray | None:
-        """The known plan as a solution of the model, if its rows all survived."""
-        at = np.flatnonzero(np.isin(self.cover.candidates, best))
-        if len(at) > self.count:
-            return None
-        x = np.zeros(self.cover.rows.shape[0])
-        x[at] = 1.0
-        return np.concatenate([x, reached(self.cover.rows, at).astype(float)])
-
-    def rows(self, values: FloatArray) -> IntArray:
-        """The rows of the whole problem that a solution opens."""
-        return self.cover.candidates[_exact.opened(values, len(self.cover.candidates))]

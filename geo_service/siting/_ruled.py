@@ -149,39 +149,59 @@ def search(
 
 
 def feasible(game: Game) -> BoolArray:
-    """A choice that keeps to the rules: of those, the one whose places cover most one by one."""
+    """A choice that keeps to the rules: of those, the one whose places cover most one by one.
+
+    Raises
+    ------
+    InputError
+        ``plan_infeasible``; its detail `proven` tells whether there surely is none.
+    """
     worth = int(game.worth[-1])
     gains = np.asarray(game.rows @ (game.weights * worth).astype(float))
-    solved = _by_rules(game.rules, gains + 1e-9 * max(float(gains.max(initial=1.0)), 1.0))
-    if solved is None:
-        raise InputError("plan_infeasible", reason=why_not(game.rules))
-    return solved
+    found, surely = _by_rules(game.rules, gains + 1e-9 * max(float(gains.max(initial=1.0)), 1.0))
+    if found is None:
+        reason = why_not(game.rules) if surely else Phrase("条件太紧，未能找到", "none was found")
+        raise InputError("plan_infeasible", reason=reason, proven=surely)
+    return found
 
 
-def _by_rules(rules: Rows, gains: FloatArray) -> BoolArray | None:
-    """The choice of most gain that keeps to the rules; ``None`` when none does."""
+def _by_rules(rules: Rows, gains: FloatArray) -> tuple[BoolArray | None, bool]:
+    """The choice of most gain that keeps to the rules or ``None``, and if None is proven."""
     size = rules.table.shape[1]
     if not size:
         keeps = rules.kept(np.zeros(0, dtype=bool))
-        return np.zeros(0, dtype=bool) if keeps else None
+        return (np.zeros(0, dtype=bool), False) if keeps else (None, True)
     scaled, low, high = _even(rules)
     solved = _exact.minimise(
         -gains / max(float(np.abs(gains).max()), 1e-300), scaled, low, high, whole=size,
         seconds=5.0, gap=0.02,
     )  # fmt: skip
     if solved.values is None:
-        return None
+        return None, solved.finished
     is_open = solved.values > 0.5
-    return is_open if rules.kept(is_open) else None
+    # HiGHS keeps a rule to 1e-6 only: a choice beyond it proves nothing either way.
+    return (is_open, False) if rules.kept(is_open) else (None, False)
 
 
 def _even(rules: Rows) -> tuple[sparse.csc_array, FloatArray, FloatArray]:
-    """Rules with each row divided by its largest entry, as HiGHS likes them."""
-    largest = np.maximum(np.asarray(abs(rules.table).max(axis=1).todense()).ravel(), 1).astype(
-        float
-    )
+    """Rules as HiGHS likes them: common factors taken out, bounds cut to what sums can reach.
+
+    Each row is then divided by its largest entry.
+    """
+    low, high = as_floats(rules.low), as_floats(rules.high)
+    largest = np.ones(len(low))
+    for rule in range(len(low)):
+        entries = rules.table.data[rules.table.indptr[rule] : rules.table.indptr[rule + 1]]
+        if not entries.any():
+            continue
+        factor = int(np.gcd.reduce(np.abs(entries)))
+        largest[rule] = float(np.abs(entries).max())
+        if np.isfinite(low[rule]):
+            low[rule] = float(-(-int(rules.low[rule]) // factor) * factor)
+        if np.isfinite(high[rule]):
+            high[rule] = float(int(rules.high[rule]) // factor * factor)
     table: Any = sparse.diags_array(1.0 / largest) @ rules.table.astype(float)
-    return sparse.csc_array(table), as_floats(rules.low) / largest, as_floats(rules.high) / largest
+    return sparse.csc_array(table), low / largest, high / largest
 
 
 def why_not(rules: Rows) -> Phrase:
@@ -192,7 +212,7 @@ def why_not(rules: Rows) -> Phrase:
             continue
         at = rules.names.index(name)
         entries = np.asarray(rules.table[[at]].todense()).ravel()
-        cheapest = _by_rules(rules.but(dropped=name), -entries.astype(float))
+        cheapest, _ = _by_rules(rules.but(dropped=name), -entries.astype(float))
         if cheapest is None:
             continue
         least, allowed = int(entries[cheapest].sum()), int(rules.high[at])

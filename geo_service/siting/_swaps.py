@@ -23,9 +23,11 @@ from geo_service.siting.plans import BoolArray, Clock, IntArray
 _CHUNK_LOOKS, _LEAST_CHUNK, _LARGEST_CHUNK = 2_000_000, 2_000, 50_000
 _USUAL_SIZE = 60  # demand per candidate; where it is more, fewer proposals are made in a second
 # Heat at the start and end as shares of the mean weight a site holds; from a grid of trials on the
-# city instances of scripts/bench/siting.py.
-_HOT, _COLD = 0.05, 0.001
-_FAR_SHARE = 0.2  # proposals that move a site anywhere instead of nearby
+# city instances of scripts/bench/siting; the third number is the share of proposals that move a
+# site anywhere instead of nearby. Few sites want two searches in turn: hot and near, cool and far.
+Heat = tuple[float, float, float]
+USUAL: Heat = (0.05, 0.001, 0.2)
+FEW_SITES: tuple[Heat, Heat] = ((0.1, 0.01, 0.2), (0.03, 0.01, 0.5))
 
 
 @dataclass(eq=False)
@@ -65,6 +67,7 @@ def anneal(
     clock: Clock,
     until: float = 1.0,
     target: int | None = None,
+    kind: Heat = USUAL,
 ) -> IntArray:
     """Improve a choice of rows by annealed swaps.
 
@@ -81,6 +84,8 @@ def anneal(
         Cuts the search short when `until` of its time is used.
     target : int, optional
         Stop as soon as so many units are covered.
+    kind : tuple of float
+        Heat at the start and the end, and share of far moves.
 
     Returns
     -------
@@ -100,21 +105,22 @@ def anneal(
     current, best = chosen.astype(np.int64), chosen.astype(np.int64)
     tally = np.array([value, value, seed * 2654435761 + 88172645463325252], dtype=np.int64)
     mean_held = max(value / len(chosen), 1.0)
-    heat = _HOT * mean_held
-    cooling = (_COLD / _HOT) ** (1000.0 / max(proposals, 1000))
+    hot, cold, far_share = kind
+    heat = hot * mean_held
+    cooling = (cold / hot) ** (1000.0 / max(proposals, 1000))
     start = 0
     while start < proposals:
         steps = min(chunk, proposals - start)
         heat = _anneal(
             rows.indptr, rows.indices, columns.indptr, columns.indices, *state.arrays(),
-            current, best, tally, steps, heat, cooling, _FAR_SHARE,
+            current, best, tally, steps, heat, cooling, far_share,
         )  # fmt: skip
         start += steps
         if target is not None and tally[1] >= target:
             break
         if start < proposals and clock.out_of_time(until):
             # A hot search that is cut has not settled: let it cool in one last chunk.
-            start, cooling = proposals - chunk, (_COLD * mean_held / heat) ** (1000.0 / chunk)
+            start, cooling = proposals - chunk, (cold * mean_held / heat) ** (1000.0 / chunk)
             until = math.inf
     return best
 

@@ -103,8 +103,9 @@ def cheapest(
         try:
             found = _ruled.search(asked, clock=clock, seed=seed, told=lambda share, step: None,
                                   until=until, target=target)  # fmt: skip
-        except InputError:  # so little money or so few sites keep to no rule
-            low, failed = max(low, tried + 1), max(failed, tried)
+        except InputError as refusal:  # so little money or so few sites keep to no rule
+            failed = max(failed, tried)
+            low = max(low, tried + 1) if refusal.details["proven"] else low
             continue
         if found.value >= target:
             best = found.is_open
