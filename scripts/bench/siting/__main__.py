@@ -7,7 +7,8 @@
     python scripts/bench/siting --only orlib --data FOLDER   # pmed*.txt and optima.txt
 
 Head to head: 3,000 x 500, p = 30, a new city each round, ours and spopt (`pip install spopt`; with
-its usual solver) in turn to the same proven optimum, in CPU seconds, children's included. On the whole city gaps are printed with the wall-clock seconds promised, the CPU seconds got and the
+its usual solver) in turn to the same proven optimum, in CPU seconds, those of solvers included.
+On the whole city gaps are printed with the wall-clock seconds promised, the CPU seconds got and the
 load of the machine: where others work beside, fewer CPU seconds stand behind the same promise.
 """
 
