@@ -20,6 +20,7 @@ from geo_service.jobs import FINISHED, Job, Queue, Result
 
 _VERSION = "1.0.0"
 _LOOK_SECONDS = 0.1
+_LONGEST_WAIT_SECONDS = 60.0
 _EXECUTE = "http://www.opengis.net/def/rel/ogc/1.0/execute"
 
 router = APIRouter(tags=["processes"], dependencies=[doors.requires("viewer")])
@@ -79,7 +80,8 @@ async def execute(
     if "respond-async" not in preferred:
         return result(request, queue, await _done(request, queue, job, None))
     seconds = preferred.get("wait", "0")
-    job = await _done(request, queue, job, float(seconds) if seconds.isdecimal() else 0.0)
+    patience = min(float(seconds), _LONGEST_WAIT_SECONDS) if seconds.isdecimal() else 0.0
+    job = await _done(request, queue, job, patience)
     return desk.accepted(request, job)
 
 
