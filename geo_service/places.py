@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import geopandas as gpd
@@ -12,8 +13,8 @@ import numpy.typing as npt
 import pandas as pd
 from scipy import sparse
 
-from geo_service import crs, layers
-from geo_service.errors import InputError
+from geo_service import _sheets, crs, encodings, layers
+from geo_service.errors import InputError, MissingError
 
 if TYPE_CHECKING:
     from geo_service.streets import WalkNetwork
@@ -127,6 +128,35 @@ def positions(frame: pd.DataFrame, *, name: str) -> tuple[FloatArray, FloatArray
     lon = pd.to_numeric(frame[found["lon"]], errors="coerce").to_numpy(float)
     lat = pd.to_numeric(frame[found["lat"]], errors="coerce").to_numpy(float)
     return lon, lat
+
+
+def read_file(path: str | Path) -> pd.DataFrame:
+    """Read a CSV (in any usual encoding), spreadsheet, GeoJSON or GeoPackage as it stands.
+
+    Cells stay texts, so that codes keep their digits.
+
+    Raises
+    ------
+    MissingError
+        ``file_missing``.
+    InputError
+        ``file_unreadable``.
+    """
+    file = Path(path)
+    if not file.is_file():
+        raise MissingError("file_missing", file=str(path))
+    ending = file.suffix.lower()
+    try:
+        if ending == ".xlsx":
+            return _sheets.first_sheet(file, dtype=str)
+        if ending in (".geojson", ".json", ".gpkg"):
+            return gpd.read_file(file)
+        encoding = encodings.detect_encoding(file.read_bytes(), file=file.name)
+        return pd.read_csv(file, dtype=str, encoding=encoding)
+    except (OSError, ValueError, RuntimeError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError("file_unreadable", file=file.name, reason=error) from error
 
 
 @dataclass(frozen=True, eq=False)

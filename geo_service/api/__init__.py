@@ -30,6 +30,7 @@ from geo_service.api import (
     faults,
     guard,
     health,
+    life_circles,
     locate,
     login,
     ogc,
@@ -46,8 +47,8 @@ from geo_service.settings import Settings
 __all__ = ["create_app", "serve"]
 
 ROOMS = (
-    page, *ogc.ROOMS, locate, catchments, sites, drafts, drawing, faults, login, audit,
-    health, errors,
+    page, *ogc.ROOMS, locate, catchments, life_circles, sites, drafts, drawing, faults, login,
+    audit, health, errors,
 )  # fmt: skip
 """What has routes; each of them says whom it is open to."""
 

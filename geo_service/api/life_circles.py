@@ -8,17 +8,22 @@ from typing import TYPE_CHECKING, Annotated
 import orjson
 import pandas as pd
 import shapely
-from fastapi import Body
+from fastapi import APIRouter, Body, Depends
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
 from geo_service import crs, places
-from geo_service.api.sites import StateOf, router
+from geo_service.api import doors
+from geo_service.api import state as states
 from geo_service.api.state import State
 from geo_service.errors import InputError, MissingError
 
 if TYPE_CHECKING:
     from geo_service.life_circles import LifeCircles
+
+router = APIRouter(tags=["life circles"], dependencies=[doors.requires("viewer")])
+
+StateOf = Annotated[State, Depends(states.of)]
 
 MAX_CELLS = 60_000
 """Circles x categories of one request; a whole city is a job (``/processes/life-circles``)."""
@@ -59,12 +64,12 @@ class Circles(BaseModel):
     speed_kmh: float | None = Field(default=None, gt=0, lt=30, description="km/h · 步速")
 
 
-@router.post("/life-circles", summary="Judge life circles", tags=["life circles"])
+@router.post("/life-circles", summary="Judge life circles")
 def judge(state: StateOf, question: Annotated[Circles, Body()]) -> Response:
     """Tell what each circle has and lacks, what is planned, what to do (缺项、未落地、行动计划)."""
-    centres = centres_of(state, question)
     from geo_service import life_circles
 
+    centres = centres_of(state, question)
     cells = len(centres) * len(life_circles.read_standard(_standard(question)))
     if cells > MAX_CELLS:
         raise InputError("too_many", limit=MAX_CELLS, count=cells)

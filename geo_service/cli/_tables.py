@@ -2,48 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from geo_service.cli import _terminal as terminal
-from geo_service.errors import InputError, MissingError
+from geo_service.errors import MissingError
 
 if TYPE_CHECKING:
     import geopandas as gpd
     import pandas as pd
 
 LAYERS = ("micro_grids", "grids", "communities", "townships", "counties")
-
-
-def raw(file: Path) -> pd.DataFrame:
-    """Read a CSV, spreadsheet, GeoJSON or GeoPackage as it stands.
-
-    Raises
-    ------
-    MissingError
-        ``file_missing``.
-    InputError
-        ``file_unreadable``.
-    """
-    import geopandas as gpd
-    import pandas as pd
-
-    from geo_service import _sheets, encodings
-
-    if not file.exists():
-        raise MissingError("file_missing", file=str(file))
-    ending = file.suffix.lower()
-    try:
-        if ending == ".xlsx":
-            return _sheets.first_sheet(file, dtype=str)
-        if ending in (".geojson", ".json", ".gpkg"):
-            return gpd.read_file(file)
-        encoding = encodings.detect_encoding(file.read_bytes(), file=file.name)
-        return pd.read_csv(file, dtype=str, encoding=encoding)
-    except (ValueError, OSError, RuntimeError) as error:
-        if isinstance(error, InputError):
-            raise
-        raise InputError("file_unreadable", file=file.name, reason=error) from error
 
 
 def kept(name: str, store: str | None, *, needed: bool = True) -> Any:

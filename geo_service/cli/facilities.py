@@ -107,7 +107,7 @@ def import_candidates(
     """导入候选点 · Bring in premises a facility could go into."""
     from geo_service import demand, places
 
-    table, notes = demand.read(_tables.raw(file), _areas(store), datum=datum, name=file.name)
+    table, notes = demand.read(places.read_file(file), _areas(store), datum=datum, name=file.name)
     places.require_distinct(places.read(table, name=file.name), name=file.name)
     _tables.keep("candidates", table, store)
     _tell("candidates", table, notes, datum, as_json)
@@ -124,7 +124,7 @@ def import_demand(
     as_json: terminal.AsJson = False,
 ) -> None:
     """导入需求 · Points with weights, or figures by grid or community code."""
-    from geo_service import demand
+    from geo_service import demand, places
 
     is_extract = file.name.lower().endswith(".pbf")
     if is_extract != (proxy is not None):
@@ -134,7 +134,9 @@ def import_demand(
         table = demand.proxy(file, proxy)
         notes = [PROXY_NOTE | {"proxy": proxy}]
     else:
-        table, notes = demand.read(_tables.raw(file), _areas(store), datum=datum, name=file.name)
+        table, notes = demand.read(
+            places.read_file(file), _areas(store), datum=datum, name=file.name
+        )
     _tables.keep("demand", table, store)
     _tell("demand", table, notes, datum, as_json)
 

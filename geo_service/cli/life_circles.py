@@ -82,8 +82,11 @@ def life_circles(
     if as_json:
         told = result.to_dict()
         if after is not None:
-            told["after"] = {"mean_score": after.mean_score(), "missing": len(after.missing),
-                             "changes": _records(circles.changes(result, after))}  # fmt: skip
+            told["after"] = {
+                "mean_score": after.mean_score(),
+                "missing": len(after.missing),
+                "changes": circles.records(circles.changes(result, after)),
+            }
         terminal.print_json(told)
         return
     _show(result, after, output)
@@ -124,11 +127,6 @@ def _with(places: pd.DataFrame, built: pd.DataFrame) -> pd.DataFrame:
 
     kept = places[~places["id"].astype(str).isin(built["id"].astype(str))]
     return pd.concat([kept, built], ignore_index=True)
-
-
-def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    plain = frame.astype(object).where(frame.notna(), None)
-    return [{str(k): v for k, v in row.items()} for row in plain.to_dict("records")]
 
 
 def _show(result: LifeCircles, after: LifeCircles | None, output: Path | None) -> None:

@@ -167,7 +167,7 @@ def show_proposal(proposal: Proposal, output: Path | None = None) -> None:
 
 def _demand(given: str | None, store: str | None) -> Any:
     """The demand of a file (by position or by code), of a layer, or of the store."""
-    from geo_service import demand
+    from geo_service import demand, places
     from geo_service.store import store_exists
 
     if given is None:
@@ -175,7 +175,7 @@ def _demand(given: str | None, store: str | None) -> Any:
     if given in _tables.LAYERS:
         return _tables.layer_places(given, store), []
     areas = _tables.areas(store) if store_exists(terminal.store_path(store)) else {}
-    return demand.read(_tables.raw(Path(given)), areas, name=Path(given).name)
+    return demand.read(places.read_file(given), areas, name=Path(given).name)
 
 
 def _existing(file: Path | None, kind: str, store: str | None, at: str | None) -> Any:

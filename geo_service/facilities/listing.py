@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from geo_service import _sheets, crs, encodings, places
+from geo_service import crs, places
 from geo_service.errors import InputError, MissingError
 from geo_service.facilities import hours as opening
 from geo_service.facilities import openstreetmap
@@ -69,14 +69,16 @@ def read(path: str | Path, *, datum: str = "wgs84", known: Kinds | None = None) 
         ``file_unreadable``, ``datum_unknown``, and what `parse` refuses.
     """
     file = Path(path)
-    if not file.is_file():
-        raise MissingError("file_missing", file=str(path))
     if file.name.lower().endswith(".pbf"):
+        if not file.is_file():
+            raise MissingError("file_missing", file=str(path))
         found, left = openstreetmap.read(file)
         table = parse(found, name=file.name, known=known)
     else:
         left = []
-        table = parse(_in_wgs84(_table(file), datum, file.name), name=file.name, known=known)
+        table = parse(
+            _in_wgs84(places.read_file(file), datum, file.name), name=file.name, known=known
+        )
     table.attrs["unread"] = left
     return table
 
@@ -223,21 +225,6 @@ def offering(frame: pd.DataFrame, *codes: str) -> pd.DataFrame:
 def is_status(frame: pd.DataFrame, status: str) -> npt.NDArray[np.bool_]:
     """Tell which facilities have a status."""
     return (frame["status"] == status).to_numpy(bool)
-
-
-def _table(file: Path) -> pd.DataFrame:
-    ending = file.suffix.lower()
-    try:
-        if ending == ".xlsx":
-            return _sheets.first_sheet(file, dtype=str)
-        if ending in (".geojson", ".json", ".gpkg"):
-            return gpd.read_file(file)
-        encoding = encodings.detect_encoding(file.read_bytes(), file=file.name)
-        return pd.read_csv(file, dtype=str, encoding=encoding)
-    except (OSError, ValueError, RuntimeError) as error:
-        if isinstance(error, InputError):
-            raise
-        raise InputError("file_unreadable", file=file.name, reason=error) from error
 
 
 def _in_wgs84(table: pd.DataFrame, datum: str, name: str) -> pd.DataFrame:

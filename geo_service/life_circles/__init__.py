@@ -4,7 +4,7 @@
 what a plan brings.
 """
 
-from geo_service.life_circles.answers import LifeCircles, changes
+from geo_service.life_circles.answers import LifeCircles, changes, records
 from geo_service.life_circles.judging import CIRCLE_MINUTES, THRESHOLDS_MINUTES, circles
 from geo_service.life_circles.standards import kinds_of, read_standard
 from geo_service.life_circles.words import HEADERS_ZH, SCORE, STATUS_ZH
@@ -20,4 +20,5 @@ __all__ = [
     "circles",
     "kinds_of",
     "read_standard",
+    "records",
 ]

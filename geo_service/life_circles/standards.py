@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from geo_service import _sheets, encodings, facilities
-from geo_service.errors import InputError, MissingError
+from geo_service import facilities, places
+from geo_service.errors import InputError
 from geo_service.facilities import Kinds
 
 _KIND_COLUMNS = ("kind", "code", "类别", "设施类别", "类别代码")
@@ -92,7 +92,7 @@ def kinds_of(standard: pd.DataFrame | str | Path | None) -> Kinds:
 def _given(standard: pd.DataFrame | str | Path | None) -> pd.DataFrame:
     if standard is None:
         return pd.DataFrame({"kind": list(facilities.kinds())})
-    frame = standard if isinstance(standard, pd.DataFrame) else _read(Path(standard))
+    frame = standard if isinstance(standard, pd.DataFrame) else places.read_file(standard)
     frame = frame.reset_index(drop=True).rename(columns=_NAMES)
     column = next((c for c in _KIND_COLUMNS if c in frame), None)
     if column is None:
@@ -104,15 +104,6 @@ def _given(standard: pd.DataFrame | str | Path | None) -> pd.DataFrame:
     if minutes is not None and "tier_minutes" not in frame:
         frame = frame.rename(columns={minutes: "tier_minutes"})
     return frame
-
-
-def _read(path: Path) -> pd.DataFrame:
-    if not path.is_file():
-        raise MissingError("file_missing", file=str(path))
-    if path.suffix.lower() == ".xlsx":
-        return _sheets.first_sheet(path)
-    encoding = encodings.detect_encoding(path.read_bytes(), file=path.name)
-    return pd.read_csv(path, encoding=encoding)
 
 
 def _own(given: pd.DataFrame, names: tuple[str, ...], default: pd.Series[Any]) -> pd.Series[Any]:
