@@ -2,23 +2,20 @@
 
 Every OSM node of a walkable way is a node of the graph (every segment end at a closed barrier one
 of its own); lengths are geodesic; scipy searches; the place's and the origin's legs and the parts
-of segments are added by hand. Only the tag rules are shared with the product.
+of segments are added by hand. Only the import is shared with the product.
 """
 
 from __future__ import annotations
 
-from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import osmium
 import pyproj
 import shapely
 from scipy import sparse
 
-from geo_service.streets import tag_rules
+from geo_service.streets import extracts, tag_rules
 
 LEG_M = 100.0
 LEAST_PIECE_M = 1000.0
@@ -31,47 +28,28 @@ class Streets:
     Parameters
     ----------
     path : Path
-        An extract whose plazas are closed ways (relations are not read).
+        An extract.
     profile : str
         Who walks.
     """
 
     def __init__(self, path: Path, profile: str = "adult") -> None:
         mask = tag_rules.profile(profile).mask
-        rows: list[tuple[int, int, bool, bool]] = []
-        at: dict[int, tuple[float, float]] = {}
-        closed: set[int] = set()
-        for entity in osmium.FileProcessor(str(path)).with_locations():
-            tags = dict(entity.tags)
-            if entity.is_node() and "barrier" in tags:
-                if not tag_rules.barrier_mask(tags) & mask:
-                    closed.add(entity.id)
-            elif entity.is_way():
-                way = tag_rules.way_passage(tags)
-                ahead, back = bool(way.forward & mask), bool(way.backward & mask)
-                if not (ahead or back):
-                    continue
-                nodes = [n for n in entity.nodes if n.location.valid()]
-                at.update({n.ref: (n.location.lon, n.location.lat) for n in nodes})
-                rows += [(a.ref, b.ref, ahead, back) for a, b in pairwise(nodes) if a.ref != b.ref]
-        number: dict[Any, int] = {}
-        ends = np.empty((len(rows), 2), np.int64)
-        places: list[tuple[float, float]] = []
-        for row, (a, b, _, _) in enumerate(rows):
-            for side, ref in enumerate((a, b)):
-                key = (ref, row, side) if ref in closed else ref
-                if key not in number:
-                    number[key] = len(number)
-                    places.append(at[ref])
-                ends[row, side] = number[key]
-        self.lonlat = np.array(places)
+        found, _ = extracts.read(path)
+        ahead, back = (found.forward & mask) != 0, (found.backward & mask) != 0
+        walked = ahead | back
+        self.ahead, self.back = ahead[walked], back[walked]
+        ends = np.column_stack((found.tail, found.head))[walked].astype(np.int64)
+        closed = found.barriers[(found.barrier_masks & mask) == 0]
+        cut = np.isin(ends, closed)
+        places = np.column_stack((found.lon, found.lat))
+        self.lonlat = np.concatenate((places, places[ends[cut]]))
+        ends[cut] = len(places) + np.arange(cut.sum())
         self.tail, self.head = ends.T
-        self.ahead = np.array([row[2] for row in rows])
-        self.back = np.array([row[3] for row in rows])
         a, b = self.lonlat[self.tail], self.lonlat[self.head]
         _, _, self.length_m = pyproj.Geod(ellps="WGS84").inv(*a.T, *b.T)
         self.length_m = np.maximum(self.length_m, 1e-3)
-        size = len(places)
+        size = len(self.lonlat)
         tail = np.concatenate((self.tail[self.ahead], self.head[self.back]))
         head = np.concatenate((self.head[self.ahead], self.tail[self.back]))
         cost = np.concatenate((self.length_m[self.ahead], self.length_m[self.back]))
