@@ -21,6 +21,8 @@ from hypothesis import settings
 from geo_service import demo_city
 from geo_service.demo_city import DemoCity
 
+collect_ignore = ["qgis_client.py"]  # run by QGIS's own Python
+
 # CI judges a change by the same examples each time; elsewhere every run looks for new ones.
 settings.register_profile("ci", derandomize=True)
 if os.environ.get("CI"):
