@@ -341,6 +341,12 @@ CATALOGUE: dict[str, Refusal] = {
         "参数 {name} 的值“{value}”无效：{reason}。",
         "The value “{value}” of {name} is not valid: {reason}.",
     ),
+    "grids_piled": Refusal(
+        422,
+        "有 {count} 个网格堆在一处（例如 {codes}），无法判断该留哪个：请先删除多余的，再修补。",
+        "{count} grids lie over one another on one spot (for example {codes}), and which of them is "
+        "right can't be told: delete the others first, then repair.",
+    ),
     "command_invalid": Refusal(
         422,
         "命令写法有误：{reason}。用法见 {command} --help。",

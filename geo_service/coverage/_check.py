@@ -15,6 +15,7 @@ from geo_service.coverage import (
     _layer,
     _messages,
     _parents,
+    _piles,
     _reference,
     _report,
     _residual,
@@ -127,6 +128,12 @@ class Examined:
     left : Residual
     graph : Graph or None
         ``None`` where everything cancelled.
+    piles : list of Pile
+        Grids on one spot, too many to walk the graph of.
+    flat : Layer
+        The layer with one grid in place of each pile, which `left` and `graph` are of.
+    flat_scan : Scan
+        Of `flat`.
     """
 
     layer: Layer
@@ -135,6 +142,9 @@ class Examined:
     shapes: _shapes.Shapes
     left: _residual.Residual
     graph: _tiling.Graph | None
+    piles: list[_piles.Pile]
+    flat: Layer
+    flat_scan: _segments.Scan
 
 
 def examine(
@@ -142,14 +152,19 @@ def examine(
 ) -> Examined:
     """Find what of a scanned layer does not cancel, and what its faces are."""
     layer = layer.with_valid(shapes.invalid)
-    left = _residual.residual(
-        [(layer.rings, scan)] + ([(outline.rings, outline.scan)] if outline else [])
-    )
-    if left.empty:
-        return Examined(layer, outline, scan, shapes, left, None)
-    _tangle.refuse(layer, left)
-    graph = _tiling.graph_of(layer, outline, left)
-    return Examined(layer, outline, scan, shapes, left, graph)
+    around = [(outline.rings, outline.scan)] if outline else []
+    left = _residual.residual([(layer.rings, scan), *around])
+    piles = [] if left.empty else _piles.piles_of(layer, left, shapes.copies)
+    flat, flat_scan = layer, scan
+    if piles:
+        flat = _piles.flattened(layer, piles)
+        flat_scan = _segments.scan(flat.rings, squeeze=flat.ground.squeeze)
+        left = _residual.residual([(flat.rings, flat_scan), *around])
+    graph = None
+    if not left.empty:
+        _tangle.refuse(flat, left)
+        graph = _tiling.graph_of(flat, outline, left)
+    return Examined(layer, outline, scan, shapes, left, graph, piles, flat, flat_scan)
 
 
 def report_of(
@@ -171,13 +186,17 @@ def report_of(
     slips: list[Slip] = []
     uncovered_m2 = 0.0
     if examined.graph is not None:
-        tiling = _tiling.tiling_of(layer, outline, examined.graph, shapes, rules)
+        tiling = _tiling.tiling_of(examined.flat, outline, examined.graph, _apart(examined), rules)
         faults += _reference.excused(tiling.faults, reference, layer)
         slips, uncovered_m2 = tiling.slips, tiling.uncovered_m2
         if outline is None:
-            faults += _tiling.detached(layer, examined.graph)
+            faults += _tiling.detached(examined.flat, examined.graph)
+    faults += _piles.faults(layer, examined.piles)
+    notes += _piles.remarks(examined.piles)
     if outline is not None:
-        crossing, tolerated, remarks = _parents.faults(layer, examined.scan, outline, shapes, rules)
+        crossing, tolerated, remarks = _parents.faults(
+            examined.flat, examined.flat_scan, outline, shapes, rules
+        )
         faults += crossing
         slips += tolerated
         notes += remarks
@@ -207,6 +226,13 @@ def report_of(
         groups=groups,
         reference=reference.frame(rules, crs),
     )
+
+
+def _apart(examined: Examined) -> _shapes.Shapes:
+    """The shapes without the copies that lie in a pile, which is told as a whole."""
+    piled = {row for pile in examined.piles for row in pile.rows}
+    copies = [rows for rows in examined.shapes.copies if piled.isdisjoint(rows)]
+    return replace(examined.shapes, copies=copies)
 
 
 def _covered(

@@ -167,6 +167,13 @@ _REMARKS = {
         "{area} in all. Coordinates were rounded grid by grid; nothing was drawn wrong: export "
         "again with more decimals, or bring the lines together with repair --snap-m {snap}.",
     ),
+    "piled": (
+        "有 {count} 个网格堆在 {spots} 处，互相交错太多，不逐对列出：每处列为一条压盖；"
+        "其余网格按这些网格共同覆盖的范围检查。",
+        "{count} grids lie over one another on {places}, crossing too often to be told pair by "
+        "pair: each is listed as one overlap, and the other grids are judged beside what the pile "
+        "covers as a whole.",
+    ),
     "area_unit": (
         "“{column}”列的面积按{zh_unit}理解：图形面积（平方米）约为登记数值的 {ratio} 倍。",
         "Column “{column}” is taken as {unit}: drawn square metres are {ratio} times its figures.",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -44,6 +44,8 @@ class Layer:
     codes : list of str
         By row; empty where a row has none.
     ground : Ground
+    under : ndarray of int
+        Rows that lie in a pile and for whose ground its first row stands (`_piles.flattened`).
     """
 
     frame: gpd.GeoDataFrame
@@ -54,11 +56,16 @@ class Layer:
     fields: dict[str, str]
     codes: list[str]
     ground: Ground
+    under: IntArray = field(default_factory=lambda: np.empty(0, np.int64))
 
     @cached_property
     def tree(self) -> shapely.STRtree:
-        """The tree of `geometries`; a clean layer is never asked for it."""
-        return shapely.STRtree(self.geometries)
+        """The tree of `geometries` but for `under`; a clean layer is never asked for it."""
+        if len(self.under) == 0:
+            return shapely.STRtree(self.geometries)
+        standing = self.geometries.copy()
+        standing[self.under] = None
+        return shapely.STRtree(standing)
 
     @property
     def coded(self) -> bool:

@@ -80,8 +80,8 @@ _SENTENCES: dict[str, tuple[str, str]] = {
         "{codes} is a sliver{size}{near}; merge it with a neighbour.",
     ),
     "overlap": (
-        "{codes} 重叠{places}{size}{near}，请划归其中一个。",
-        "{codes} overlap{places}{size}{near}; give the place to one of them.",
+        "{codes} 重叠{places}{size}{near}，{zh_cure}。",
+        "{codes} overlap{places}{size}{near}; {cure}.",
     ),
     "gap": (
         "{codes} {zh_between}有{zh_hole}{places}{size}{near}。{meant}",
@@ -342,6 +342,8 @@ def _by_kind(fault: Fault, names: Sequence[str], alone: bool, *, zh: bool) -> di
         return _hole(alone, meant, zh=zh)
     if kind == "missing_grid":
         return {**_missing(facts, names, zh=zh), "meant": meant}
+    if kind == "overlap":
+        return _shared(len(fault.rows) if facts.get("pile") else 0)
     if kind == "outline_mismatch":
         return _two_lines(fault)
     if kind == "overrun":
@@ -371,6 +373,16 @@ def _hole(alone: bool, meant: str, *, zh: bool) -> dict[str, str]:
         "A_hole": "A hole" if meant else "A gap",
         "join": "" if meant else "; fill it" if alone else "; bring the borders together",
         "meant": meant or (("请补上。" if alone else "请对齐边界。") if zh else ""),
+    }
+
+
+def _shared(piled: int) -> dict[str, str]:
+    """What to do with ground that several grids cover: `piled` of them, or (0) a few."""
+    if not piled:
+        return {"zh_cure": "请划归其中一个", "cure": "give the place to one of them"}
+    return {
+        "zh_cure": f"共 {piled:,} 个网格堆在一处，请保留正确的，删除其余",
+        "cure": f"{piled:,} grids lie on one spot: keep the right ones and delete the others",
     }
 
 

@@ -1,4 +1,7 @@
-"""A layer piled up in one place, refused before its crossings are counted one by one."""
+"""A layer tangled all over, refused before its crossings are counted one by one.
+
+What is piled on one spot has been joined before (`_piles`).
+"""
 
 from __future__ import annotations
 

@@ -117,7 +117,8 @@ def repair(
     Raises
     ------
     InputError
-        As `geo_service.coverage.check`; ``parameter_invalid`` for a limit or rule that is none.
+        As `geo_service.coverage.check`; ``parameter_invalid`` for a limit or rule that is none;
+        ``grids_piled`` where dozens of grids lie on one spot.
 
     Notes
     -----

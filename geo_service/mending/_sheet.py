@@ -15,6 +15,7 @@ from geo_service.coverage._layer import Layer, Outline
 from geo_service.coverage._rings import Rings
 from geo_service.coverage._segments import Scan
 from geo_service.coverage._shapes import Shapes
+from geo_service.errors import InputError
 from geo_service.notes import Note
 from geo_service.profiles import Profile
 
@@ -40,8 +41,19 @@ class Sheet:
     given: IntArray
 
     def examined(self, outline: Outline | None) -> Examined:
-        """Find what of it does not tile."""
-        return _check.examine(self.layer, outline, self.scan, self.shapes)
+        """Find what of it does not tile.
+
+        Raises
+        ------
+        InputError
+            ``grids_piled`` where dozens lie on one spot: no rule says which of them is right.
+        """
+        examined = _check.examine(self.layer, outline, self.scan, self.shapes)
+        if examined.piles:
+            rows = max(examined.piles, key=lambda pile: len(pile.rows)).rows
+            codes = ", ".join(sorted(map(self.layer.label, rows))[:3])
+            raise InputError("grids_piled", count=len(rows), codes=codes)
+        return examined
 
     def changed(self, fresh: dict[int, Geometry], dropped: set[int]) -> Sheet:
         """The sheet with some rows redrawn and others gone; only the redrawn are judged anew."""

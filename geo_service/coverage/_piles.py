@@ -1,0 +1,155 @@
+"""Dozens of grids on one spot, told as one fault: their borders cross in too many places to walk.
+
+The planar graph of n shapes that lie over one another has up to n^2 nodes; of 10,000 shifted copies
+it would never be done. So, before anything is noded, whatever lies that deep is joined: the first
+grid of a pile stands for the ground of all of them, and the rest of the layer is judged beside it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import shapely
+from shapely.errors import GEOSException
+
+from geo_service.coverage import _arrays, _rings
+from geo_service.coverage._arrays import FloatArray, Geometry, GeometryArray, IntArray
+from geo_service.coverage._faults import Fault, remark
+from geo_service.coverage._layer import Layer
+from geo_service.coverage._residual import Residual
+from geo_service.notes import Note
+
+DEPTH = 50
+"""Grids drawn differently over one place that make it a pile: a graph of 50 takes a second."""
+
+_FIRST, _MOST = 16, 4096  # places tried at a time; each may lie in the box of every grid
+
+
+@dataclass(frozen=True)
+class Pile:
+    """Grids that lie over one another on one spot.
+
+    Parameters
+    ----------
+    rows : tuple of int
+    ground : geometry
+        What any of them covers.
+    twice : geometry
+        What two of them cover, or more.
+    """
+
+    rows: tuple[int, ...]
+    ground: Geometry
+    twice: Geometry
+
+
+def piles_of(layer: Layer, left: Residual, copies: list[tuple[int, ...]]) -> list[Pile]:
+    """Find the places that more than `DEPTH` grids cover which no copies of one another are.
+
+    Each grid at a fault is asked at one place inside it; grids of a pile that was found already are
+    not asked again, so that the work does not grow with the square of their number.
+    """
+    asked = np.unique(left.row[left.row >= 0])
+    if len(asked) <= DEPTH:
+        return []
+    again = {row for rows in copies for row in rows[1:]}
+    asked = np.array([row for row in asked.tolist() if row not in again], np.int64)
+    points = _arrays.inner_points(layer.valid[asked])
+    order = np.lexsort((points[:, 1], points[:, 0]))  # not that of the features
+    asked, points = asked[order], points[order]
+    shapes = layer.valid[asked]
+    found = [asked[rows] for rows in _deep(shapes, points)]
+    return [_pile(layer, rows, copies) for rows in _met(found, layer.rings.features)]
+
+
+def _deep(shapes: GeometryArray, points: FloatArray) -> list[IntArray]:
+    """The shapes over each of the places that lie too deep, found a few places at a time."""
+    tree = shapely.STRtree(shapes)
+    known = np.zeros(len(shapes), np.bool_)
+    found = []
+    first, step = 0, _FIRST
+    while first < len(shapes):
+        batch = first + np.flatnonzero(~known[first : first + step])
+        first += step
+        at, row = tree.query(_arrays.points_at(points[batch]), predicate="intersects")
+        deep = np.flatnonzero(np.bincount(at, minlength=len(batch)) > DEPTH)
+        step = _FIRST if len(deep) else min(2 * step, _MOST)
+        for k in deep.tolist():
+            if not known[batch[k]]:
+                found.append(row[at == k])
+                known[found[-1]] = True
+    return found
+
+
+def _met(found: list[IntArray], count: int) -> list[IntArray]:
+    """Join what shares a grid."""
+    if not found:
+        return []
+    which = np.repeat(np.arange(len(found)), list(map(len, found)))
+    rows = np.concatenate(found)
+    everyone = np.ones(count + len(found), np.bool_)
+    part = _arrays.components(len(everyone), rows, which + count, everyone)
+    rows = np.unique(rows)
+    return [rows[part[rows] == one] for one in np.unique(part[rows])]
+
+
+def _pile(layer: Layer, rows: IntArray, copies: list[tuple[int, ...]]) -> Pile:
+    mine = set(rows.tolist())
+    for same in copies:
+        if not mine.isdisjoint(same):
+            mine.update(same)
+    every = tuple(sorted(mine, key=lambda row: (layer.label(row), row)))
+    shapes = layer.valid[list(every)]
+    try:
+        ground, twice = _stacked(shapes, None)
+    except GEOSException:
+        ground, twice = _stacked(shapes, layer.ground.noise)
+    return Pile(every, _arrays.areas(ground), _arrays.areas(twice))
+
+
+def _stacked(shapes: GeometryArray, grid: float | None) -> tuple[Geometry, Geometry]:
+    """What any shape covers and what more than one does, by halves."""
+    if len(shapes) == 1:
+        return shapes[0], shapely.Polygon()
+    half = len(shapes) // 2
+    once, twice = _stacked(shapes[:half], grid)
+    other, again = _stacked(shapes[half:], grid)
+    both = shapely.intersection(once, other, grid_size=grid)
+    return (
+        shapely.union(once, other, grid_size=grid),
+        shapely.union_all([twice, again, both], grid_size=grid),
+    )
+
+
+def flattened(layer: Layer, piles: list[Pile]) -> Layer:
+    """Give the layer with the first grid of each pile covering what all of it does, alone."""
+    geometries, valid, boxes = layer.geometries.copy(), layer.valid.copy(), layer.boxes.copy()
+    for pile in piles:
+        first = pile.rows[0]
+        geometries[first] = valid[first] = pile.ground
+        boxes[first] = shapely.bounds(pile.ground)
+    under = np.array([row for pile in piles for row in pile.rows[1:]], np.int64)
+    standing = np.setdiff1d(np.arange(len(geometries)), under)
+    rings = _rings.rings_of(geometries[standing])
+    rings = replace(rings, row=standing[rings.row], features=len(geometries))
+    return replace(layer, geometries=geometries, valid=valid, rings=rings, boxes=boxes, under=under)
+
+
+def faults(layer: Layer, piles: list[Pile]) -> list[Fault]:
+    """Tell each pile as one overlap."""
+    found = []
+    for pile in piles:
+        area_m2, width_m = layer.ground.measure(_arrays.array_of(pile.twice))
+        size = float(area_m2[0]), float(width_m[0])
+        found.append(Fault("overlap", pile.rows, pile.twice, *size, facts={"pile": True}))
+    return found
+
+
+def remarks(piles: list[Pile]) -> list[Note]:
+    """Say that the grids of a pile are not told pair by pair."""
+    if not piles:
+        return []
+    count, spots = sum(len(pile.rows) for pile in piles), len(piles)
+    places = "1 spot" if spots == 1 else f"{spots} spots"
+    return [remark("piled", count=f"{count:,}", spots=spots, places=places)]
