@@ -66,19 +66,25 @@ def piles_of(layer: Layer, left: Residual, copies: list[tuple[int, ...]]) -> lis
 def _deep(shapes: GeometryArray, points: FloatArray) -> list[IntArray]:
     """The shapes over each of the places that lie too deep, found a few places at a time."""
     tree = shapely.STRtree(shapes)
+    unprepared = shapes[~shapely.is_prepared(shapes)]
     known = np.zeros(len(shapes), np.bool_)
     found = []
     first, step = 0, _FIRST
     while first < len(shapes):
         batch = first + np.flatnonzero(~known[first : first + step])
         first += step
-        at, row = tree.query(_arrays.points_at(points[batch]), predicate="intersects")
+        at, row = tree.query(_arrays.points_at(points[batch]))
+        shapely.prepare(shapes[np.unique(row)])  # one of a million vertices may lie over all others
+        x, y = points[batch][at].T
+        holds = shapely.intersects_xy(shapes[row], x, y)
+        at, row = at[holds], row[holds]
         deep = np.flatnonzero(np.bincount(at, minlength=len(batch)) > DEPTH)
         step = _FIRST if len(deep) else min(2 * step, _MOST)
         for k in deep.tolist():
             if not known[batch[k]]:
                 found.append(row[at == k])
                 known[found[-1]] = True
+    shapely.destroy_prepared(unprepared)
     return found
 
 
