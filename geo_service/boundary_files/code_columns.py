@@ -93,23 +93,20 @@ def _texts(column: pd.Series[Any], source: str) -> list[str]:
 
 
 def _require_whole(texts: Sequence[str], source: str, *, numeric: bool) -> None:
-    scientific = _where(texts, codes.is_scientific)
-    decimal = _where(texts, codes.is_decimal)
+    odd = [row for row, text in enumerate(texts) if text and not text.isdigit()]
+    scientific = [row for row in odd if codes.is_scientific(texts[row])]
+    decimal = [row for row in odd if codes.is_decimal(texts[row])]
     for reason, rows in (("scientific", scientific), ("decimal", decimal)):
-        if len(rows):
+        if rows:
             raise _refusal(reason, rows, texts, source)
-    long = _where(texts, lambda text: len(text) > _EXACT_DIGITS and text.isdigit())
-    rounded = [row for row in long if texts[row].endswith(_EXCEL_ZEROS)]
-    if len(long) and len(rounded) == len(long):  # one in a thousand ends so on its own
-        raise _refusal("rounded", rounded, texts, source)
+    long = [row for row, text in enumerate(texts) if len(text) > _EXACT_DIGITS and text.isdigit()]
+    # One in a thousand ends so on its own.
+    if long and all(texts[row].endswith(_EXCEL_ZEROS) for row in long):
+        raise _refusal("rounded", long, texts, source)
     if numeric:
         short = _without_zero(texts)
         if len(short):
             raise _refusal("zero", short, texts, source)
-
-
-def _where(texts: Sequence[str], fits: Any) -> npt.NDArray[np.intp]:
-    return np.flatnonzero([bool(text) and fits(text) for text in texts])
 
 
 def _without_zero(texts: Sequence[str]) -> npt.NDArray[np.intp]:

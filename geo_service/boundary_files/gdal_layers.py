@@ -13,7 +13,13 @@ from geo_service.errors import InputError
 
 
 def read(
-    path: Path, source: str, *, layer: str | None, encoding: str | None = None, sole: bool = False
+    path: Path,
+    source: str,
+    *,
+    layer: str | None,
+    encoding: str | None = None,
+    sole: bool = False,
+    columnar: bool = False,
 ) -> gpd.GeoDataFrame:
     """Read a file's one layer, or the layer named.
 
@@ -29,6 +35,9 @@ def read(
         What texts are decoded by; UTF-8 or what the format says unless given.
     sole : bool
         Whether the file is known to hold one layer: listing those of a GeoJSON reads all of it.
+    columnar : bool
+        Whether GDAL hands over whole columns, as its GeoPackage reader does in two thirds of the
+        time.
 
     Returns
     -------
@@ -44,7 +53,7 @@ def read(
     told = pyogrio.read_info(path, layer=chosen, encoding=encoding)
     require_columns(len(told["fields"]), source)
     require_features(int(told["features"]), source)
-    frame = pyogrio.read_dataframe(path, layer=chosen, encoding=encoding)
+    frame = pyogrio.read_dataframe(path, layer=chosen, encoding=encoding, use_arrow=columnar)
     for column, dtype in zip(told["fields"], told["dtypes"], strict=True):
         if dtype == "int64" and frame[column].dtype.kind == "f":
             frame[column] = _whole_numbers(path, chosen, column, encoding)

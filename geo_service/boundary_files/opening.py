@@ -131,7 +131,7 @@ def _read(path: Path, source: str, told: Told, notes: list[Note]) -> gpd.GeoData
     if kind == "parquet":
         return _read_parquet(path, source)
     if kind in {"gpkg", "fgb"}:
-        return gdal_layers.read(path, source, layer=told.layer)
+        return gdal_layers.read(path, source, layer=told.layer, columnar=kind == "gpkg")
     return _read_table(path, source, told, notes)
 
 
