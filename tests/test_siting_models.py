@@ -22,6 +22,7 @@ from geo_service.siting import (
     joint_cover,
     maximal_cover,
     p_center,
+    p_median,
     set_cover,
 )
 
@@ -337,3 +338,29 @@ class TestCapacity:
             error = refused(capacitated_cover, np.eye(2), [1, 1], room, 1)
             assert error.code == "parameter_invalid"
         assert refused(capacitated_cover, np.eye(2), [1, 1], 5, 3).code == "too_few_candidates"
+
+
+class TestMedian:
+    @settings(max_examples=8, deadline=None)
+    @given(seed=st.integers(0, 10**6), must=st.sampled_from([[], [3], [3, 5]]))
+    def test_beside_what_exists_and_is_demanded(self, seed, must):
+        random = np.random.default_rng(seed)
+        walks = random.integers(0, 50, (8, 15)).astype(float)
+        weights = random.integers(0, 9, 15)
+        plan = p_median(walks, weights, 2, existing=[0], must=must, never=[7], seconds=2)
+        best = min(
+            float((walks[[0, *must, *rest]].min(axis=0) * weights).sum())
+            for rest in itertools.combinations(
+                [site for site in range(1, 7) if site not in must], 2 - len(must)
+            )
+        )
+        assert plan.sites[: len(must)].tolist() == must
+        assert plan.objective == best == plan.bound == plan.curve[-1]
+        assert float((walks[[0, *plan.sites]].min(axis=0) * weights).sum()) == best
+        assert len(plan.sites) == len(plan.curve) == 2
+
+    def test_refusals(self):
+        walks = np.ones((3, 3))
+        assert refused(p_median, walks, None, 1, must=[1, 2]).code == "plan_infeasible"
+        assert refused(p_median, walks, None, 1, must=[1], never=[1]).code == "plan_infeasible"
+        assert refused(p_median, walks, None, 3, never=[1]).code == "too_few_candidates"

@@ -14,16 +14,16 @@ from __future__ import annotations
 
 import heapq
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
-from geo_service.errors import InputError
+from geo_service.errors import InputError, Phrase
 from geo_service.siting import _bounds, _exact
-from geo_service.siting._cover import Units
+from geo_service.siting._cover import Units, indices
 from geo_service.siting.plans import BoolArray, Clock, FloatArray, IntArray, Plan, Progress, judge
 
 _SHAKES_PER_SECOND = 12
@@ -61,6 +61,9 @@ def p_median(
     weights: npt.ArrayLike | None,
     count: int,
     *,
+    existing: npt.ArrayLike = (),
+    must: npt.ArrayLike = (),
+    never: npt.ArrayLike = (),
     seconds: float = 10.0,
     seed: int = 0,
     on_progress: Progress | None = None,
@@ -75,7 +78,9 @@ def p_median(
     weights : array_like, shape (demand,), or None
         Weight of each demand; 1 each for ``None``.
     count : int
-        Sites to choose, 1 or more.
+        Sites to choose, 1 or more, `must` among them.
+    existing, must, never : array_like of int or of bool, optional
+        Candidates that are open already and don't count, that have to be chosen, that may not be.
     seconds : float
         Time promised.
     seed : int
@@ -101,6 +106,8 @@ def p_median(
     ([1, 2], 1.0, 'optimal')
     """
     clock = Clock(seconds)
+    if any(np.size(given) for given in (existing, must, never)):
+        return _beside(cost, weights, count, existing, must, never, seconds, seed, on_progress)
     costs = _read(cost, weights)
     n_rows, n_demand = costs.whole.shape
     if int(count) != count or count < 1:
@@ -138,14 +145,69 @@ def p_median(
     )
 
 
+def _beside(
+    cost: Any,
+    weights: npt.ArrayLike | None,
+    count: int,
+    existing: npt.ArrayLike,
+    must: npt.ArrayLike,
+    never: npt.ArrayLike,
+    seconds: float,
+    seed: int,
+    on_progress: Progress | None,
+) -> Plan:
+    """Settle what is given: nobody walks further than to the nearest site that is open anyway."""
+    clock = Clock(seconds)
+    table = _dense(cost)
+    size = len(table)
+    there = indices(existing, size, name="existing")
+    demanded = np.setdiff1d(indices(must, size, name="must"), there)
+    barred = indices(never, size, name="never")
+    clash = np.intersect1d(demanded, barred)
+    if len(clash):
+        shown = clash[:5].tolist()
+        reason = Phrase(f"候选点 {shown} 既必选又禁选",
+                        f"candidates {shown} are both demanded and forbidden")  # fmt: skip
+        raise InputError("plan_infeasible", reason=reason)
+    free = np.setdiff1d(np.arange(size), np.concatenate([there, demanded, barred]))
+    wanted = int(count) - len(demanded)
+    if wanted < 0:
+        reason = Phrase(
+            f"必选 {len(demanded)} 处，数量只允许 {count} 处",
+            f"{len(demanded)} sites are demanded, the count allows {count}",
+        )
+        raise InputError("plan_infeasible", reason=reason)
+    if wanted > len(free):
+        raise InputError(
+            "too_few_candidates", count=int(count), candidates=len(free) + len(demanded)
+        )
+    nearest = table[there].min(axis=0, initial=np.inf)
+    nearer = np.minimum.accumulate(np.vstack([nearest, table[demanded]]), axis=0)
+    # With no site left to choose, one that helps nobody stands in for what is open.
+    open_to_choice = np.minimum(table[free], nearer[-1]) if wanted else nearer[-1:]
+    plan = p_median(open_to_choice, weights, max(wanted, 1), seconds=max(clock.left(), 0.01),
+                    seed=seed, on_progress=on_progress)  # fmt: skip
+    weigh = np.ones(table.shape[1]) if weights is None else np.asarray(weights, dtype=float)
+    live = weigh > 0
+    curve = (nearer[1:, live] * weigh[live]).sum(axis=1)
+    sites = np.concatenate([demanded, free[plan.sites] if wanted else demanded[:0]])
+    return replace(plan, sites=sites, seconds=clock.spent(),
+                   curve=np.concatenate([curve, plan.curve if wanted else curve[:0]]))  # fmt: skip
+
+
+def _dense(cost: Any) -> FloatArray:
+    """Costs as a full table, infinite where a pair can't be served."""
+    if not sparse.issparse(cost):
+        return np.array(cost, dtype=float)
+    table: Any = sparse.csr_array(cost).tocoo()  # type: ignore[call-overload]  # issparse narrows too far
+    dense = np.full(table.shape, np.inf)
+    dense[table.coords] = table.data
+    return dense
+
+
 def _read(cost: Any, weights: npt.ArrayLike | None) -> _Costs:
     """Check costs and weights and turn their products into whole numbers."""
-    if sparse.issparse(cost):
-        table: Any = sparse.csr_array(cost).tocoo()  # type: ignore[call-overload]  # issparse narrows too far
-        dense = np.full(table.shape, np.inf)
-        dense[table.coords] = table.data
-    else:
-        dense = np.array(cost, dtype=float)
+    dense = _dense(cost)
     if dense.ndim != 2 or 0 in dense.shape:
         raise InputError("parameter_invalid", name="cost", value=dense.shape, reason="not a table")
     if np.isnan(dense).any() or (dense < 0).any():
