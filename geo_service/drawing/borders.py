@@ -130,10 +130,6 @@ class Borders:
                 found.setdefault(key, old)
         return {face: shape for face, shape in found.items() if shape is not ABSENT}
 
-    def faces_meeting(self, box: Box) -> list[int]:
-        """Give the faces whose own box meets a box (min x, min y, max x, max y)."""
-        return self._nearby.meeting(box)
-
     def nearest_vertex(self, at: Point, within: float) -> int | None:
         """Give the vertex nearest to a place, if there is one within a distance."""
         arcs = self._arcs_near(_box_around(at, within))

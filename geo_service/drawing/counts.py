@@ -36,7 +36,7 @@ def share_whole(total: int, weights: npt.ArrayLike) -> npt.NDArray[np.int64]:
 def divided(row: Mapping[str, Any], weights: npt.ArrayLike) -> list[dict[str, Any]]:
     """Give a copy of a grid's columns for each part, its counts divided by weights."""
     parts = [dict(row) for _ in np.asarray(weights)]
-    for name in _counted(row):
+    for name in counts_of(row):
         for part, share in zip(parts, share_whole(int(row[name]), weights).tolist(), strict=True):
             part[name] = share
     return parts
@@ -46,7 +46,7 @@ def summed(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Give the first grid's columns with the counts of all."""
     total = dict(rows[0])
     for name in COUNT_FIELDS:
-        known = [row[name] for row in rows if name in _counted(row)]
+        known = [row[name] for row in rows if name in counts_of(row)]
         if known:
             total[name] = sum(map(int, known))
     return total
@@ -54,7 +54,7 @@ def summed(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 def counts_of(row: Mapping[str, Any]) -> list[str]:
     """Name the counts a grid has."""
-    return _counted(row)
+    return [n for n in COUNT_FIELDS if isinstance(row.get(n), int | float) and row[n] == row[n]]
 
 
 def part_names(name: str, codes: Sequence[str]) -> list[str]:
@@ -74,7 +74,3 @@ def part_names(name: str, codes: Sequence[str]) -> list[str]:
     if usual[1].isdigit():
         return [f"第{number}网格" for number in numbers]
     return [grid_name(number) for number in numbers]
-
-
-def _counted(row: Mapping[str, Any]) -> list[str]:
-    return [n for n in COUNT_FIELDS if isinstance(row.get(n), int | float) and row[n] == row[n]]

@@ -1,6 +1,6 @@
 """Topology against shapely, edits on a city sheet, and the quality of grids drawn anew.
 
-    python scripts/bench/drawing.py [--grids 18936] [--points 16] [--edits 5000] [--seeds 1]
+    python scripts/bench/drawing.py [--grids 18936] [--edits 5000] [--seeds 1] [--growths 8]
 
 Ratios carry between machines, seconds don't. The draw table needs $GEO_SERVICE_REAL_DATA; its
 households are synthetic: Poisson places along the streets of an extract.
@@ -19,6 +19,7 @@ from typing import Any
 
 import geopandas as gpd
 import numpy as np
+import pandas as pd
 import shapely
 
 from geo_service import drawing, topology
@@ -31,7 +32,6 @@ EXTRACTS = (
 )
 TARGET = (300, 500)
 HOUSEHOLDS_A_PLACE = 12
-SAMPLE_M = 4.0
 
 
 def main() -> None:
@@ -40,12 +40,14 @@ def main() -> None:
     options.add_argument("--points", type=int, default=16, help="vertices inside each border")
     options.add_argument("--edits", type=int, default=5000)
     options.add_argument("--seeds", type=int, default=1)
+    options.add_argument("--growths", type=int, default=8, help="new compounds per extract")
     chosen = options.parse_args()
     grids = beside_the_tests("tilings").tiling(chosen.grids, 1, points=chosen.points)[0]
     bench_topology(np.asarray(grids.geometry.values, object))
     bench_edits(grids, chosen.edits)
     bench_frame(grids)
     bench_draw(chosen.seeds)
+    bench_redraw(chosen.growths)
 
 
 def beside_the_tests(name: str) -> Any:
@@ -177,34 +179,51 @@ def synthetic_households(lines: gpd.GeoDataFrame, total: int, seed: int) -> gpd.
 
 
 def quality(drawn: drawing.Drawn, area: Any, lines: gpd.GeoDataFrame) -> dict[str, str]:
-    """Shares measured by a point every 4 m: borders within 1 m of a line, main ways 20 m inside."""
-    grids = drawn.grids
-    graph = topology.build(grids.geometry.values)
-    inner = np.flatnonzero((graph.left >= 0) & (graph.right >= 0))
-    arcs = np.array([shapely.LineString(graph.arc(int(k))) for k in inner], object)
-    border, strong = sampled(arcs), lines[lines.kind != "minor"]
-    main_ways = sampled(shapely.intersection(lines[lines.kind == "major"].geometry.values, area))
-    compact = 4 * np.pi * grids.area / grids.length**2
-    in_range = grids.households.between(*TARGET).mean()
+    found = drawing.measure(drawn.grids, streets=lines, target=TARGET)
+    in_range = np.floor(1e4 * (found.in_range or 0) / found.grids) / 1e4
     return {
-        "grids": str(len(grids)),
-        "in_range": f"{np.floor(1e4 * in_range) / 1e4:.4f}",
-        "compact": f"{compact.median():.3f}",
-        "p10": f"{compact.quantile(0.1):.3f}",
-        "on_street": f"{near(border, strong.geometry.values, 1.0):.2f}",
-        "on_any_way": f"{near(border, lines.geometry.values, 1.0):.2f}",
-        "main_inside": f"{1 - near(main_ways, np.append(arcs, area.boundary), 20.0):.2f}",
-        "drift_m2": f"{grids.area.sum() - area.area:.0e}",
+        "grids": str(found.grids),
+        "in_range": f"{in_range:.4f}",
+        "compact": f"{found.compactness_median:.3f}",
+        "p10": f"{found.compactness_p10:.3f}",
+        "on_street": f"{found.border_on_street:.2f}",
+        "on_any_way": f"{found.border_on_line:.2f}",
+        "main_inside": f"{found.main_ways_inside:.2f}",
+        "drift_m2": f"{drawn.grids.area.sum() - area.area:.0e}",
     }
 
 
-def sampled(lines: np.ndarray) -> np.ndarray:
-    return np.asarray(shapely.points(shapely.get_coordinates(shapely.segmentize(lines, SAMPLE_M))))
+def bench_redraw(growths: int) -> None:
+    """A new compound of 60-400 households somewhere: what changes, and how long it takes."""
+    named = os.environ.get("GEO_SERVICE_REAL_DATA")
+    if not named:
+        return
+    print("redraw: extract new_households touched moved_percent out_of_range cpu_ms")
+    for name, plane, total in EXTRACTS:
+        lines = drawing.street_lines(Path(named) / "osm" / f"{name}.osm.pbf", None, crs=plane)
+        area, people = outline(lines), synthetic_households(lines, total, 0)
+        grids = drawing.draw(
+            area, streets=lines, households=people, target=TARGET, parent_code="411002001001"
+        ).grids
+        random = np.random.default_rng(0)
+        for _ in range(growths):
+            together = pd.concat([people, compound(grids, random)], ignore_index=True)
+            grown = gpd.GeoDataFrame(together, crs=people.crs)
+            start = time.process_time()
+            redrawn = drawing.redraw(grids, streets=lines, households=grown, target=TARGET)
+            seconds = time.process_time() - start
+            new = int(grown.households.sum() - people.households.sum())
+            moved = 100 * redrawn.households_moved / grown.households.sum()
+            print(name, new, len(redrawn.touched), f"{moved:.2f}", len(redrawn.misses),
+                  f"{seconds * 1e3:.0f}")  # fmt: skip
 
 
-def near(points: np.ndarray, lines: np.ndarray, metres: float) -> float:
-    found = shapely.STRtree(lines).query(points, predicate="dwithin", distance=metres)[0]
-    return float((np.bincount(found, minlength=len(points)) > 0).mean())
+def compound(grids: gpd.GeoDataFrame, random: np.random.Generator) -> gpd.GeoDataFrame:
+    spot = grids.geometry.iloc[int(random.integers(len(grids)))].representative_point()
+    count = int(random.integers(60, 400)) // HOUSEHOLDS_A_PLACE
+    xy = np.array([spot.x, spot.y]) + random.normal(0, 60, (count, 2))
+    held = np.full(count, HOUSEHOLDS_A_PLACE)
+    return gpd.GeoDataFrame({"households": held}, geometry=gpd.points_from_xy(*xy.T), crs=grids.crs)
 
 
 if __name__ == "__main__":
