@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from geo_service.boundary_files import BoundaryFile
     from geo_service.georeference import Box
+    from geo_service.layers import Layer
     from geo_service.store import Store
     from geo_service.store.records import Edit
 
@@ -61,6 +62,9 @@ def init(
 def import_(
     file: Annotated[Path, typer.Argument(help="边界文件 · A boundary file")],
     layer: Annotated[str, typer.Option(help="导入到哪个图层 · Into which layer")],
+    level: Annotated[
+        str | None, typer.Option(help="文件的层级，与图层不符则拒绝 · The file's level; must fit")
+    ] = None,
     replace_within: Annotated[
         str | None, typer.Option(help="只替换该区划内的部分 · Replace only inside this code")
     ] = None,
@@ -77,7 +81,7 @@ def import_(
     """导入为草稿 · Bring a file in as a draft; nothing is published yet."""
     from geo_service import layers
 
-    layers.layer(layer)  # refused before the file is read
+    _refuse_other_level(layers.layer(layer), level)  # before the file is read
     given = mapping(map_)
     read = read_near(
         file, lambda: _city_box(terminal.store_path(store)), crs=crs, datum=datum,
@@ -112,6 +116,13 @@ def import_(
         ),
         markup=False,
     )
+
+
+def _refuse_other_level(layer: Layer, level: str | None) -> None:
+    if level is None or level == layer.level:
+        return
+    reason = f"layer {layer.name} holds {layer.level}"
+    raise InputError("parameter_invalid", name="--level", value=level, reason=reason)
 
 
 def drafts(store: terminal.StorePath = None, as_json: terminal.AsJson = False) -> None:
