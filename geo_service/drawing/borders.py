@@ -78,6 +78,7 @@ class Borders:
         self._shapes: dict[int, Any] = dict(enumerate(shapes))
         rim = sum(map(self._rim_chain, graph.open_arcs.tolist()), Certificate(0, 0))
         self._sums = {"covered": coverage.certificate(shapes, None), "rim": rim}
+        self._at_open = self._residue(self._sums["covered"])
         self._next_face = graph.faces
         self._next_arc = graph.arcs
         self._nearby = Nearby(self._shapes)
@@ -222,10 +223,17 @@ class Borders:
         drift = abs(float(shapely.area(new_shapes).sum() - shapely.area(old_shapes).sum()))
         # A node on a straight border is off it by rounding, as far as the border is long.
         around = float(shapely.length(old_shapes).sum()) * float(np.abs(old_shapes[0].bounds).max())
-        if drift > _ROUNDING * around or not shapely.is_valid(new_shapes).all():
+        covered = self._sums["covered"].replaced(old_shapes, new_shapes)
+        sound = drift <= _ROUNDING * around and shapely.is_valid(new_shapes).all()
+        # The polygons themselves vouch for it too: whatever slipped these tables is refused here.
+        if not sound or self._residue(covered) != self._at_open:
             reason = Phrase("边界会相互交叉或接触", "borders would cross or touch each other")
             raise InputError("drawing_impossible", reason=reason)
-        self._put("_sums", "covered", self._sums["covered"].replaced(old_shapes, new_shapes))
+        self._put("_sums", "covered", covered)
+
+    def _residue(self, covered: Certificate) -> tuple[int, int]:
+        rest = covered - self._sums["rim"]
+        return rest.first, rest.second
 
     def _put(self, box: str, key: Any, value: Any) -> None:
         assert self._step is not None
