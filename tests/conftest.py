@@ -163,6 +163,12 @@ def ogc_clients() -> ModuleType:
 
 
 @pytest.fixture(scope="session")
+def hostile_uploads() -> ModuleType:
+    """The module that makes a hundred files nobody honest would send."""
+    return beside("hostile_uploads")
+
+
+@pytest.fixture(scope="session")
 def street_plans() -> ModuleType:
     """The module that writes small street plans as OSM extracts."""
     return beside("street_plans")

@@ -297,6 +297,38 @@ def test_a_planner_changes_their_own_areas_only(
     assert http.delete(f"/drafts/{other}", headers=publisher).status_code == 204
 
 
+def test_persons_are_shown_by_role(
+    own: tuple[httpx.Client, Path], keyed: tuple[Path, dict[str, str]], grids: gpd.GeoDataFrame
+) -> None:
+    http, path = own
+    with open_store(path) as store:
+        _, elsewhere = store.add_key("长葛", role="planner", areas=["411082"])
+    time.sleep(2 * doors.READ_EVERY_SECONDS)
+    code = grids["code"].iloc[0]
+    point = grids.to_crs(4326).geometry.representative_point().iloc[0]
+    asked = f"/locate?lon={point.x}&lat={point.y}&datum=wgs84"
+    for secret, whole in (
+        (keyed[1]["viewer"], False),
+        (elsewhere, False),
+        (keyed[1]["planner"], True),
+        (keyed[1]["publisher"], True),
+    ):
+        for address in (
+            f"/collections/grids/items/{code}",
+            "/collections/grids/items?limit=1",
+            "/collections/grids/items?f=csv",
+            "/collections/grids/items?f=json&revision=1",
+            asked,
+        ):
+            told = http.get(address, headers=bearer(secret)).text
+            assert ("13812345678" in told) == whole, address
+            assert ("王建国" in told) == whole, address
+            assert "138****5678" in told or whole
+    # The page shows nobody's: it stands on screens that others see too.
+    page = http.get(f"/collections/grids/items/{code}?f=html", headers=bearer(keyed[1]["admin"]))
+    assert "13812345678" not in page.text
+
+
 # The audit log
 
 

@@ -18,13 +18,14 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 from starlette.routing import Route
 
-from geo_service import crs
+from geo_service import crs, masking
 from geo_service.addresses import Address
 from geo_service.api import doors, point_tables
 from geo_service.api import state as states
 from geo_service.api.point_tables import CSV, MAX_POINTS, PARQUET
 from geo_service.api.state import State
 from geo_service.errors import InputError
+from geo_service.roles import Caller
 
 JSON = "application/json"
 _DATUMS = ", ".join((*crs.DATUMS, "EPSG:…"))
@@ -79,7 +80,7 @@ class Points(BaseModel):
 async def locate(request: Request) -> Response:
     """Give the grid with its chain up to the city, the distance to its border, and neighbours."""
     request.scope.setdefault("route", DIRECT)  # what the request is counted under
-    doors.admit(request, "viewer")
+    caller = doors.admit(request, "viewer")
     state = states.of(request)
     given = request.query_params
     accuracy_m = _number(given.get("accuracy_m"), "accuracy_m", least=0.0)
@@ -99,6 +100,9 @@ async def locate(request: Request) -> Response:
         return Response(status_code=304, headers=headers)
     systems = [name for name in given.get("systems", "").split(",") if name]
     answer = gazetteer.answer(lon, lat, datum=datum, accuracy_m=accuracy_m, systems=systems)
+    if answer["found"] and caller.sees_persons_of(answer["grid"]["code"]):
+        answer = await run_in_threadpool(_with_persons, state, caller, answer)
+        headers["Cache-Control"] = "no-store"
     return _json(answer, headers)
 
 
@@ -168,6 +172,16 @@ def addresses(
 ) -> Response:
     """Give names of roads, compounds and communities, or house numbers, that go on so."""
     return _json({"suggestions": state.address_book().suggest(q, limit=limit)})
+
+
+def _with_persons(state: State, caller: Caller, answer: dict[str, Any]) -> dict[str, Any]:
+    """Give an answer with the people of its grid, to somebody who may see them."""
+    current = answer["revision"] == state.revisions().get("grids")
+    view = state.view("grids", at=None if current else answer["revision"])
+    rows = np.array([view.row_of[answer["grid"]["code"]]])
+    [seen] = masking.records(view.shown_to(caller, rows))
+    grid = {name: seen.get(name, value) for name, value in answer["grid"].items()}
+    return {**answer, "grid": grid}
 
 
 def _find(state: State, text: str) -> Address:

@@ -27,6 +27,7 @@ from starlette.requests import HTTPConnection
 from geo_service import crs, layers, masking
 from geo_service.errors import ConflictError, MissingError
 from geo_service.locate import Gazetteer
+from geo_service.roles import Caller
 from geo_service.streets import WalkNetwork
 from geo_service.tiles import TileSource, mvt
 
@@ -63,6 +64,8 @@ class View:
         Features by rising code, in the store's plane, phones masked.
     executor : ThreadPoolExecutor
         Where coarser zooms are made.
+    whole : pandas.DataFrame
+        The columns that masking changed, as they were published.
     """
 
     layer: layers.Layer
@@ -70,6 +73,18 @@ class View:
     published_at: str
     frame: gpd.GeoDataFrame
     executor: ThreadPoolExecutor
+    whole: pd.DataFrame
+
+    def shown_to(self, caller: Caller, rows: npt.NDArray[np.intp]) -> pd.DataFrame:
+        """Give the attributes of rows, with persons where they may be seen by whoever asks."""
+        shown = self.frame.drop(columns=GEOMETRY).iloc[rows]
+        if not caller.sees_persons or self.whole.empty:
+            return shown
+        seen = np.array([caller.sees_persons_of(code) for code in shown["code"]], dtype=bool)
+        whole = self.whole.iloc[rows]
+        return shown.assign(
+            **{name: shown[name].where(~seen, whole[name]) for name in whole.columns}
+        )
 
     @cached_property
     def lonlat(self) -> npt.NDArray[np.object_]:
@@ -306,12 +321,14 @@ class State:
     def _make_view(self, layer: str, number: int) -> View:
         frame = self.store.frame(layer, at=number)
         ordered = frame.sort_values("code", kind="stable", ignore_index=True)
+        shown = masking.masked(ordered)
         return View(
             layer=layers.layer(layer),
             revision=number,
             published_at=self.store.revision(layer, at=number).published_at,
-            frame=masking.masked(ordered),
+            frame=shown,
             executor=self.executor,
+            whole=_changed(ordered, shown),
         )
 
     def _make_gazetteer(self, at: int | None = None) -> Gazetteer:
@@ -348,3 +365,9 @@ def of(connection: HTTPConnection) -> State:
     """Give the state of the application a request came to (a FastAPI dependency)."""
     state: State = connection.app.state.geo_service
     return state
+
+
+def _changed(before: gpd.GeoDataFrame, after: gpd.GeoDataFrame) -> pd.DataFrame:
+    """Give the columns that masking changed, as they were."""
+    names = [n for n in before.columns if n != GEOMETRY and not before[n].equals(after[n])]
+    return pd.DataFrame({name: before[name] for name in names}, index=before.index)

@@ -26,8 +26,9 @@ from geo_service.api.as_of import AsOf
 from geo_service.api.ogc import cql2, forms, pages, selection, systems
 from geo_service.api.ogc.selection import Question
 from geo_service.api.ogc.systems import System
-from geo_service.api.state import GEOMETRY, State, View
+from geo_service.api.state import State, View
 from geo_service.errors import MissingError
+from geo_service.roles import Caller
 
 MAX_LIMIT = 10_000
 _USUAL_LIMIT = 10
@@ -103,7 +104,7 @@ def items(
     links = _links(request, view, form, offset=offset, size=size, matched=len(rows))
     counted = {"matched": len(rows), "returned": len(page)}
     if form in forms.FILES:
-        return _file(view, page, system, form, links, counted)
+        return _file(request, view, page, system, form, links, counted)
     if form == forms.HTML:
         return pages.items(request, view, page, system, links, offset=offset, **counted)
     body = {
@@ -113,7 +114,7 @@ def items(
         "timeStamp": _now(),
         "revision": view.revision,
         "links": links,
-        "features": features(view, page, system),
+        "features": features(view, page, system, doors.of(request)),
     }
     return forms.json(body, forms.GEOJSON, _told(view, system))
 
@@ -148,18 +149,20 @@ def item(
         *_alternates(str(here), {"revision": view.revision}, form),
     ]
     if form in forms.FILES:
-        return _file(view, rows, system, form, links, {"matched": 1, "returned": 1})
+        return _file(request, view, rows, system, form, links, {"matched": 1, "returned": 1})
     if form == forms.HTML:
         return pages.item(request, view, row, links)
-    [feature] = features(view, rows, system)
+    [feature] = features(view, rows, system, doors.of(request))
     told = {**feature, "revision": view.revision, "links": links}
     return forms.json(told, forms.GEOJSON, _told(view, system))
 
 
-def features(view: View, rows: npt.NDArray[np.intp], system: System) -> list[dict[str, Any]]:
+def features(
+    view: View, rows: npt.NDArray[np.intp], system: System, caller: Caller
+) -> list[dict[str, Any]]:
     """Give rows of a view as GeoJSON features, ready for orjson."""
     geometries = shapely.to_geojson(system.written(view.in_system(system.epsg)[0][rows]))
-    table = masking.records(view.frame.drop(columns=GEOMETRY).iloc[rows])
+    table = masking.records(view.shown_to(caller, rows))
     return [
         {
             "type": "Feature",
@@ -188,6 +191,7 @@ def _system(view: View, named: str | None) -> System:
 
 
 def _file(
+    request: Request,
     view: View,
     rows: npt.NDArray[np.intp],
     system: System,
@@ -197,7 +201,7 @@ def _file(
 ) -> Response:
     geometries = view.in_system(system.epsg)[0][rows]
     frame = gpd.GeoDataFrame(
-        view.frame.drop(columns=GEOMETRY).iloc[rows].reset_index(drop=True),
+        view.shown_to(doors.of(request), rows).reset_index(drop=True),
         geometry=gpd.GeoSeries(geometries, crs=system.epsg),
     )
     linked = ", ".join(
