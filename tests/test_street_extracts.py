@@ -292,7 +292,9 @@ def test_a_bomb_is_not_unpacked(whole: bytes, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "content", [b"<osm version='0.6'><node id=", gzip.compress(b"<osm")[:-9], b"\xff\x00\x01", b""]
+    "content",
+    [b"<osm version='0.6'><node id=", gzip.compress(b"<osm")[:-9], b"\xff\x00\x01", b""],
+    ids=["cut", "gzip cut", "binary", "empty"],
 )
 def test_other_formats_damaged(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "x.osm"
