@@ -182,6 +182,7 @@ def _warm() -> dict[str, Any]:
     with tempfile.TemporaryDirectory(prefix="geo-service-") as folder:
         demo.run(demo.Steps(quiet=True), Path(folder), grids=demo_city.FEWEST_GRIDS)
         _walk_every_way(Path(folder) / "streets.osm.pbf")
+    _choose_every_way()
     city = demo_city.make(grids=demo_city.FEWEST_GRIDS)
     coverage.certificate(city.grids.geometry, city.outline.geometry)
     spoilt, _ = dirty.inject(city.grids, city.outline)
@@ -203,3 +204,19 @@ def _walk_every_way(extract: Path) -> None:
     walking.totals(network, np.ones(network.node_count), 500.0, origins=np.zeros(1, np.int64))
     here = network.node_lonlat[:1]
     network.time_matrix(here, here, minutes=5.0)
+
+
+def _choose_every_way() -> None:
+    """Run the siting searches, whose promise of seconds would else be spent on compiling."""
+    from geo_service import siting
+
+    random = np.random.default_rng(1)
+    cover = random.random((60, 240)) < 0.05
+    weights = random.integers(1, 20, 240).astype(float)
+    prices = siting.Rules(costs=np.arange(60) % 5 + 1.0, budget=20.0)
+    siting.maximal_cover(cover, weights, 12, seconds=5.0)
+    siting.maximal_cover(cover, weights, None, rules=prices, seconds=2.0)
+    siting.set_cover(cover[:, cover.any(axis=0)], seconds=2.0)
+    siting.capacitated_cover(cover, weights, 150.0, 12, seconds=4.0)
+    siting.p_median(random.random((60, 240)), weights, 6, seconds=2.0)
+    siting.p_center(random.random((60, 240)), 6, seconds=2.0)
