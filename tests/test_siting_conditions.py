@@ -170,6 +170,24 @@ def test_the_least_walking(town):
     assert told.objective == pytest.approx(best, rel=1e-4)
 
 
+def test_the_least_walking_beside_what_stands(town):
+    demand, candidates, standing = town
+    told = ask(town, count=3, model="median", must=["c4"], never=["c1"])
+    stand = list(standing.itertuples())
+    some = candidates[candidates["id"] != "c1"]
+    every = [*some.itertuples(), *stand]
+    reachable = [d for d in demand.itertuples() if any(walk(d, s) <= LIMIT_M for s in every)]
+    best = min(
+        sum(d.population * min(walk(d, s) for s in [*new, *stand]) for d in reachable)
+        for new in choices(some, 3)
+        if len(new) == 3
+        and "c4" in [s.id for s in new]
+        and all(min(walk(d, s) for s in [*new, *stand]) <= LIMIT_M for d in reachable)
+    )
+    assert told.objective == pytest.approx(best, rel=1e-4)
+    assert "c4" in [site["id"] for site in told.sites]
+
+
 class TestRefusals:
     @pytest.mark.parametrize(
         ("options", "code"),

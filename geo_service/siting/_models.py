@@ -113,17 +113,22 @@ def choose(
 
 
 def _median(case: Case, conditions: Conditions, count: int | None, **options: Any) -> Plan:
-    if count is None or conditions.any or len(case.must) or len(case.standing):
+    """The least walking of everyone whom some premises, or what stands, can reach at all."""
+    if count is None or conditions.any:
         reason = Phrase(
-            "p-中位只接受 count，不能同时有现有设施、必选或其他条件",
-            "the p-median takes a count alone: nothing existing or demanded, no conditions",
+            "p-中位只接受 count，不能同时有预算、分组或可撤并的设施",
+            "the p-median takes a count, no budget, groups or movable facilities",
         )
         raise InputError("parameter_invalid", name="model", value="median", reason=reason)
-    free = np.setdiff1d(np.arange(len(case.premises)), case.never)
-    rows = sparse.csr_array(case.metres[free])
-    within = np.flatnonzero((np.asarray(rows.sum(axis=0)).ravel() > 0) & (case.weights > 0))
-    plan = p_median(sparse.csr_array(rows[:, within]), case.weights[within], count, **options)
-    return replace(plan, sites=free[plan.sites])
+    rows = sparse.csr_array(sparse.vstack([case.metres, case.standing_metres], format="csr"))
+    allowed = np.setdiff1d(np.arange(rows.shape[0]), case.never)
+    reached_by = np.asarray(rows[allowed].sum(axis=0)).ravel()
+    within = np.flatnonzero((reached_by > 0) & (case.weights > 0))
+    return p_median(
+        sparse.csr_array(rows[:, within]), case.weights[within], count,
+        existing=np.arange(len(case.premises), rows.shape[0]), must=case.must, never=case.never,
+        **options,
+    )  # fmt: skip
 
 
 def _rules(case: Case, conditions: Conditions) -> Rules:
