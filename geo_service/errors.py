@@ -641,6 +641,11 @@ CATALOGUE: dict[str, Refusal] = {
         "请求太快，此密钥每分钟最多 {per_minute} 次。请 {seconds} 秒后再试。",
         "Too many requests: this key has {per_minute} a minute. Try again in {seconds} s.",
     ),
+    "disk_full": Refusal(
+        507,
+        "服务器磁盘已满，未保存任何内容。请管理员腾出空间后重试。",
+        "The server's disk is full; nothing was kept. Have the operator free some room, then try again.",
+    ),
     "body_too_slow": Refusal(
         408,
         "内容传到一半停了 {seconds} 秒，未接收。请检查网络后重传。",

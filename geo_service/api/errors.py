@@ -7,6 +7,7 @@ A problem carries the stable ``code`` of the catalogue, its sentence in the lang
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 from collections.abc import Mapping
@@ -24,6 +25,8 @@ from geo_service.api import doors
 from geo_service.errors import GeoServiceError, InputError, Language, MissingError, Phrase
 
 MEDIA_TYPE = "application/problem+json"
+
+_FULL = {errno.ENOSPC, errno.EFBIG, errno.EDQUOT}
 
 log = logging.getLogger("geo_service.api")
 router = APIRouter(tags=["service"], dependencies=[doors.requires(None)])
@@ -65,6 +68,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(GeoServiceError, _on_refusal)
     app.add_exception_handler(RequestValidationError, _on_validation)
     app.add_exception_handler(HTTPException, _on_http)
+    app.add_exception_handler(OSError, _on_system)
     app.add_exception_handler(Exception, _on_failure)
 
 
@@ -223,6 +227,14 @@ def _on_http(request: Request, error: Exception) -> Response:
     for name, value in (error.headers or {}).items():
         response.headers[name] = value
     return response
+
+
+def _on_system(request: Request, error: Exception) -> Response:
+    """Tell a full disk as what it is: the operator can mend it, and nothing was half-written."""
+    if isinstance(error, OSError) and error.errno in _FULL:
+        log.error("%s %s: the disk is full", request.method, request.url.path)
+        return problem(request, InputError("disk_full"))
+    return _on_failure(request, error)
 
 
 def _on_failure(request: Request, error: Exception) -> Response:
