@@ -6,6 +6,7 @@ the service says into the table of ``boundaries/README.md``.
 
 from __future__ import annotations
 
+import datetime as dt
 import io
 import json
 import tempfile
@@ -20,6 +21,7 @@ import numpy as np
 import pandas as pd
 import pyogrio
 import shapely
+import xlsxwriter
 
 from geo_service import boundary_files, crs, reports
 
@@ -228,25 +230,22 @@ def _two_layers(county: gpd.GeoDataFrame) -> bytes:
 
 def _merged_register(county: gpd.GeoDataFrame) -> bytes:
     """Titles, a header of two rows, cells merged over rows, full-width digits, a sum."""
-    import openpyxl
-
-    book = openpyxl.Workbook()
-    page = book.active
-    page.title = "台账"
-    page.append(["魏都区网格登记表"])
-    page.append(["街道", "网格编码", "网格员", None])
-    page.append([None, None, "姓名", "联系电话"])
-    page.merge_cells("A1:D1")
-    page.merge_cells("A2:A3")
-    page.merge_cells("B2:B3")
-    page.merge_cells("C2:D2")
-    wide = str.maketrans("0123456789", "０１２３４５６７８９")
-    for number, code in enumerate(county["code"]):
-        text = code.translate(wide) if number == 1 else f"{code} "
-        page.append(["北大街道" if number == 0 else None, text, "王某", "13800000000"])
-    page.append(["合 计", None, None, len(county)])
-    page.merge_cells(start_row=4, end_row=3 + len(county), start_column=1, end_column=1)
-    return _saved(book)
+    made = io.BytesIO()
+    with xlsxwriter.Workbook(made, {"in_memory": True}) as book:
+        book.set_properties({"created": dt.datetime(2000, 1, 1)})
+        page, plain = book.add_worksheet("台账"), book.add_format()
+        page.merge_range("A1:D1", "魏都区网格登记表", plain)
+        page.merge_range("A2:A3", "街道", plain)
+        page.merge_range("B2:B3", "网格编码", plain)
+        page.merge_range("C2:D2", "网格员", plain)
+        page.write_row("C3", ["姓名", "联系电话"])
+        page.merge_range(3, 0, 2 + len(county), 0, "北大街道", plain)
+        wide = str.maketrans("0123456789", "０１２３４５６７８９")
+        for number, code in enumerate(county["code"]):
+            text = code.translate(wide) if number == 1 else f"{code} "
+            page.write_row(3 + number, 1, [text, "王某", "13800000000"])
+        page.write_row(3 + len(county), 0, ["合 计", None, None, len(county)])
+    return made.getvalue()
 
 
 def _float_register(county: gpd.GeoDataFrame) -> bytes:
@@ -256,22 +255,6 @@ def _float_register(county: gpd.GeoDataFrame) -> bytes:
     table = pd.DataFrame({"网格编码": codes, "网格名称": names})
     with tempfile.TemporaryDirectory() as folder:
         return reports.write_tables({"台账": table}, Path(folder) / "r.xlsx").read_bytes()
-
-
-def _saved(book: object) -> bytes:
-    """A workbook without the time it was saved at."""
-    made = io.BytesIO()
-    book.save(made)  # type: ignore[attr-defined]
-    with zipfile.ZipFile(made) as archive:
-        members = {name: archive.read(name) for name in archive.namelist()}
-    del members["docProps/core.xml"]
-    for name in ("[Content_Types].xml", "_rels/.rels"):
-        text = members[name].decode()
-        for tag in ("Override", "Relationship"):
-            parts = text.split(f"<{tag} ")
-            text = f"<{tag} ".join(p for p in parts if "core.xml" not in p or "</" in p)
-        members[name] = text.encode()
-    return zipped(members)
 
 
 def _part(county: gpd.GeoDataFrame, ending: str) -> bytes:

@@ -33,7 +33,9 @@ def compiled():
     table = np.eye(6, 9) + np.eye(6, 9, 2)
     maximal_cover(table, np.ones(9), 2, seconds=60)
     set_cover(table[:, :8], rules=Rules(costs=np.ones(6), budget=6), seconds=60)
-    capacitated_cover(table, np.ones(9), 2, 2, seconds=60)
+    many = np.random.default_rng(1).random((60, 240)) < 0.05
+    for _ in range(3):  # its last loops too
+        capacitated_cover(many, np.arange(240) % 19 + 1, 150, 12, seconds=1)
     p_center(np.random.default_rng(0).random((9, 40)), 2, seconds=60)
 
 

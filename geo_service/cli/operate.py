@@ -214,9 +214,10 @@ def _choose_every_way() -> None:
     cover = random.random((60, 240)) < 0.05
     weights = random.integers(1, 20, 240).astype(float)
     prices = siting.Rules(costs=np.arange(60) % 5 + 1.0, budget=20.0)
-    siting.maximal_cover(cover, weights, 12, seconds=5.0)
-    siting.maximal_cover(cover, weights, None, rules=prices, seconds=2.0)
-    siting.set_cover(cover[:, cover.any(axis=0)], seconds=2.0)
-    siting.capacitated_cover(cover, weights, 150.0, 12, seconds=4.0)
-    siting.p_median(random.random((60, 240)), weights, 6, seconds=2.0)
-    siting.p_center(random.random((60, 240)), 6, seconds=2.0)
+    for _ in range(3):  # a search that compiled until its time was up left its last loops out
+        siting.maximal_cover(cover, weights, 12, seconds=1.0)
+        siting.maximal_cover(cover, weights, None, rules=prices, seconds=1.0)
+        siting.set_cover(cover[:, cover.any(axis=0)], seconds=1.0)
+        siting.capacitated_cover(cover, weights, 150.0, 12, seconds=1.0)
+        siting.p_median(random.random((60, 240)), weights, 6, seconds=1.0)
+        siting.p_center(random.random((60, 240)), 6, seconds=1.0)

@@ -52,10 +52,9 @@ class Unit:
 
     @classmethod
     def of_texts(cls, field: str, values: Any) -> Unit:
-        """Part rows by a column's values as they read."""
-        number, found = pd.factorize(values, use_na_sentinel=False)
-        again, names = pd.factorize(np.array(list(map(str, found)), object))
-        return cls(field, again[number], names.tolist())
+        """Part rows by a column's values as they read; a value may be a list."""
+        number, names = pd.factorize(np.array(list(map(str, values)), object))
+        return cls(field, number, names.tolist())
 
     def of(self, row: int) -> str:
         """Name the part of a row."""
@@ -163,8 +162,7 @@ def _units(layer: Layer, names: Sequence[str]) -> list[Unit]:
             continue
         if pd.api.types.is_float_dtype(told) or pd.api.types.is_bool_dtype(told):
             continue
-        if told.nunique() <= max(2, count // 3):  # else each part is but a grid or two
-            parts.append(Unit.of_texts(str(column), told.to_numpy(dtype=object)))
+        parts.append(Unit.of_texts(str(column), told.to_numpy(dtype=object)))
     # Of columns that part it alike the one with the shortest names is told.
     by_size: dict[int, Unit] = {}
     for unit in sorted(parts, key=lambda unit: -sum(map(len, unit.names))):
