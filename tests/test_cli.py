@@ -534,6 +534,18 @@ def test_a_first_import_makes_the_store_in_a_database(
     assert "s3cret" not in missing.out + missing.err
 
 
+def test_an_import_of_another_level_is_refused(
+    run: Run, files: dict[str, Path], tmp_path: Path
+) -> None:
+    store = tmp_path / "levels.gpkg"
+    asked = ("import", files["city"], "--layer", "city", "--json", "--level")
+    refused = run(*asked, "grid", store=store)
+    assert (refused.code, refused.json["error"]["code"]) == (2, "parameter_invalid")
+    assert "层级是 city" in refused.json["error"]["message"]["zh"]
+    assert not store.exists()
+    assert run(*asked, "city", store=store).code == 0
+
+
 def test_doctor_finds_the_store_sound(run: Run, stored: Path, tmp_path: Path) -> None:
     well = run("doctor", "--json", store=stored)
     assert (well.code, well.json["ok"]) == (0, True)

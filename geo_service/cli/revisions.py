@@ -10,7 +10,7 @@ import typer
 from geo_service.cli import _terminal as terminal
 from geo_service.cli.check import Crs, Datum, Encoding, LayerInFile, SwapAxes, read_near
 from geo_service.cli.columns import Map, Sender, mapping, remembered
-from geo_service.errors import InputError
+from geo_service.errors import InputError, Phrase
 
 if TYPE_CHECKING:
     import geopandas as gpd
@@ -121,7 +121,9 @@ def import_(
 def _refuse_other_level(layer: Layer, level: str | None) -> None:
     if level is None or level == layer.level:
         return
-    reason = f"layer {layer.name} holds {layer.level}"
+    reason = Phrase(
+        f"图层 {layer.name} 的层级是 {layer.level}", f"layer {layer.name} holds {layer.level}"
+    )
     raise InputError("parameter_invalid", name="--level", value=level, reason=reason)
 
 
