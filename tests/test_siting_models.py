@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -366,3 +368,11 @@ class TestMedian:
         assert refused(p_median, walks, None, 1, must=[1, 2]).code == "plan_infeasible"
         assert refused(p_median, walks, None, 1, must=[1], never=[1]).code == "plan_infeasible"
         assert refused(p_median, walks, None, 3, never=[1]).code == "too_few_candidates"
+
+
+def test_nothing_of_the_solver_is_written_to_stdout(capfd):
+    """Stdout belongs to the machine form of an answer."""
+    made = "import numpy as np; from geo_service.siting import p_center; "
+    made += "print(len(p_center(np.random.default_rng(0).random((9, 40)), 2, seconds=60).sites))"
+    subprocess.run([sys.executable, "-c", made], check=True)
+    assert capfd.readouterr().out == "2\n"

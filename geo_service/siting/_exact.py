@@ -99,9 +99,17 @@ def relaxed(
     return solver
 
 
+class _Quiet(highspy.Highs):
+    """A solver that leaves stdout to the machine form: switching callbacks on writes its header."""
+
+    def enableCallbacks(self) -> None:  # noqa: N802  # its name
+        self.setOptionValue("output_flag", False)
+        super().enableCallbacks()  # type: ignore[no-untyped-call]
+
+
 def _solver(seed: int) -> highspy.Highs:
-    solver = highspy.Highs()  # type: ignore[no-untyped-call]  # highspy carries no types here
-    for name, value in {"output_flag": False, "threads": 1, "random_seed": seed}.items():
+    solver = _Quiet()  # type: ignore[no-untyped-call]  # highspy carries no types here
+    for name, value in {"threads": 1, "random_seed": seed}.items():
         solver.setOptionValue(name, value)
     return solver
 
