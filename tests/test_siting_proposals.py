@@ -294,7 +294,7 @@ class TestCapacity:
                 seconds=4,
             )  # fmt: skip
         assert refused.value.code == "plan_infeasible"
-        assert "capacity 1" in refused.value.message("en")
+        assert "all candidates together serve" in refused.value.message("en")
 
 
 @pytest.mark.real

@@ -22,7 +22,6 @@ from geo_service.siting.plans import Clock, Plan, Progress
 if TYPE_CHECKING:
     from geo_service.streets import WalkNetwork
 
-# Of the promised time; walking and explaining take the rest, and with capacities the second choice.
 Aim = Literal["most_weight", "fewest_sites", "most_weight_twice", "worst_tenth_share",
               "least_walking", "shortest_longest_walk"]  # fmt: skip
 _AIMS: dict[str, Aim] = {
@@ -30,7 +29,7 @@ _AIMS: dict[str, Aim] = {
     "median": "least_walking", "center": "shortest_longest_walk",
 }  # fmt: skip
 _AREAS_TOLD = 20
-_SOLVER_SHARE, _SHARE_BEFORE_CAPACITY = 0.8, 0.4
+_SOLVER_SHARE = 0.8  # of the promised time; walking and explaining take the rest
 
 
 @dataclass(frozen=True, eq=False)
@@ -250,14 +249,16 @@ def propose_sites(
         streets, demand, candidates, existing, must, never, walk, kind, weight_field, notes
     )
     told(0.2, "choose")
-    plan, case = choose(
-        case, model, conditions, count, cover_percent, _effects.areas_of(case)[0], seed=seed,
-        seconds=_SOLVER_SHARE * seconds if capacity is None else _SHARE_BEFORE_CAPACITY * seconds,
-        on_progress=lambda share, step: told(0.2 + 0.6 * share, step),
-    )  # fmt: skip
+    options: dict[str, Any] = {
+        "seconds": _SOLVER_SHARE * seconds, "seed": seed,
+        "on_progress": lambda share, step: told(0.2 + 0.6 * share, step),
+    }  # fmt: skip
     served = None
     if capacity is not None:
-        plan, served = with_capacity(case, plan, capacity, count, cover_percent, clock)
+        plan, served = with_capacity(case, capacity, count, cover_percent, clock=clock, **options)
+    else:
+        areas = _effects.areas_of(case)[0]
+        plan, case = choose(case, model, conditions, count, cover_percent, areas, **options)
     told(0.9, "explain")
     by_count = model == "cover" and count is not None and not conditions.any
     proposal = _explain(case, plan, served, field, walk, streets, notes, clock, by_count=by_count)
