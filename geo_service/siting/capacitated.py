@@ -23,10 +23,12 @@ from scipy import sparse
 from geo_service.errors import InputError, Phrase
 from geo_service.siting import _exact, _flows
 from geo_service.siting._cover import indices, matrix
+from geo_service.siting.covering import maximal_cover
 from geo_service.siting.plans import Clock, FloatArray, IntArray, Plan, Progress, judge
 
 _PARTS = 1_000_000  # parts of a unit that weights and capacities may need
 _EXACT_WALKS = 3_000  # up to so many walks HiGHS proves what the search found
+_PLAIN_SHARE = 0.1  # of the promised time, for a choice that heeds no capacity
 _TOTAL = 2.0**38  # so that sums times the multipliers' parts stay far below 2**63
 
 
@@ -246,6 +248,14 @@ def _most_served(
         until=0.2 if small else 0.45,
     )  # fmt: skip
     bound = min(bound, ceiling)
+    if not small:  # where there is room for all, the choice that needs none is the better one
+        plain = maximal_cover(
+            task.rows, task.weights, wanted + len(task.must), existing=task.there, must=task.must,
+            never=np.setdiff1d(np.arange(len(task.room)), np.concatenate([fixed, task.free])),
+            seconds=_PLAIN_SHARE * clock.seconds, seed=seed,
+        )  # fmt: skip
+        bound = min(bound, int(plain.bound))
+        near.append(np.setdiff1d(plain.sites, task.must))
     for tried in near:
         other = _flows.Flow(task.rows, task.weights, task.room)
         for site in np.concatenate([fixed, tried]).tolist():
