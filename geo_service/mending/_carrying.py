@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import shapely
 
 from geo_service.coverage import _arrays
-from geo_service.coverage._arrays import Geometry, GeometryArray
+from geo_service.coverage._arrays import FloatArray, Geometry, GeometryArray
 from geo_service.coverage._layer import Layer
 from geo_service.mending import _chains
-from geo_service.mending._distance import border_of, farthest
+from geo_service.mending._chains import Exchange
+from geo_service.mending._distance import borders_of, farthest
+from geo_service.mending._matching import first_equal, forward, turned
 from geo_service.mending._plan import Move, Plan
 from geo_service.mending._rules import Rules
-from geo_service.mending._spots import scale_at, scaled
+from geo_service.mending._spots import scale_at
 
 
 @dataclass(frozen=True)
@@ -49,38 +51,47 @@ def carried_out(layer: Layer, plan: Plan, first: GeometryArray, rules: Rules) ->
     `first` are the rows' shapes as they were given, before any round.
     """
     undone: list[Move] = []
-    known: dict[tuple[int, tuple[int, ...]], Geometry | None] = {}
+    known: dict[int, tuple[list[Move], _Redrawn]] = {}
     while True:
-        fresh: dict[int, Geometry] = {}
-        dropped: dict[int, int] = {}
-        failed: set[int] = set()
-        for row, numbers in _chains.touched([move.rows for move in plan.moves]).items():
-            moves = [plan.moves[k] for k in numbers]
-            key = row, tuple(id(move) for move in moves)
-            if key not in known:
-                known[key] = _redrawn(row, moves, layer, plan)
-            shape = known[key]
-            if shape is None or (shape.is_empty and moves[-1].gains is None):
-                failed.update(numbers)
-            elif shape.is_empty:
-                dropped[row] = _heir(moves)
-            else:
-                beyond = _beyond(shape, first[row], moves, layer, plan, rules)
-                failed.update(numbers[k] for k in beyond)
-                fresh[row] = shape
+        moves = {
+            row: [plan.moves[k] for k in numbers]
+            for row, numbers in _chains.touched([move.rows for move in plan.moves]).items()
+        }
+        asked = {row: its for row, its in moves.items() if row not in known or known[row][0] != its}
+        redrawn = _redrawn(asked, first, layer, plan, rules)
+        known |= {row: (its, redrawn[row]) for row, its in asked.items()}
+        failed = {id(move) for row in moves for move in known[row][1].failed}
         if not failed:
             break
-        undone += [plan.moves[k] for k in sorted(failed)]
-        plan = plan.without(failed)
+        undone += [move for move in plan.moves if id(move) in failed]
+        plan = replace(plan, moves=[move for move in plan.moves if id(move) not in failed])
+    fresh: dict[int, Geometry] = {}
+    dropped: dict[int, int] = {}
+    for row, its in moves.items():
+        shape = known[row][1].shape
+        if shape.is_empty:
+            dropped[row] = _heir(its)
+        else:
+            fresh[row] = shape
     vertices: dict[int, Geometry] = {}
-    if plan.lines is not None:
-        places = [move.place for move in plan.moves]
-        for row, its in sorted(_chains.beside(places, plan.lines, plan.chains.broken).items()):
-            if row not in fresh and row not in dropped and not rules.fixed(layer, row):
-                fresh[row] = _chains.with_vertices(layer.geometries[row], plan.origin, its)
-                added = sorted({place for walk in its.values() for place in walk[1:-1]})
-                vertices[row] = _arrays.multipoint(np.array(added) + plan.origin)
+    if plan.lines is not None and plan.moves:
+        places, broken = [move.place for move in plan.moves], plan.chains.broken
+        for row, which in _chains.beside(places, plan.lines, broken).items():
+            if row not in moves and not rules.fixed(layer, row):
+                fresh[row] = _chains.with_vertices(
+                    layer.geometries[row], plan.origin, broken, which
+                )
+                added = np.concatenate([broken.places(k) for k in which.tolist()])
+                vertices[row] = _arrays.multipoint(np.unique(added, axis=0) + plan.origin)
     return Carried(plan, undone, fresh, {**dropped, **plan.twins}, vertices)
+
+
+@dataclass(frozen=True)
+class _Redrawn:
+    """A grid after its moves, empty where nothing is left, and the moves that can't be made."""
+
+    shape: Geometry
+    failed: list[Move]
 
 
 def _heir(moves: Sequence[Move]) -> int:
@@ -92,39 +103,63 @@ def _heir(moves: Sequence[Move]) -> int:
     return max(area, key=lambda row: (area[row], -row))
 
 
-def _redrawn(row: int, moves: list[Move], layer: Layer, plan: Plan) -> Geometry | None:
-    """Give a grid after its moves, empty where nothing is left; ``None`` if they can't be made."""
-    old = layer.geometries[row]
-    corner = shapely.get_coordinates(old)[0] - plan.origin
-    if not plan.chains.of(row):
-        return None
-    try:
-        chain = plan.chains.of(row).copy()
-        for move in moves:
-            change = _chains.give if move.gains == row else _chains.take
-            change(chain, move.place)
-        shape = _chains.enclosed(chain, plan.origin, (float(corner[0]), float(corner[1])))
-    except _chains.BrokenChainError:
-        return None
-    if shape is None:
-        return shapely.Polygon()
-    clockwise = not bool(np.all(shapely.is_ccw(shapely.get_exterior_ring(shapely.get_parts(old)))))
-    return shapely.orient_polygons(shape, exterior_cw=clockwise)
+def _redrawn(
+    asked: dict[int, list[Move]], first: GeometryArray, layer: Layer, plan: Plan, rules: Rules
+) -> dict[int, _Redrawn]:
+    """Redraw grids by their moves."""
+    if not asked:
+        return {}
+    rows = np.array(sorted(asked), np.int64)
+    old = layer.geometries[rows]
+    exchanges = [
+        Exchange(row, move.gains == row, move.place) for row, its in asked.items() for move in its
+    ]
+    border, broken = _chains.exchanged(plan.chains.of(rows), exchanges)
+    corners, of = shapely.get_coordinates(old, return_index=True)
+    begin = corners[np.searchsorted(of, np.arange(len(rows)))] - plan.origin
+    shapes = _chains.enclosed(border, rows, begin, plan.origin)
+    found: dict[int, _Redrawn] = {}
+    whole = []
+    for k, (row, shape) in enumerate(zip(rows.tolist(), shapes, strict=True)):
+        moves = asked[row]
+        if shape is None or row in broken or (shape.is_empty and moves[-1].gains is None):
+            found[row] = _Redrawn(shapely.Polygon(), moves)
+        elif shape.is_empty:
+            found[row] = _Redrawn(shape, [])
+        else:
+            whole.append(k)
+    drawn = _chains.oriented_as(_arrays.array_of(*(shapes[k] for k in whole)), old[whole])
+    farthest_m, place = _moved(drawn, first[rows[whole]], layer, plan)
+    for k, row in enumerate(rows[whole].tolist()):
+        moves = asked[row]
+        failed = []
+        if not rules.allows(farthest_m[k] - layer.ground.noise_m):
+            # Each move keeps to the limit by itself; those of several rounds may add up.
+            at = shapely.Point(place[k])
+            away = [move.place.distance(at) for move in moves]
+            failed = [moves[int(np.argmin(away))]]
+        found[row] = _Redrawn(drawn[k], failed)
+    return found
 
 
-def _beyond(
-    shape: Geometry, first: Geometry, moves: list[Move], layer: Layer, plan: Plan, rules: Rules
-) -> list[int]:
-    """The moves that together brought a border further than the limit from where it was first.
-
-    Each move keeps to the limit by itself; those of several rounds may add up.
-    """
-    scale = scale_at(layer.ground, float(shapely.bounds(shape)[1]))
-    both = np.tile(plan.origin, 2), np.tile(scale, 2)
-    new, old = ((border_of(one) - both[0]) * both[1] for one in (shape, first))
-    far_m, place = farthest(new, old)
-    if rules.allows(far_m - layer.ground.noise_m):
-        return []
-    spot = shapely.Point(place)
-    away = [scaled(move.place, scale).distance(spot) for move in moves]
-    return [int(np.argmin(away))]
+def _moved(
+    new: GeometryArray, old: GeometryArray, layer: Layer, plan: Plan
+) -> tuple[FloatArray, FloatArray]:
+    """How far the borders of shapes lie from their old ones at most, in metres, and where."""
+    of, ends = borders_of(new)
+    before, its = borders_of(old)
+    theirs, ours = (turned(e, ~forward(e)) for e in (its, ends))
+    fresh = first_equal(theirs, ours, table_of=before, asked_of=of) < 0
+    of, ends = of[fresh], ends[fresh]
+    origin = np.tile(plan.origin, 2)
+    far_m, place = np.zeros(len(new)), np.zeros((len(new), 2))
+    number = np.arange(len(new) + 1)
+    cuts, old_cuts = np.searchsorted(of, number), np.searchsorted(before, number)
+    low = shapely.bounds(new)[:, 1]
+    for k in np.unique(of).tolist():
+        scale = scale_at(layer.ground, float(low[k]))
+        new_lines = (ends[cuts[k] : cuts[k + 1]] - origin) * np.tile(scale, 2)
+        old_lines = (its[old_cuts[k] : old_cuts[k + 1]] - origin) * np.tile(scale, 2)
+        far_m[k], at = farthest(new_lines, old_lines)
+        place[k] = at / scale
+    return far_m, place

@@ -6,7 +6,7 @@ import numba
 import numpy as np
 import shapely
 
-from geo_service.coverage._arrays import FloatArray, Geometry
+from geo_service.coverage._arrays import FloatArray, GeometryArray, IntArray
 
 PRECISION_M = 1e-6
 """Distances are too short by this many metres at most."""
@@ -14,12 +14,13 @@ PRECISION_M = 1e-6
 _DEPTH = 60
 
 
-def border_of(geometry: Geometry) -> FloatArray:
-    """Give the segments of all rings of a (multi)polygon, shape (n, 4)."""
-    rings = shapely.get_rings(shapely.get_parts(geometry))
+def borders_of(shapes: GeometryArray) -> tuple[IntArray, FloatArray]:
+    """Give the segments of all rings of (multi)polygons, shape (n, 4), and whose each is."""
+    parts, shape = shapely.get_parts(shapes, return_index=True)
+    rings, part = shapely.get_rings(parts, return_index=True)
     xy, ring = shapely.get_coordinates(rings, return_index=True)
     at = np.flatnonzero(ring[1:] == ring[:-1])
-    return np.column_stack([xy[at], xy[at + 1]])
+    return shape[part[ring[at]]], np.column_stack([xy[at], xy[at + 1]])
 
 
 def farthest(lines: FloatArray, others: FloatArray) -> tuple[float, FloatArray]:
@@ -59,7 +60,8 @@ def _from_segment(x: float, y: float, s: FloatArray) -> float:
     along = 0.0
     if square > 0.0:
         along = min(max(((x - s[0]) * dx + (y - s[1]) * dy) / square, 0.0), 1.0)
-    return np.hypot(x - s[0] - along * dx, y - s[1] - along * dy)
+    dx, dy = x - s[0] - along * dx, y - s[1] - along * dy
+    return np.sqrt(dx * dx + dy * dy)
 
 
 @numba.njit(nogil=True, cache=True)

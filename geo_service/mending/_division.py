@@ -122,7 +122,7 @@ def _part(spot: Spot, triangles: FloatArray, xy: FloatArray) -> Spot:
     for of, row in zip(spot.of.tolist(), spot.row.tolist(), strict=True):
         owners[tuple(spot.edges[of].tolist())].append(row)
     pairs = [(k, row) for k, edge in enumerate(edges.tolist()) for row in owners[tuple(edge)]]
-    of_row = np.array(pairs, np.int64).reshape(-1, 2)
+    of_row = np.array(sorted(set(pairs)), np.int64).reshape(-1, 2)
     return Spot(_joined(triangles), edges, of_row[:, 0], of_row[:, 1], spot.scale)
 
 

@@ -16,8 +16,9 @@ from geo_service.coverage._layer import Layer, Outline
 from geo_service.coverage._places import Lines, Places, places_of
 from geo_service.coverage._residual import Residual
 from geo_service.coverage._rings import Rings
-from geo_service.mending._chains import Chains, paths
+from geo_service.mending._chains import NONE_BROKEN, Chains, broken_of
 from geo_service.mending._division import WAYS, divided
+from geo_service.mending._matching import forward, turned
 from geo_service.mending._rules import Rules
 from geo_service.mending._spots import Segments, Shift, Spot, segments_of, shift, spots_of
 
@@ -92,17 +93,15 @@ class Plan:
     lines: Lines | None = None
     segments: Segments | None = None
 
-    def without(self, dropped: set[int]) -> Plan:
-        """The plan without some of its moves."""
-        return replace(self, moves=[m for k, m in enumerate(self.moves) if k not in dropped])
-
 
 def plan_of(examined: Examined, rules: Rules) -> Plan:
     """Plan the mending of all that a layer leaves open or covers too often."""
     layer, outline, graph = examined.layer, examined.outline, examined.graph
     if graph is None:
         origin = np.floor(shapely.total_bounds(layer.geometries)[:2])
-        return Plan(origin, Chains(layer, origin, {}))
+        return Plan(
+            origin, Chains(layer, examined.scan, origin, NONE_BROKEN, np.empty(0, np.int64))
+        )
     faces, lines, cover, inside = graph.faces, graph.lines, graph.cover, graph.inside
     more = _crossed(graph, layer, outline)
     if more is not None:
@@ -112,7 +111,9 @@ def plan_of(examined: Examined, rules: Rules) -> Plan:
         cover, *bounds = _faces.covers(faces, *((layer,) if outline is None else (layer, outline)))
         inside = bounds[0].number > 0 if bounds else np.ones(faces.count, np.bool_)
     segments = segments_of(faces, lines)
-    chains = Chains(layer, faces.origin, paths(faces, lines, segments))
+    concerned = np.union1d(lines.left.row[lines.left.row >= 0], cover.row)
+    broken = broken_of(faces, lines, segments)
+    chains = Chains(layer, examined.scan, faces.origin, broken, concerned)
     plan = Plan(faces.origin, chains, faces=faces, lines=lines, segments=segments)
     covered_by = cover.rows()
     number: dict[tuple[int, ...], int] = {}
@@ -169,10 +170,7 @@ def _near(
 
 def _with_segments(left: Residual, segments: FloatArray, row: IntArray) -> Residual:
     """A residual with more segments, in its own order."""
-    forward = (segments[:, 0] < segments[:, 2]) | (
-        (segments[:, 0] == segments[:, 2]) & (segments[:, 1] < segments[:, 3])
-    )
-    segments = np.where(forward[:, None], segments, segments[:, [2, 3, 0, 1]])
+    segments = turned(segments, ~forward(segments))
     every, of = np.unique(np.concatenate([left.segments, segments]), axis=0, return_inverse=True)
     of = of.reshape(-1)
     owner = np.column_stack([np.concatenate([of[left.of], of[len(left.segments) :]]),
@@ -199,22 +197,31 @@ def _twins(
 def _spots(
     plan: Plan, places: Places, examined: Examined, *, covered: bool
 ) -> Iterator[tuple[int, Spot]]:
-    """The spots of real places, but for those beside a grid that is about to go."""
+    """The spots of real places, but for those beside a grid that is about to go.
+
+    Who covers a spot has it on the left of its border, as the spot itself has; others on the right.
+    """
     assert plan.faces is not None
     assert plan.lines is not None
     assert plan.segments is not None
-    chosen = np.flatnonzero(places.real).tolist()
-    spots = spots_of(plan.faces, places, chosen, plan.lines, plan.segments, examined.layer.ground)
+
+    def along(row: IntArray, ends: FloatArray) -> BoolArray:
+        return plan.chains.along(row, ends if covered else ends[:, [2, 3, 0, 1]])
+
+    spots = spots_of(
+        plan.faces, places, np.flatnonzero(places.real), plan.lines, plan.segments,
+        examined.layer.ground, along,
+    )  # fmt: skip
     for place, spot in spots:
         if not any(row in plan.twins for row in spot.rows):
-            yield place, plan.chains.along(spot, ahead=covered)
+            yield place, spot
 
 
 def _gaps(plan: Plan, holes: Places, examined: Examined, rules: Rules) -> Iterator[Move | Refusal]:
     assert plan.faces is not None
     layer = examined.layer
     for place, spot in _spots(plan, holes, examined, covered=False):
-        length = spot.lengths()
+        length = spot.lengths
         beside = np.array(list(length), np.int64)
         metres = np.array(list(length.values()))
         if _holes.grid_sized(
@@ -289,7 +296,7 @@ def _overlaps(
         least_m = np.nan
         for keeper in rules.keepers(spot, rows, layer):
             others = tuple(row for row in rows if row != keeper)
-            by = _lost(spot, others, plan, examined, rules)
+            by = _lost(spot, others, plan, examined.layer, rules)
             if rules.allows(by.moved_m):
                 kind = "spike" if by.drawn_m else "overlap"
                 yield Move(kind, spot.polygon, None, others, keeper, by)
@@ -309,22 +316,21 @@ def _overruns(
         width_m = float(beyond.width_m[place])
         by = Shift(width_m)
         if rules.allows(width_m):
-            by = _lost(spot, rows, plan, examined, rules)
+            by = _lost(spot, rows, plan, examined.layer, rules)
         if rules.allows(by.moved_m):
             yield Move("overrun", spot.polygon, None, rows, None, by)
         else:
             yield Refusal(spot.polygon, by.moved_m)
 
 
-def _lost(spot: Spot, rows: tuple[int, ...], plan: Plan, examined: Examined, rules: Rules) -> Shift:
+def _lost(spot: Spot, rows: tuple[int, ...], plan: Plan, layer: Layer, rules: Rules) -> Shift:
     """How far borders move when these rows lose a spot; NaN where one of them must not."""
-    layer = examined.layer
     by = Shift(0.0)
     for row in rows:
         gone = spot.polygon.area >= layer.geometries[row].area * (1.0 - 1e-9)
         if gone or rules.fixed(layer, row):
             return Shift(np.nan)
-        own = _arrays.relative(layer.geometries[row : row + 1], plan.origin)[0]
-        its = shift(spot, row, rules.limit_m, own)
+        border = None if row in spot.lengths else plan.chains.border(row)
+        its = shift(spot, row, rules.limit_m, border)
         by = Shift(max(by.moved_m, its.moved_m), max(by.drawn_m, its.drawn_m))
     return by

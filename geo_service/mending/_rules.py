@@ -103,7 +103,7 @@ class Rules:
         `at` is a place inside the spot, in the layer's coordinates: where the outline is a layer of
         parents, the grids of the parent there come first if `gap_to` is ``same_community``.
         """
-        length = {r: m for r, m in spot.lengths().items() if r >= 0 and not self.fixed(layer, r)}
+        length = {r: m for r, m in spot.lengths.items() if r >= 0 and not self.fixed(layer, r)}
         if not length:
             return []
         most = max(length.values())
@@ -136,7 +136,7 @@ class Rules:
             return sorted(fixed, key=lambda row: name_of(layer, row))
         if self.overlap_to == "smaller_code":
             return sorted(rows, key=lambda row: name_of(layer, row))
-        length = spot.lengths()
+        length = spot.lengths
         most = max(length.values(), default=1.0)
         own = {row: round(length.get(row, 0.0) / most, _ROUNDING) for row in rows}
         return sorted(rows, key=lambda row: (own[row], name_of(layer, row)))

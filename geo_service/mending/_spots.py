@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import shapely
 
-from geo_service.coverage import _arrays
 from geo_service.coverage._arrays import BoolArray, FloatArray, Geometry, IntArray
 from geo_service.coverage._faces import Faces
 from geo_service.coverage._ground import Ground
 from geo_service.coverage._places import Lines, Places
-from geo_service.mending._distance import PRECISION_M, border_of, farthest
+from geo_service.mending._distance import PRECISION_M, farthest
 
 _FINE = 0.03  # precision of a width, as a share of it
 
@@ -29,7 +29,8 @@ class Spot:
     edges : ndarray of float, shape (edges, 4)
         Its border, the ground on the left; relative to the same origin.
     of, row : ndarray of int
-        Pairs (edge, row that has it on its own border); rows below 0 are parts of the outline.
+        Pairs (edge, row that has it on its own border), none twice; rows below 0 are parts of the
+        outline.
     scale : ndarray of float, shape (2,)
         Metres of a unit of x and of y.
     """
@@ -45,12 +46,12 @@ class Spot:
         """The grids along it."""
         return [row for row in np.unique(self.row).tolist() if row >= 0]
 
-    @property
+    @cached_property
     def metric(self) -> FloatArray:
         """Its border in metres."""
         return self.edges * np.tile(self.scale, 2)
 
-    @property
+    @cached_property
     def width_m(self) -> float:
         """Its mean width, 2 x area / perimeter: no more than where it is widest."""
         shape = scaled(self.polygon, self.scale)
@@ -62,13 +63,14 @@ class Spot:
         own[self.of[self.row == row]] = True
         return own
 
+    @cached_property
     def lengths(self) -> dict[int, float]:
         """How much of its border each row has, in metres."""
-        size = lengths_of(self.metric)
-        pairs = np.unique(np.column_stack([self.of, self.row]), axis=0)
-        rows, which = np.unique(pairs[:, 1], return_inverse=True)
-        total = _arrays.summed(which, size[pairs[:, 0]], len(rows))
-        return dict(zip(rows.tolist(), total.tolist(), strict=True))
+        size = lengths_of(self.metric).tolist()
+        total = dict.fromkeys(sorted(self.row.tolist()), 0.0)
+        for of, row in zip(self.of.tolist(), self.row.tolist(), strict=True):
+            total[row] += size[of]
+        return total
 
 
 @dataclass(frozen=True)
@@ -88,7 +90,7 @@ class Shift:
     drawn_m: float = 0.0
 
 
-def shift(spot: Spot, row: int, limit_m: float, border: Geometry | None = None) -> Shift:
+def shift(spot: Spot, row: int, limit_m: float, border: FloatArray | None = None) -> Shift:
     """Tell how far a row's border moves when a spot goes to it, or from it.
 
     Parameters
@@ -98,15 +100,15 @@ def shift(spot: Spot, row: int, limit_m: float, border: Geometry | None = None) 
     limit_m : float
         Narrow ground that a row nearly surrounds (its mouth no wider than this) closes: its banks
         meet, each moves by its width at most, however far the inlet reaches.
-    border : Geometry, optional
-        The row's shape, where it may have no border on the spot.
+    border : ndarray of float, shape (segments, 4), optional
+        The whole of the row's, asked where it has none on the spot.
     """
     edges, own = spot.metric, spot.own(row)
     mine, rest = edges[own], edges[~own]
     if not own.any():
         if border is None:
             return Shift(np.inf)
-        return Shift(farthest(rest, border_of(border) * np.tile(spot.scale, 2))[0])
+        return Shift(farthest(rest, border * np.tile(spot.scale, 2))[0])
     far_m = max(farthest(mine, rest)[0], farthest(rest, mine)[0]) if len(rest) else np.inf
     if far_m <= limit_m or lengths_of(rest).sum() > limit_m:
         return Shift(far_m)
@@ -137,6 +139,8 @@ def widest_m(spot: Spot, limit_m: float) -> float:
 
 def scaled(shape: Geometry, scale: FloatArray) -> Geometry:
     """Give a shape in metres."""
+    if (scale == 1.0).all():
+        return shape
     return shapely.transform(shape, lambda xy: xy * scale)
 
 
@@ -169,30 +173,48 @@ def segments_of(faces: Faces, lines: Lines) -> Segments:
 def spots_of(
     faces: Faces,
     places: Places,
-    chosen: Iterable[int],
+    chosen: IntArray,
     lines: Lines,
     segments: Segments,
     ground: Ground,
+    along: Callable[[IntArray, FloatArray], BoolArray],
 ) -> Iterator[tuple[int, Spot]]:
-    """Give the spots of chosen places, with the places' numbers."""
+    """Give the spots of chosen places, with the places' numbers.
+
+    `along` tells, of rows and edges, whether the row has the edge on its border indeed: others run
+    within rounding of it.
+    """
     mine = places.group[faces.edge_face]
     beside = np.where(faces.edge_beside >= 0, places.group[faces.edge_beside], -1)
-    edges = np.flatnonzero((mine >= 0) & (mine != beside))
+    asked = np.zeros(places.count + 1, np.bool_)  # the last: no place
+    asked[chosen] = True
+    edges = np.flatnonzero((mine != beside) & asked[mine])
     edges = edges[np.argsort(mine[edges], kind="stable")]
-    cuts = np.searchsorted(mine[edges], np.arange(places.count + 1))
-    ends = faces.edge_ends[edges]
-    piece = _piece_of(faces, ends)
-    first = np.searchsorted(segments.piece, np.arange(len(faces.pieces) + 1))
-    for place in chosen:
-        at = slice(int(cuts[place]), int(cuts[place + 1]))
-        its = piece[at]
-        size = first[its + 1] - first[its]
-        of = np.repeat(np.arange(len(its)), size)
-        step = np.arange(len(of)) - np.repeat(np.cumsum(size) - size, size)
-        which, row = lines.owners(segments.segment[first[its[of]] + step])
-        xy = faces.nodes[ends[at]].reshape(-1, 4)
-        scale = scale_at(ground, float(xy[0, 1] + faces.origin[1]))
-        yield place, Spot(places.polygons[place], xy, of[which], row, scale)
+    xy = faces.nodes[faces.edge_ends[edges]].reshape(-1, 4)
+    of, row = _owners(lines, segments, _piece_of(faces, faces.edge_ends[edges]))
+    kept = row < 0
+    kept[~kept] = along(row[~kept], xy[of[~kept]])
+    of, row = of[kept], row[kept]
+    first = np.searchsorted(mine[edges], np.arange(places.count + 1))
+    pair = np.searchsorted(of, first)
+    for place in chosen.tolist():
+        at = slice(int(first[place]), int(first[place + 1]))
+        its = slice(int(pair[place]), int(pair[place + 1]))
+        scale = scale_at(ground, float(xy[at.start, 1] + faces.origin[1]))
+        yield place, Spot(places.polygons[place], xy[at], of[its] - at.start, row[its], scale)
+
+
+def _owners(lines: Lines, segments: Segments, piece: IntArray) -> tuple[IntArray, IntArray]:
+    """Pairs (index into `piece`, row that owns a segment it lies on), none twice."""
+    first, last = (np.searchsorted(segments.piece, piece, side) for side in ("left", "right"))
+    size = last - first
+    of = np.repeat(np.arange(len(piece)), size)
+    step = np.arange(len(of)) - np.repeat(np.cumsum(size) - size, size)
+    which, row = lines.owners(segments.segment[first[of] + step])
+    least = int(row.min(initial=0))
+    span = int(row.max(initial=0)) - least + 1
+    once = np.unique(of[which] * span + row - least)
+    return once // span, once % span + least
 
 
 def _piece_of(faces: Faces, ends: IntArray) -> IntArray:

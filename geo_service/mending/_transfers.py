@@ -115,7 +115,9 @@ def _sides(examined: Examined, origin: FloatArray, row: int, near: Geometry) -> 
         for ring in shapely.get_rings(shapely.get_parts(shape)):
             xy = [tuple(p) for p in (shapely.get_coordinates(ring) - origin).tolist()]
             for a, b in pairwise(xy):
-                found.setdefault((b, a), []).append(other)
+                owners = found.setdefault((b, a), [])
+                if other not in owners:
+                    owners.append(other)
     return found
 
 
