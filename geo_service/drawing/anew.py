@@ -124,18 +124,54 @@ def draw(
     A range can be impossible: too few homes in all, an island of few, a tower of many at one
     place. Such grids are drawn as near as can be and named in `Drawn.misses`.
     """
-    low, high = require_range(target)
-    plane = gpd.GeoSeries([area], crs=crs if crs is not None else streets.crs)
-    _require_plane(plane, area)
-    given = lines_in(plane.crs, streets, lines)
-    homes, lost = homes_in(area, households.to_crs(plane.crs))
-    walls = footprints(plane.crs, buildings)
+    target = require_range(target)
+    plane = require_plane(crs if crs is not None else streets.crs)
+    given = Given(
+        lines_in(plane, streets, lines),
+        homes_of(households.to_crs(plane)),
+        footprints(plane, buildings),
+    )
+    return drawn_in(area, given, target=target, parent_code=parent_code, seed=seed, crs=plane)
 
+
+@dataclass(frozen=True)
+class Given:
+    """What an area is drawn from, checked and in its plane.
+
+    Parameters
+    ----------
+    lines : geopandas.GeoDataFrame
+        Single LineStrings with their ``kind``, as `lines_in` gives them.
+    homes : Homes
+        They may lie outside the area.
+    walls : ndarray of shapely polygons
+        Footprints of buildings.
+    """
+
+    lines: gpd.GeoDataFrame
+    homes: _atoms.Homes
+    walls: Shapes
+
+
+def drawn_in(
+    area: Any,
+    given: Given,
+    *,
+    target: tuple[int, int],
+    parent_code: str | None,
+    seed: int,
+    crs: Any,
+    moves_per_atom: int | None = None,
+) -> Drawn:
+    """Draw an area from what is prepared already; parameters as of `draw`."""
+    low, high = target
+    _require_area(area)
+    homes, lost = _inside(area, given.homes)
     best: tuple[float, Shapes, npt.NDArray[np.int64]] | None = None
     for share in _ATOM_SHARES:
-        atoms = _cut(area, given, homes, max(int(high * share), 1), walls)
+        atoms = _cut(area, given.lines, homes, max(int(high * share), 1), given.walls)
         weight = homes.weigh(atoms)
-        label = group(atoms, weight, given, (low, high), seed)
+        label = group(atoms, weight, given.lines, target, seed, moves_per_atom=moves_per_atom)
         total = np.bincount(label, weight)
         off = float(np.maximum(np.maximum(low - total, total - high), 0).sum())
         if best is None or off < best[0]:
@@ -145,7 +181,7 @@ def draw(
     assert best is not None
     _, atoms, label = best
     shapes = _atoms.dissolve(atoms, label)
-    grids = numbered(shapes, homes.weigh(shapes), parent_code, plane.crs)
+    grids = numbered(shapes, homes.weigh(shapes), parent_code, crs)
     misses = tuple(_misses(grids, homes, low, high))
     nodes = _blocks.rim_nodes(area, shapes)
     return Drawn(grids, misses, _notes(grids, misses, nodes, lost, low, high), nodes)
@@ -162,10 +198,16 @@ def require_range(target: tuple[int, int]) -> tuple[int, int]:
     return int(low), int(high)
 
 
-def _require_plane(plane: gpd.GeoSeries, area: Any) -> None:
-    if plane.crs is None or plane.crs.is_geographic:
+def require_plane(crs: Any) -> Any:
+    """Give a coordinate system, refusing one that is not in metres."""
+    plane = gpd.GeoSeries([], crs=crs).crs
+    if plane is None or plane.is_geographic:
         reason = Phrase("需要投影坐标系", "a metric plane is needed, such as EPSG:4547")
-        raise InputError("parameter_invalid", name="crs", value=plane.crs, reason=reason)
+        raise InputError("parameter_invalid", name="crs", value=plane, reason=reason)
+    return plane
+
+
+def _require_area(area: Any) -> None:
     if not isinstance(area, shapely.Polygon | shapely.MultiPolygon) or area.is_empty:
         found = "empty" if shapely.is_empty(area) else area.geom_type
         raise InputError("not_polygons", file="area", row=1, found=found)
@@ -198,6 +240,11 @@ def lines_in(
 
 def homes_in(area: Any, places: gpd.GeoDataFrame) -> tuple[_atoms.Homes, int]:
     """Give the homes in the area, ordered by place, and how many households lie outside."""
+    return _inside(area, homes_of(places))
+
+
+def homes_of(places: gpd.GeoDataFrame) -> _atoms.Homes:
+    """Give the homes that places stand for, ordered by place."""
     column = next((c for c in ("households", "population") if c in places), None)
     count = np.ones(len(places)) if column is None else places[column].fillna(0).to_numpy(float)
     if (count < 0).any():
@@ -209,12 +256,17 @@ def homes_in(area: Any, places: gpd.GeoDataFrame) -> tuple[_atoms.Homes, int]:
     points = places.geometry.values
     if len(places) and not (shapely.get_type_id(points) == shapely.GeometryType.POINT).all():
         points = shapely.point_on_surface(points)
-    shapely.prepare(area)
-    inside = shapely.intersects(area, points)
-    xy = shapely.get_coordinates(points[inside])
-    whole = np.rint(count[inside]).astype(np.int64)
+    xy = np.column_stack((shapely.get_x(points), shapely.get_y(points)))  # nan: no place known
+    whole = np.rint(count).astype(np.int64)
     order = np.lexsort((whole, xy[:, 1], xy[:, 0]))
-    return _atoms.Homes(xy[order], whole[order]), int(np.rint(count[~inside]).sum())
+    return _atoms.Homes(xy[order], whole[order])
+
+
+def _inside(area: Any, homes: _atoms.Homes) -> tuple[_atoms.Homes, int]:
+    shapely.prepare(area)
+    inside = shapely.intersects_xy(area, homes.xy)
+    lost = int(homes.count[~inside].sum())
+    return _atoms.Homes(homes.xy[inside], homes.count[inside]), lost
 
 
 def footprints(crs: Any, buildings: gpd.GeoDataFrame | None) -> Shapes:
@@ -240,6 +292,8 @@ def group(
     given: gpd.GeoDataFrame,
     target: tuple[int, int],
     seed: int,
+    *,
+    moves_per_atom: int | None = None,
 ) -> npt.NDArray[np.int64]:
     """Partition the graph of the atoms; give the grid of each."""
     graph = topology.build(atoms)
@@ -268,6 +322,8 @@ def group(
     table["rim"] = np.bincount(high[~inner], length[~inner], minlength=len(atoms))
     table["begin"], table["end"] = bounds[:-1], bounds[1:]
     rules = _partition.Rules(float(target[0]), float(target[1]))
+    if moves_per_atom is not None:
+        rules = rules._replace(moves_per_atom=moves_per_atom)
     return _partition.partition(table, borders, rules, seed=seed)
 
 
@@ -374,11 +430,14 @@ def _notes(
             )
         )
     if lost:
-        notes.append(
-            Note(
-                "households_outside",
-                f"{lost} 户在范围之外，未计入。",
-                f"{lost} households lie outside the area and were not counted.",
-            )
-        )
+        notes.append(outside_note(lost))
     return tuple(notes)
+
+
+def outside_note(lost: int) -> Note:
+    """Tell of households that lie in no area."""
+    return Note(
+        "households_outside",
+        f"{lost} 户在范围之外，未计入。",
+        f"{lost} households lie outside the area and were not counted.",
+    )
