@@ -98,7 +98,7 @@ def _read(path: str, options: Mapping[str, Any]) -> object:
     )
 
     read = boundary_files.read(path, **options)
-    read.layer_frame()  # refused here, while the file's name is at hand
+    read.named()  # refused here, while the file's name is at hand
     return read
 
 

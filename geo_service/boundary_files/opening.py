@@ -6,12 +6,13 @@ import tempfile
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import geopandas as gpd
 import pandas as pd
 
+from geo_service import wkb
 from geo_service.boundary_files import (
     archives,
     boundary_points,
@@ -22,8 +23,8 @@ from geo_service.boundary_files import (
     geojson,
     kinds,
     kml,
-    limits,
     mapinfo,
+    parquet,
     shapefiles,
     tables,
 )
@@ -77,8 +78,12 @@ def unpacked(path: Path, told: Told, notes: list[Note]) -> Iterator[tuple[Path, 
         yield found.path, f"{path.name}/{found.name}", inside
 
 
-def features(path: Path, source: str, told: Told, notes: list[Note]) -> gpd.GeoDataFrame:
+def features(
+    path: Path, source: str, told: Told, notes: list[Note]
+) -> gpd.GeoDataFrame | wkb.Table:
     """Give every feature of a file's one layer, or of the layer named.
+
+    As a table where the file holds plain polygons in well-known binary, none of them made.
 
     Parameters
     ----------
@@ -103,6 +108,10 @@ def features(path: Path, source: str, told: Told, notes: list[Note]) -> gpd.GeoD
             warnings.simplefilter("ignore", RuntimeWarning)
             warnings.simplefilter("ignore", UserWarning)
             frame = _read(path, source, told, notes)
+            if isinstance(frame, wkb.Table) and frame.geometries.drawn is None:
+                frame = frame.frame()
+        if isinstance(frame, wkb.Table):
+            return replace(frame, columns=columns.checked(frame.columns, source, notes))
         return columns.checked(frame, source, notes) if isinstance(frame, pd.DataFrame) else frame
     except (GeoServiceError, MemoryError):
         raise
@@ -114,7 +123,7 @@ def features(path: Path, source: str, told: Told, notes: list[Note]) -> gpd.GeoD
         raise InputError("file_unreadable", file=source, reason=reason) from error
 
 
-def _read(path: Path, source: str, told: Told, notes: list[Note]) -> gpd.GeoDataFrame:
+def _read(path: Path, source: str, told: Told, notes: list[Note]) -> gpd.GeoDataFrame | wkb.Table:
     if path.suffix.lower() in _COMPANIONS:
         return shapefiles.read(path, source, told.encoding, notes)
     kind = _kind(path, source)
@@ -129,32 +138,17 @@ def _read(path: Path, source: str, told: Told, notes: list[Note]) -> gpd.GeoData
     if kind == "dxf":
         return dxf.read(path, source, layer=told.layer, encoding=told.encoding, notes=notes)
     if kind == "parquet":
-        return _read_parquet(path, source)
-    if kind in {"gpkg", "fgb"}:
-        return gdal_layers.read(path, source, layer=told.layer, columnar=kind == "gpkg")
+        return parquet.read(path, source)
+    if kind == "gpkg":
+        return gdal_layers.read_columns(path, source, layer=told.layer)
+    if kind == "fgb":
+        return gdal_layers.read(path, source, layer=told.layer)
     return _read_table(path, source, told, notes)
 
 
 def _kind(path: Path, source: str) -> str:
     kind = kinds.kind(path, source)
     return "workbook" if kind == "zip" and archives.is_workbook(path) else kind
-
-
-def _read_parquet(path: Path, source: str) -> gpd.GeoDataFrame:
-    import pyarrow.parquet as pq
-
-    told = pq.read_metadata(path)
-    gdal_layers.require_columns(told.num_columns, source)
-    gdal_layers.require_features(told.num_rows, source)
-    size = sum(told.row_group(i).total_byte_size for i in range(told.num_row_groups))
-    if size > limits.MOST_UNPACKED_MB * limits.MB:
-        raise InputError(
-            "file_too_large",
-            file=source,
-            size_mb=size // limits.MB,
-            limit_mb=limits.MOST_UNPACKED_MB,
-        )
-    return gpd.read_parquet(path)
 
 
 def _read_table(path: Path, source: str, told: Told, notes: list[Note]) -> gpd.GeoDataFrame:

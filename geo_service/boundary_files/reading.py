@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
 import geopandas as gpd
 import numpy as np
+import numpy.typing as npt
 import shapely
 
-from geo_service import crs, georeference, layers
+from geo_service import crs, georeference, layers, wkb
 from geo_service.boundary_files import code_columns, opening
 from geo_service.errors import InputError, MissingError
 from geo_service.notes import Note
@@ -32,8 +34,9 @@ class BoundaryFile:
 
     Parameters
     ----------
-    frame : geopandas.GeoDataFrame
-        The features under the file's own column names, codes as text, in the file's coordinates.
+    layer : geopandas.GeoDataFrame or wkb.Table
+        The features under the file's own column names, codes as text, in the file's coordinates;
+        a table where the file held polygons in well-known binary that nobody had to look into.
     fields : Mapping
         Our field name -> the file's column (`layers.match_fields`).
     notes : tuple of Note
@@ -44,28 +47,42 @@ class BoundaryFile:
         Of the file as it was given.
     """
 
-    frame: gpd.GeoDataFrame
+    layer: gpd.GeoDataFrame | wkb.Table
     fields: Mapping[str, str]
     notes: tuple[Note, ...]
     source: str
     sha256: str
 
+    @cached_property
+    def frame(self) -> gpd.GeoDataFrame:
+        """`layer` with its geometries made."""
+        return _made(self.layer)
+
     def layer_frame(self) -> gpd.GeoDataFrame:
-        """The features under our field names (``code``, ``name`` ...); other columns stay as named.
+        """The features as `named`, with their geometries made."""
+        return _made(self.named())
+
+    def named(self) -> gpd.GeoDataFrame | wkb.Table:
+        """`layer` under our field names (``code``, ``name`` ...); other columns stay as named.
 
         Raises
         ------
         InputError
             ``field_missing`` where no column is the code.
         """
+        columns = self.layer.columns if isinstance(self.layer, wkb.Table) else self.layer
         if "code" not in self.fields:
-            found = ", ".join(c for c in self.frame.columns if c != self.frame.geometry.name)
+            found = ", ".join(c for c in columns.columns if c != columns.geometry.name)
             raise InputError(
                 "field_missing", file=self.source, field="网格编码 / code", found=found
             )
         ours = {theirs: name for name, theirs in self.fields.items()}
-        frame = self.frame.rename(columns=ours)
-        return frame.rename_geometry("geometry") if frame.geometry.name != "geometry" else frame
+        columns = columns.rename(columns=ours)
+        if columns.geometry.name != "geometry":
+            columns = columns.rename_geometry("geometry")
+        return (
+            replace(self.layer, columns=columns) if isinstance(self.layer, wkb.Table) else columns
+        )
 
 
 def read(
@@ -132,14 +149,28 @@ def read(
     notes: list[Note] = []
     told = opening.Told(layer, encoding, crs is not None, datum)
     with opening.unpacked(given, told, notes) as (inner, source, inside):
-        frame = opening.features(inner, source, inside, notes)
+        found = opening.features(inner, source, inside, notes)
+    as_it_is = datum is None and not swap_axes and shapes in {"polygon", "any"}
+    if isinstance(found, wkb.Table) and not as_it_is:
+        found = found.frame()
+    table = found if isinstance(found, wkb.Table) else None
+    frame = found.columns if isinstance(found, wkb.Table) else found
     _require_features(frame, source)
-    _require_shapes(frame, source, shapes)
-    frame = _with_crs(_exchanged(frame, notes) if swap_axes else frame, source, crs, near, notes)
+    if table is None:
+        _require_shapes(frame, source, shapes)
+    if swap_axes:
+        frame = _exchanged(frame, notes)
+    box = _box(frame.total_bounds if table is None else table.bounds)
+    frame = _with_crs(frame, box, source, crs, near, notes)
     frame = _without_shift(frame, datum, notes)
     matched = _matched(frame, source, fields, remembered or {}, notes)
     frame = code_columns.as_text(frame, matched, source, notes)
-    return BoundaryFile(frame, matched, tuple(notes), source, _sha256(given))
+    read = frame if table is None else replace(table, columns=frame)
+    return BoundaryFile(read, matched, tuple(notes), source, _sha256(given))
+
+
+def _made(layer: gpd.GeoDataFrame | wkb.Table) -> gpd.GeoDataFrame:
+    return layer.frame() if isinstance(layer, wkb.Table) else layer
 
 
 def _in_folder(folder: Path, layer: str | None) -> Path:
@@ -218,15 +249,19 @@ def _first(flags: Any) -> int:
     return int(np.flatnonzero(flags)[0]) + 1
 
 
+def _box(bounds: npt.NDArray[np.float64]) -> georeference.Box:
+    x0, y0, x1, y1 = map(float, bounds)
+    return x0, y0, x1, y1
+
+
 def _with_crs(
     frame: gpd.GeoDataFrame,
+    box: georeference.Box,
     source: str,
     given: str | int | None,
     near: georeference.Box | None,
     notes: list[Note],
 ) -> gpd.GeoDataFrame:
-    x0, y0, x1, y1 = map(float, frame.total_bounds)
-    box = (x0, y0, x1, y1)
     if given is not None:
         chosen = crs.parse_crs(given)
         if frame.crs is not None and not crs.same(frame.crs, chosen):

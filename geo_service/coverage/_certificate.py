@@ -9,6 +9,7 @@ import numpy as np
 
 from geo_service.coverage import _rings, _segments
 from geo_service.coverage._arrays import FloatArray
+from geo_service.rings import Rings
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +137,7 @@ def chain(xy: FloatArray) -> Certificate:
 
 
 def _of(geometries: Any) -> Certificate:
-    if isinstance(geometries, _rings.Rings):
+    if isinstance(geometries, Rings):
         first, second, _ = _segments.digest(geometries)
         return Certificate(first, second, geometries.features)
     if not hasattr(geometries, "geom_type") and len(geometries) == 0:

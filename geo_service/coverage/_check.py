@@ -46,8 +46,9 @@ def check(
 
     Parameters
     ----------
-    grids : GeoDataFrame
-        Polygons and multipolygons, judged in their own coordinate system.
+    grids : GeoDataFrame or wkb.Table
+        Polygons and multipolygons, judged in their own coordinate system. A table, as
+        `boundary_files.read` gives it (``.layer``), spares making geometries nobody looks into.
     within : GeoDataFrame, GeoSeries, geometry or None
         What they must fill, in the same system: one outline, or a layer of parents. With ``None``
         only the inside is judged: holes count, the rim can't.

@@ -18,6 +18,7 @@ from geo_service.coverage._arrays import (
     points_at,
 )
 from geo_service.coverage._residual import Residual
+from geo_service.wkb import Column
 
 _INNER_SHARE = 1e-3  # of a face's width: nearer to its border a place says nothing
 _TRIES = 6  # places tried for a face before it is taken as it is
@@ -131,7 +132,7 @@ class Areas(Protocol):
     """Anything with polygons in a tree."""
 
     @property
-    def geometries(self) -> GeometryArray: ...
+    def geometries(self) -> GeometryArray | Column: ...
 
     @property
     def tree(self) -> shapely.STRtree: ...

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, cast
 
 import geopandas as gpd
 import numpy as np
@@ -14,14 +14,14 @@ import shapely
 
 from geo_service import codes as codes_
 from geo_service import crs as crs_
-from geo_service import layers
+from geo_service import layers, wkb
 from geo_service.coverage import _arrays, _rings, _segments
 from geo_service.coverage._arrays import FloatArray, GeometryArray, IntArray
 from geo_service.coverage._faults import remark
 from geo_service.coverage._ground import Ground
-from geo_service.coverage._rings import Rings
 from geo_service.errors import InputError
 from geo_service.notes import Note
+from geo_service.rings import Rings
 
 
 @dataclass(frozen=True)
@@ -31,10 +31,10 @@ class Layer:
     Parameters
     ----------
     frame : GeoDataFrame
-        As it was given.
-    geometries : ndarray of (Multi)Polygon
-        By row.
-    valid : ndarray of (Multi)Polygon
+        As it was given; its geometries are those of `geometries`, whatever it holds itself.
+    geometries : ndarray of (Multi)Polygon, or Column
+        By row. A column makes those that are asked for by row, and all for `numpy.asarray`.
+    valid : ndarray of (Multi)Polygon, or Column
         The same, made valid where `with_valid` was told that they are not.
     rings : Rings
     boxes : ndarray of float, shape (rows, 4)
@@ -49,8 +49,8 @@ class Layer:
     """
 
     frame: gpd.GeoDataFrame
-    geometries: GeometryArray
-    valid: GeometryArray
+    geometries: GeometryArray | wkb.Column
+    valid: GeometryArray | wkb.Column
     rings: Rings
     boxes: FloatArray
     fields: dict[str, str]
@@ -60,10 +60,8 @@ class Layer:
 
     @cached_property
     def tree(self) -> shapely.STRtree:
-        """The tree of `geometries` but for `under`; a clean layer is never asked for it."""
-        if len(self.under) == 0:
-            return shapely.STRtree(self.geometries)
-        standing = self.geometries.copy()
+        """The tree of all rows' boxes but for `under`; a clean layer is never asked for it."""
+        standing = cast("GeometryArray", shapely.box(*self.boxes.T))
         standing[self.under] = None
         return shapely.STRtree(standing)
 
@@ -74,8 +72,11 @@ class Layer:
 
     def with_valid(self, invalid: IntArray) -> Layer:
         """The layer with `valid` mended at these rows."""
+        mended = [_arrays.areas(g) for g in shapely.make_valid(self.geometries[invalid])]
+        if isinstance(self.geometries, wkb.Column):
+            return replace(self, valid=self.geometries.replaced(invalid, mended))
         valid = self.geometries.copy()
-        valid[invalid] = [_arrays.areas(g) for g in shapely.make_valid(self.geometries[invalid])]
+        valid[invalid] = mended
         return replace(self, valid=valid)
 
     def label(self, row: int) -> str:
@@ -127,7 +128,7 @@ class Outline:
 
 
 def layer_of(grids: Any, *, code_field: str | None = None) -> tuple[Layer, list[Note]]:
-    """Take a layer apart, with notes on what was found and assumed.
+    """Take a layer (or a `wkb.Table`) apart, with notes on what was found and assumed.
 
     Raises
     ------
@@ -135,30 +136,45 @@ def layer_of(grids: Any, *, code_field: str | None = None) -> tuple[Layer, list[
         ``layer_empty``, ``geometry_missing``, ``not_polygons``, ``coordinate_not_finite`` or
         ``field_missing``.
     """
-    frame = grids if isinstance(grids, gpd.GeoDataFrame) else gpd.GeoDataFrame(geometry=grids)
-    source = str(frame.attrs.get("file", "grids"))
-    geometries = _rings.polygon_array(frame, source=source)
-    rings = _rings.rings_of(geometries, source=source)
-    boxes = shapely.bounds(geometries)
+    frame, geometries, drawn = _drawn(grids)
+    boxes = drawn.boxes
     ground = Ground.of(frame.crs, np.append(boxes[:, :2].min(axis=0), boxes[:, 2:].max(axis=0)))
     fields = layers.match_fields(c for c in frame.columns if c != frame.geometry.name)
     if code_field is not None:
         if code_field not in frame.columns:
             found = ", ".join(map(str, frame.columns))
-            raise InputError("field_missing", file=source, field=code_field, found=found)
+            raise InputError("field_missing", file=_source(frame), field=code_field, found=found)
         fields["code"] = code_field
     codes = [""] * len(frame)
     if "code" in fields:
         codes = codes_.texts(frame[fields["code"]])
-    layer = Layer(frame, geometries, geometries, rings, boxes, fields, codes, ground)
-    return layer, _notes(layer)
+    layer = Layer(frame, geometries, geometries, drawn.rings, boxes, fields, codes, ground)
+    return layer, _notes(layer, has_z=drawn.has_z)
 
 
-def _notes(layer: Layer) -> list[Note]:
+def _drawn(grids: Any) -> tuple[gpd.GeoDataFrame, GeometryArray | wkb.Column, wkb.Drawn]:
+    """Give a layer's columns, its geometries, and what is drawn in them."""
+    if isinstance(grids, wkb.Table):
+        if grids.geometries.drawn is not None:
+            return grids.columns, grids.geometries, grids.geometries.drawn
+        grids = grids.frame()
+    frame = grids if isinstance(grids, gpd.GeoDataFrame) else gpd.GeoDataFrame(geometry=grids)
+    source = _source(frame)
+    geometries = _rings.polygon_array(frame, source=source)
+    rings = _rings.rings_of(geometries, source=source)
+    has_z = bool(shapely.has_z(geometries).any())
+    return frame, geometries, wkb.Drawn(rings, shapely.bounds(geometries), has_z)
+
+
+def _source(frame: gpd.GeoDataFrame) -> str:
+    return str(frame.attrs.get("file", "grids"))
+
+
+def _notes(layer: Layer, *, has_z: bool) -> list[Note]:
     notes = []
     if not layer.coded:
         notes.append(remark("codes_absent"))
-    if shapely.has_z(layer.geometries).any():
+    if has_z:
         notes.append(remark("z_dropped"))
     if layer.ground.crs is None:
         seen = "degrees" if layer.ground.lonlat else "metres"

@@ -63,7 +63,7 @@ def _parent_of(layer: Layer, outline: Outline) -> tuple[IntArray, bool]:
     parent = np.array([look_up(*pair) for pair in pairs], np.int64)
     if (parent >= 0).any():
         return parent, False
-    points = _arrays.inner_points(layer.geometries)
+    points = _arrays.inner_points(np.asarray(layer.geometries))
     cover = _faces.cover(points, outline)
     parent[cover.face[::-1]] = cover.row[::-1]  # the first parent wins
     return parent, True

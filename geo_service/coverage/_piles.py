@@ -130,7 +130,8 @@ def _stacked(shapes: GeometryArray, grid: float | None) -> tuple[Geometry, Geome
 
 def flattened(layer: Layer, piles: list[Pile]) -> Layer:
     """Give the layer with the first grid of each pile covering what all of it does, alone."""
-    geometries, valid, boxes = layer.geometries.copy(), layer.valid.copy(), layer.boxes.copy()
+    geometries, valid = np.array(layer.geometries), np.array(layer.valid)
+    boxes = layer.boxes.copy()
     for pile in piles:
         first = pile.rows[0]
         geometries[first] = valid[first] = pile.ground

@@ -76,7 +76,7 @@ def reference_of(outline: Outline, layer: Layer, profile: Profile) -> Reference:
         left = _residual.residual([(own.rings, scan)])
         graph = _tiling.graph_of(own, None, left)
         faults += _tiling.tiling_of(own, None, graph, shapes, profile).faults
-    rings = _interiors(own.geometries)
+    rings = _interiors(np.asarray(own.geometries))
     found, declared = [], []
     for fault in faults:
         if fault.kind not in {"gap", "missing_grid"}:

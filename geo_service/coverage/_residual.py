@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from geo_service.coverage._arrays import BoolArray, FloatArray, HashArray, IntArray, numbered
-from geo_service.coverage._rings import Rings
 from geo_service.coverage._segments import MODULUS, Scan
+from geo_service.rings import Rings
 
 
 @dataclass(frozen=True)

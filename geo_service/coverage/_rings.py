@@ -1,49 +1,19 @@
-"""A layer of polygons as flat arrays: every vertex once, in rings."""
+"""A layer of polygons taken apart into its rings, or refused."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
 import shapely
 
-from geo_service.coverage._arrays import BoolArray, FloatArray, Geometry, GeometryArray, IntArray
+from geo_service.coverage._arrays import FloatArray, Geometry, GeometryArray, IntArray
 from geo_service.errors import InputError
+from geo_service.rings import Rings
 
 _POLYGON, _MULTIPOLYGON = 3, 6
-
-
-@dataclass(frozen=True)
-class Rings:
-    """The rings of a layer.
-
-    Parameters
-    ----------
-    xy : ndarray of float, shape (vertices, 2)
-        Every ring's vertices one after another, the first repeated as the last.
-    start : ndarray of int, shape (rings + 1,)
-        Ring r is ``xy[start[r]:start[r + 1]]``.
-    row : ndarray of int, shape (rings,)
-        The feature a ring belongs to.
-    hole : ndarray of bool, shape (rings,)
-        Whether the ring bounds a hole.
-    features : int
-        Number of features.
-    """
-
-    xy: FloatArray
-    start: IntArray
-    row: IntArray
-    hole: BoolArray
-    features: int
-
-    @property
-    def count(self) -> int:
-        """Number of rings."""
-        return len(self.row)
 
 
 def polygon_array(geometries: Any, *, source: str) -> GeometryArray:

@@ -25,7 +25,7 @@ import numba
 import numpy as np
 
 from geo_service.coverage._arrays import BoolArray, FloatArray, HashArray, IntArray
-from geo_service.coverage._rings import Rings
+from geo_service.rings import Rings
 
 T = TypeVar("T")
 

@@ -150,16 +150,16 @@ def _vertices(
 
 
 def _parts(layer: Layer, shapes: Shapes) -> list[Fault]:
-    count = shapely.get_num_geometries(layer.geometries)
+    shells = np.bincount(layer.rings.row[~layer.rings.hole], minlength=layer.rings.features)
     return [
         Fault(
             "multipart",
             (row,),
             layer.geometries[row],
             float(shapes.area_m2[row]),
-            facts={"count": int(count[row])},
+            facts={"count": int(shells[row])},
         )
-        for row in np.flatnonzero(count > 1).tolist()
+        for row in np.flatnonzero(shells > 1).tolist()
     ]
 
 

@@ -6,8 +6,8 @@ import numba
 import numpy as np
 
 from geo_service.coverage._arrays import BoolArray, FloatArray, IntArray
-from geo_service.coverage._rings import Rings
 from geo_service.coverage._segments import in_parts
+from geo_service.rings import Rings
 
 _LEAF = 8  # segments in the smallest box
 _FAN = 4  # boxes in a box; `_meets_itself` shifts by its two bits

@@ -258,7 +258,7 @@ def detached(layer: Layer, graph: Graph) -> list[Fault]:
     face, node = np.append(face, loose[a]), np.append(node, covered[b])
     part = _arrays.components(len(everyone), face, node, everyone)[covered]
     main = int(np.argmax(np.bincount(part, size)))
-    inner = _arrays.points_at(_arrays.inner_points(layer.geometries) - faces.origin)
+    inner = _arrays.points_at(_arrays.inner_points(np.asarray(layer.geometries)) - faces.origin)
     tree = shapely.STRtree(inner)
     found = []
     for which in np.unique(part[part != main]):

@@ -15,12 +15,12 @@ from geo_service.coverage._faces import Faces
 from geo_service.coverage._layer import Layer, Outline
 from geo_service.coverage._places import Lines, Places, places_of
 from geo_service.coverage._residual import Residual
-from geo_service.coverage._rings import Rings
 from geo_service.mending._chains import NONE_BROKEN, Chains, broken_of
 from geo_service.mending._division import WAYS, divided
 from geo_service.mending._matching import forward, turned
 from geo_service.mending._rules import Rules
 from geo_service.mending._spots import Segments, Shift, Spot, segments_of, shift, spots_of
+from geo_service.rings import Rings
 
 _SAME_SHARE = 0.999  # two grids that share this much of both are one grid drawn twice
 _TENTACLE = 4.0  # times its mean width: a spot that reaches further is divided among its grids

@@ -48,7 +48,7 @@ def preview(given: gpd.GeoDataFrame, mended: Mended) -> gpd.GeoDataFrame:
     after = dict(zip(mended.rows.tolist(), mended.grids.geometry.to_numpy(), strict=True))
     told = mended.changes.groupby("code")
     rows = []
-    for row, old in enumerate(layer.geometries):
+    for row, old in enumerate(np.asarray(layer.geometries)):
         new = after.get(row)
         if new is old:
             continue

@@ -160,7 +160,7 @@ def repair(
     else:
         outline, remarks = _layer.outline_of(within, sheet.layer)
         notes += remarks
-    first = sheet.layer.geometries
+    first = np.asarray(sheet.layer.geometries)
     sheet, changes = _cleaned(sheet, rules)
     for _ in range(_ROUNDS):
         examined = sheet.examined(outline)
@@ -283,7 +283,7 @@ def _change(
 
 def _with_geometries(grids: gpd.GeoDataFrame, sheet: Sheet, first: GeometryArray) -> Any:
     """The frame with the sheet's geometries; those that did not change are the same objects."""
-    shapes = sheet.layer.geometries
+    shapes = np.asarray(sheet.layer.geometries)
     kept = grids if len(sheet.given) == len(grids) else grids.iloc[sheet.given]
     if (shapes == first[sheet.given]).all() and kept is grids:
         return grids.copy()

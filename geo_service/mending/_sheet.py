@@ -12,12 +12,12 @@ from geo_service.coverage import _check, _layer, _rings, _segments, _shapes
 from geo_service.coverage._arrays import BoolArray, Geometry, IntArray, array_of
 from geo_service.coverage._check import Examined
 from geo_service.coverage._layer import Layer, Outline
-from geo_service.coverage._rings import Rings
 from geo_service.coverage._segments import Scan
 from geo_service.coverage._shapes import Shapes
 from geo_service.errors import InputError
 from geo_service.notes import Note
 from geo_service.profiles import Profile
+from geo_service.rings import Rings
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class Sheet:
         valid = np.ones(len(kept), np.bool_)
         valid[self.shapes.invalid] = False
         valid[rows] = False
-        geometries = layer.geometries.copy()
+        geometries = np.array(layer.geometries)
         geometries[rows] = array_of(*(fresh[row] for row in rows.tolist()))
         boxes = layer.boxes.copy()
         boxes[rows] = shapely.bounds(geometries[rows])
