@@ -21,12 +21,12 @@ from geo_service.coverage._arrays import BoolArray, FloatArray, Geometry, Geomet
 from geo_service.coverage._faces import Faces
 from geo_service.coverage._layer import Layer
 from geo_service.coverage._places import Lines
-from geo_service.coverage._rings import Rings
 from geo_service.coverage._segments import Scan
 from geo_service.coverage._walk import walk
 from geo_service.mending._distance import borders_of
 from geo_service.mending._matching import first_equal, forward, turned
 from geo_service.mending._spots import Segments
+from geo_service.rings import Rings
 
 _NOISE_ULPS = 8.0
 
