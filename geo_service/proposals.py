@@ -34,8 +34,12 @@ def keep(store: Store, told: dict[str, Any]) -> None:
         "sites": len(told["sites"]),
         "answer": orjson.dumps(told, option=orjson.OPT_SERIALIZE_NUMPY).decode(),
     }
-    kept = [*_kept(store).to_dict("records"), row][-KEPT:]
-    store.put_table(TABLE, pd.DataFrame(kept, columns=list(_COLUMNS)))
+
+    def add(standing: pd.DataFrame | None) -> pd.DataFrame:
+        kept = [] if standing is None else standing.to_dict("records")
+        return pd.DataFrame([*kept, row][-KEPT:], columns=list(_COLUMNS))
+
+    store.change_table(TABLE, add)
 
 
 def latest(store: Store, kind: str | None = None) -> dict[str, Any]:
@@ -46,16 +50,10 @@ def latest(store: Store, kind: str | None = None) -> dict[str, Any]:
     MissingError
         ``not_found``.
     """
-    kept = _kept(store)
+    kept = store.table(TABLE) if TABLE in store.tables() else pd.DataFrame(columns=list(_COLUMNS))
     if kind is not None:
         kept = kept[kept["kind"] == kind]
     if kept.empty:
         raise MissingError("not_found", what=f"{kind or ''} proposal 选址方案".strip())
     told: dict[str, Any] = orjson.loads(kept["answer"].iloc[-1])
     return told
-
-
-def _kept(store: Store) -> pd.DataFrame:
-    if TABLE in store.tables():
-        return store.table(TABLE)
-    return pd.DataFrame(columns=list(_COLUMNS))

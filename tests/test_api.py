@@ -411,6 +411,28 @@ def test_sites_are_proposed_proven_and_kept(own: tuple[httpx.Client, Path]) -> N
         assert store.tables()["proposals"] == 1
 
 
+def test_every_finished_siting_job_is_kept(own: tuple[httpx.Client, Path]) -> None:
+    http, path = own
+    told = http.post("/sites", json={"kind": "rest_station", "count": 1, "seconds": 1})
+    assert told.status_code == 200
+    asked = {
+        http.post(
+            "/processes/siting/execution", headers={"prefer": "respond-async"},
+            json={"inputs": {"kind": "rest_station", "count": count, "seconds": 1}},
+        ).json()["jobID"]: count
+        for count in range(2, 14)
+    }  # fmt: skip
+    left = set(asked)
+    with open_store(path) as store:
+        while left:
+            for job in sorted(left):
+                if http.get(f"/jobs/{job}").json()["status"] == "successful":
+                    left.remove(job)  # told as done: it must be there for every reader
+                    assert asked[job] in store.table("proposals")["sites"].tolist()
+            assert len(http.get("/sites/latest").json()["sites"]) in range(1, 14)
+        assert sorted(store.table("proposals")["sites"]) == list(range(1, 14))
+
+
 def test_life_circles_of_communities_and_of_given_gates(own: tuple[httpx.Client, Path]) -> None:
     http, _ = own
     question = {"within": "411002", "kinds": ["canteen", "market"]}

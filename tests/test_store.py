@@ -669,6 +669,29 @@ def test_points_become_lon_and_lat(store: Store) -> None:
     assert 34.0 < found["lat"][0] < 34.1
 
 
+def test_whoever_changes_a_table_loses_nobody_elses_change(place: Place) -> None:
+    create_store(place).close()
+
+    def write(writer: int) -> None:
+        with open_store(place) as mine:
+            for k in range(6):
+                row = pd.DataFrame({"by": [10 * writer + k]})
+                mine.change_table("notes", lambda old, row=row: pd.concat([old, row]))
+
+    writers = [threading.Thread(target=write, args=(k,)) for k in range(4)]
+    for one in writers:
+        one.start()
+    for one in writers:
+        one.join()
+    with open_store(place) as store:
+        kept = store.table("notes")["by"].tolist()
+        store.verify()
+    assert sorted(kept) == sorted(10 * writer + k for writer in range(4) for k in range(6))
+    for writer in range(4):  # each one's in its own order
+        own = [by for by in kept if by // 10 == writer]
+        assert own == sorted(own)
+
+
 def test_missing_and_misnamed_tables(store: Store) -> None:
     with pytest.raises(MissingError) as missing:
         store.table("addresses")

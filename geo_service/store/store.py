@@ -321,9 +321,24 @@ class Store(Drawer):
         InputError
             ``parameter_invalid``, ``crs_missing``.
         """
+        self.change_table(name, lambda _: frame)
+
+    def change_table(
+        self, name: str, change: Callable[[pd.DataFrame | None], pd.DataFrame]
+    ) -> None:
+        """Put what `change` makes of a plain table in its place; no other writer comes between.
+
+        Parameters
+        ----------
+        name : str
+            As in `put_table`.
+        change : callable
+            Takes the table as it stands (``None``: there is none yet), gives what it shall be.
+        """
         with self._home.writing() as connection:
             before = tables.state(self._schema, connection, name)
-            tables.put(self._home, self._schema, connection, name, frame)
+            standing = tables.get(self._schema, connection, name) if before else None
+            tables.put(self._home, self._schema, connection, name, change(standing))
             after = tables.state(self._schema, connection, name)
             self._note(connection, "table", name, before=before, after=after)
 
