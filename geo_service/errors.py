@@ -648,8 +648,13 @@ CATALOGUE: dict[str, Refusal] = {
     ),
     "body_too_slow": Refusal(
         408,
-        "内容传到一半停了 {seconds} 秒，未接收。请检查网络后重传。",
-        "The body stood still for {seconds} s and was not taken. Check the network and send it again.",
+        "内容传得太慢，等了 {seconds} 秒，未接收。请检查网络后重传。",
+        "The body came too slowly ({seconds} s of waiting) and was not taken. Check the network and send it again.",
+    ),
+    "head_too_slow": Refusal(
+        408,
+        "请求头等了 {seconds} 秒还没有传完，连接已关闭。请检查网络后重试。",
+        "The request's head was not complete after {seconds} s; the connection is closed. Check the network and try again.",
     ),
     "setting_invalid": Refusal(
         422,

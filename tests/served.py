@@ -17,7 +17,7 @@ import shapely
 import uvicorn
 
 from geo_service import crs
-from geo_service.api import create_app
+from geo_service.api import connections, create_app
 from geo_service.store import Store, create_store
 from geo_service.streets import WalkNetwork
 
@@ -109,7 +109,10 @@ def serving(store: Path | str) -> Iterator[str]:
     """Serve a store from a thread; give its address."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
-        config = uvicorn.Config(create_app(store), log_level="warning", ws="none", access_log=False)
+        config = uvicorn.Config(
+            create_app(store), http=connections.Connection, log_level="warning", ws="none",
+            access_log=False,
+        )  # fmt: skip
         server = uvicorn.Server(config)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
         thread.start()

@@ -16,7 +16,8 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -29,7 +30,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from geo_service import api
-from geo_service.api import serving
+from geo_service.api import connections, guard, serving
 from geo_service.settings import Settings
 from geo_service.store import create_store, open_store
 
@@ -157,6 +158,124 @@ def test_slow_and_broken_clients_hold_nobody_up(city: Path, served: ModuleType) 
         assert httpx.get(f"{base}/conformance", timeout=20).status_code == 200
         for link in links[1::2]:
             link.close()
+
+
+def answer_of(link: socket.socket) -> bytes:
+    """One answer that is JSON, whole."""
+    heard = link.recv(4096)
+    while not heard.endswith(b"}"):
+        more = link.recv(4096)
+        assert more, heard
+        heard += more
+    return heard
+
+
+def everything(link: socket.socket) -> bytes:
+    """All that comes until the other side hangs up."""
+    return b"".join(iter(lambda: link.recv(4096), b""))
+
+
+def test_slow_heads_are_answered_408_and_closed(
+    city: Path, served: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connections, "HEAD_SECONDS", 1.5)
+    head = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nX-Slow: " + b"a" * 400
+    with served.serving(city) as base:
+        host, port = base.rpartition("/")[2].split(":")
+        slow = [socket.create_connection((host, int(port)), timeout=20) for _ in range(50)]
+        silent = socket.create_connection((host, int(port)), timeout=20)
+        with ThreadPoolExecutor(len(slow) + 1) as readers:
+            told = [readers.submit(everything, link) for link in [*slow, silent]]
+            for at in range(len(head)):  # a byte at a time, for as long as the server listens
+                assert httpx.get(f"{base}/healthz", timeout=20).status_code == 200
+                for link in slow:
+                    with suppress(OSError):
+                        link.sendall(head[at : at + 1])
+                if all(one.done() for one in told):
+                    break
+                time.sleep(0.02)
+        assert at < len(head) - 1
+        for one in told[:-1]:
+            first, _, rest = one.result().partition(b"\r\n")
+            assert first == b"HTTP/1.1 408 Request Timeout"
+            assert json.loads(rest.partition(b"\r\n\r\n")[2])["code"] == "head_too_slow"
+        assert told[-1].result() == b""  # who asked nothing is told nothing
+        for link in [*slow, silent]:
+            link.close()
+
+
+def test_a_kept_link_is_bounded_too(
+    city: Path, served: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connections, "HEAD_SECONDS", 1.0)
+    whole = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    with served.serving(city) as base:
+        host, port = base.rpartition("/")[2].split(":")
+        with socket.create_connection((host, int(port)), timeout=20) as link:
+            for _ in range(3):  # longer in all than one head may take
+                link.sendall(whole)
+                assert answer_of(link).startswith(b"HTTP/1.1 200")
+                time.sleep(0.5)
+            link.sendall(whole[:9])
+            assert answer_of(link).startswith(b"HTTP/1.1 408")
+            assert link.recv(10) == b""
+        # Refused before its body came; the rest of the body may not be dripped for ever.
+        head = b"POST /healthz HTTP/1.1\r\nHost: localhost\r\nContent-Length: 999\r\n\r\n"
+        with socket.create_connection((host, int(port)), timeout=20) as link:
+            link.sendall(head)
+            assert answer_of(link).startswith(b"HTTP/1.1 405")
+            for _ in range(100):
+                try:
+                    link.sendall(b"a")
+                except OSError:
+                    break
+                time.sleep(0.05)
+            else:
+                pytest.fail("still listening")
+
+
+def test_a_body_that_drips_is_refused(
+    city: Path, served: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(guard, "PATIENCE_SECONDS", 1.0)
+    head = b"POST /locate HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+    with served.serving(city) as base:
+        host, port = base.rpartition("/")[2].split(":")
+        with socket.create_connection((host, int(port)), timeout=0.1) as link:
+            link.sendall(head + b"Content-Length: 999\r\n\r\n")
+            answer = b""
+            for _ in range(100):  # each piece comes well within the time a body may stand still
+                try:
+                    link.sendall(b" ")
+                    answer = link.recv(1)
+                    break
+                except TimeoutError:
+                    continue
+            link.settimeout(20)
+            answer += answer_of(link)
+        assert answer.startswith(b"HTTP/1.1 408")
+        assert b"body_too_slow" in answer
+
+
+def test_an_answer_that_nobody_reads_is_let_go(
+    city: Path, served: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connections, "UNREAD_SECONDS", 1.0)
+    heard = 0
+    ask = b"GET /openapi.json HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    with served.serving(city) as base:
+        host, port = base.rpartition("/")[2].split(":")
+        whole = len(httpx.get(f"{base}/openapi.json", timeout=60).content)
+        with socket.socket() as link:
+            link.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            link.connect((host, int(port)))
+            link.settimeout(20)
+            for _ in range(100):
+                link.sendall(ask)
+            time.sleep(4)
+            with suppress(ConnectionResetError):
+                heard = sum(map(len, iter(lambda: link.recv(1 << 16), b"")))
+        assert heard < 100 * whole  # let go before the end
 
 
 def test_beyond_this_machine_only_with_keys(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from typing import Any
 from fastapi import FastAPI
 
 from geo_service import settings as all_settings
-from geo_service.api import logs, rates
+from geo_service.api import connections, logs, rates
 from geo_service.errors import InputError
 from geo_service.settings import Settings
 
@@ -65,6 +65,7 @@ def serve(settings: Settings) -> None:
             access_log=False,
             log_config=logs.configuration(settings.log),
             server_header=False,
+            http=connections.Connection,
             ws="none",
             forwarded_allow_ips=settings.proxies,
             ssl_certfile=settings.tls_certificate or None,
