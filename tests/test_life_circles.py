@@ -215,6 +215,8 @@ class TestStandard:
         assert refused.value.code == "value_invalid"
         with pytest.raises(InputError) as refused:
             life_circles.read_standard(pd.DataFrame({"minutes": [5]}))
+        with pytest.raises(InputError, match="holds no features"):
+            life_circles.read_standard(pd.DataFrame({"kind": []}))
         assert refused.value.code == "field_missing"
 
 

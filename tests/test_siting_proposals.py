@@ -239,6 +239,7 @@ class TestQuestion:
         assert refused(count=1, demand=demand.head(0)) == "layer_empty"
         assert refused(cover_percent=99, minutes=1) == "plan_infeasible"
         assert refused(count=1, capacity=-1) == "parameter_invalid"
+        assert refused(cover_percent=50, capacity=5e-324) == "parameter_invalid"
 
 
 class TestCapacity:

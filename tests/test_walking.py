@@ -348,7 +348,7 @@ def test_other_bad_input(town: WalkNetwork) -> None:
     for minutes in (0, -5, float("nan")):
         with pytest.raises(InputError, match="minutes"):
             town.time_matrix(here, here, minutes=minutes)
-    for speed in (0, -1, float("nan"), 500):
+    for speed in (0, -1, float("nan"), 5e-324, 500):
         with pytest.raises(InputError, match="speed_kmh"):
             town.route(tuple(here[0]), tuple(here[1]), speed_kmh=speed)
     with pytest.raises(InputError, match="look swapped"):

@@ -93,6 +93,8 @@ def _given(standard: pd.DataFrame | str | Path | None) -> pd.DataFrame:
     if standard is None:
         return pd.DataFrame({"kind": list(facilities.kinds())})
     frame = standard if isinstance(standard, pd.DataFrame) else places.read_file(standard)
+    if frame.empty:
+        raise InputError("layer_empty", file="standard")
     frame = frame.reset_index(drop=True).rename(columns=_NAMES)
     column = next((c for c in _KIND_COLUMNS if c in frame), None)
     if column is None:

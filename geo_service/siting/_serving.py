@@ -23,6 +23,7 @@ from geo_service.siting.capacitated import capacitated_cover, capacitated_set_co
 from geo_service.siting.plans import Clock, FloatArray, Plan, Progress
 
 _DECIMALS = 6  # HiGHS keeps constraints within 1e-6; assigned amounts are rounded to it
+_MOST_SITES = 1e9
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,6 +50,12 @@ def with_capacity(
     """Choose sites by what they can serve, and say who is served where with the least walking."""
     if not (math.isfinite(capacity) and capacity > 0):
         reason = Phrase("应大于 0", "must be above 0")
+        raise InputError("parameter_invalid", name="capacity", value=capacity, reason=reason)
+    total = math.fsum(case.weights.tolist())
+    if total / _MOST_SITES > capacity:
+        reason = Phrase(
+            f"与总需求 {total:g} 相比太小", f"too small beside the demand of {total:g}"
+        )
         raise InputError("parameter_invalid", name="capacity", value=capacity, reason=reason)
     own = _standing_capacities(case, capacity)
     able = np.flatnonzero(own > 0)  # a facility that serves nobody is no site

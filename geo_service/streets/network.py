@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 _SECONDS_PER_MINUTE = 60.0
 _KMH_PER_M_S = 3.6
+_SLOWEST_KMH = 0.1
 
 
 class WalkNetwork:
@@ -315,8 +316,8 @@ class WalkNetwork:
         """Give the speed in metres a second: the one said, else the profile's."""
         if speed_kmh is None:
             return self.walker.speed_m_s
-        if not 0 < speed_kmh < 100:
-            reason = "a walk has more than 0 and less than 100 km/h"
+        if not _SLOWEST_KMH <= speed_kmh < 100:
+            reason = f"a walk has {_SLOWEST_KMH:g} km/h or more and less than 100"
             raise InputError("parameter_invalid", name="speed_kmh", value=speed_kmh, reason=reason)
         return speed_kmh / _KMH_PER_M_S
 
