@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import gzip
 import json
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import geopandas as gpd
@@ -18,8 +21,8 @@ import shapely
 from pmtiles.reader import MmapSource, Reader, all_tiles
 
 from geo_service.store import open_store
-from geo_service.tiles import TileSource, archive, mvt
-from geo_service.tiles.pyramid import FINEST_ZOOM
+from geo_service.tiles import TileSource, archive, mvt, saved
+from geo_service.tiles.pyramid import FINEST_ZOOM, Pyramid
 
 COUNT = 60
 QUAD = "WebMercatorQuad"
@@ -195,3 +198,123 @@ def test_export_writes_pmtiles(
     with out.open("rb") as file:
         about = Reader(MmapSource(file)).metadata()
     assert about["version"] == "1"
+
+
+# saved tiles
+
+
+@pytest.fixture
+def own_store(
+    service_store: Path, tmp_path: Path, served: ModuleType
+) -> tuple[Path, Callable[[], Any]]:
+    """A store of its own, and what serves it."""
+    path = tmp_path / "own.gpkg"
+    with open_store(service_store) as store:
+        store.backup(path)
+
+    @contextmanager
+    def serving() -> Iterator[httpx.Client]:
+        with served.serving(path) as base, httpx.Client(base_url=base, timeout=60) as client:
+            yield client
+
+    return path, serving
+
+
+def saved_of(path: Path, layer: str = "grids") -> list[Path]:
+    return sorted(path.with_suffix(".tiles").glob(f"{layer}-*.pmtiles"))
+
+
+def wait_for(there: Callable[[], Any]) -> None:
+    until = time.monotonic() + 60
+    while not there():
+        assert time.monotonic() < until
+        time.sleep(0.05)
+
+
+def test_a_restarted_service_gives_the_tiles_it_saved(
+    own_store: tuple[Path, Callable[[], Any]], mercator: gpd.GeoSeries,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    path, serving = own_store
+    paths = [
+        f"/collections/grids/tiles/{z}/{x + dx}/{y}"
+        for z in range(13)
+        for x, y in [tile_of(z, mercator.union_all().centroid)]
+        for dx in ((-1, 0, 1) if z > 3 else (0,))
+    ]
+    with serving() as http:
+        wait_for(lambda: all(saved_of(path, name) for name in ("city", "communities", "grids")))
+        [first] = saved_of(path)
+        saved_tiles = [http.get(one) for one in paths]
+
+    def refuse(*_: object) -> None:
+        raise AssertionError("drawn although it was saved")
+
+    with open_store(path) as store, ThreadPoolExecutor(1) as executor:
+        source = TileSource.of(store.frame("grids"), "grids", tiles=True, executor=executor)
+        source.pyramid.build()
+        drawn = [source.tile(*map(int, one.split("/")[-3:])) for one in paths]
+    with monkeypatch.context() as patched:
+        patched.setattr(TileSource, "tile", refuse)
+        patched.setattr(Pyramid, "build", refuse)
+        with serving() as http:
+            again = [http.get(one) for one in paths]
+            stale = {"if-none-match": again[0].headers["etag"]}
+            assert http.get(paths[0], headers=stale).status_code == 304
+    assert [one.content for one in again] == [one.content for one in saved_tiles] == drawn
+    assert [one.headers["etag"] for one in again] == [one.headers["etag"] for one in saved_tiles]
+    assert any(one.status_code == 204 for one in again)
+    assert saved_of(path) == [first]
+
+
+def test_a_new_revision_takes_the_place_of_saved_tiles(
+    own_store: tuple[Path, Callable[[], Any]], grids: gpd.GeoDataFrame, served: ModuleType
+) -> None:
+    path, serving = own_store
+    with serving() as http:
+        wait_for(lambda: saved_of(path))
+        [first] = saved_of(path)
+        with open_store(path) as store:
+            served.publish(store, "grids", grids.assign(name="改了名"))
+        wait_for(lambda: saved_of(path) not in ([], [first]) and len(saved_of(path)) == 1)
+        told = http.get("/collections/grids/tiles/0/0/0")
+        assert "改了名".encode() in told.content
+        assert told.headers["etag"].startswith('"grids-2-')
+        past = http.get("/collections/grids/tiles/0/0/0", params={"at": 1})
+        assert "改了名".encode() not in past.content
+
+
+@pytest.mark.parametrize("damage", [b"", b"not tiles", None])
+def test_damaged_or_refused_saved_tiles_are_drawn(
+    own_store: tuple[Path, Callable[[], Any]], damage: bytes | None
+) -> None:
+    path, serving = own_store
+    folder = path.with_suffix(".tiles")
+    if damage is None:
+        folder.write_text("a file where the folder should be")
+    else:
+        with serving():
+            wait_for(lambda: saved_of(path))
+        [first] = saved_of(path)
+        first.write_bytes(damage)
+    with serving() as http:
+        assert len(http.get("/collections/grids/tiles/0/0/0").content) > 1000
+        if damage is not None:
+            wait_for(lambda: first.stat().st_size > 1000)
+
+
+def test_saved_tiles_stay_below_a_size(
+    grids: gpd.GeoDataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with ThreadPoolExecutor(1) as executor:
+        source = TileSource.of(grids, "grids", tiles=True, executor=executor)
+        whole = saved.save(source, tmp_path / "whole", "grids", "a")
+        [size] = [one.stat().st_size for one in (tmp_path / "whole").glob("*.pmtiles")]
+        monkeypatch.setattr(saved, "MOST_MB", size / 2e6)
+        part = saved.save(source, tmp_path / "part", "grids", "a")
+        [less] = [one.stat().st_size for one in (tmp_path / "part").glob("*.pmtiles")]
+    assert whole is not None
+    assert part is not None
+    assert less <= size / 2
+    assert part.finest_zoom < whole.finest_zoom == saved.FINEST_SAVED_ZOOM
+    assert part.tile(0, 0, 0) == whole.tile(0, 0, 0) == source.tile(0, 0, 0)

@@ -29,7 +29,7 @@ from geo_service.errors import ConflictError, MissingError
 from geo_service.locate import Gazetteer
 from geo_service.roles import Caller
 from geo_service.streets import WalkNetwork
-from geo_service.tiles import TileSource, mvt
+from geo_service.tiles import TileSource, mvt, saved
 
 if TYPE_CHECKING:
     from geo_service.addresses import AddressBook
@@ -161,6 +161,8 @@ class State:
         self._views: OrderedDict[tuple[str, int], View] = OrderedDict()
         self._kept: dict[str, tuple[object, Any]] = {}
         self._past: OrderedDict[int, Gazetteer] = OrderedDict()
+        self._saved: dict[str, tuple[int, saved.SavedTiles | None]] = {}
+        self._drawn_ahead: dict[str, int] = {}
         self._revisions: dict[str, int] = {}
         self._looked_at = -LOOK_EVERY_SECONDS
         self._locks: dict[str, threading.Lock] = defaultdict(threading.Lock)
@@ -233,11 +235,13 @@ class State:
         return made
 
     def follow(self, until: threading.Event) -> None:
-        """Make the lookup of each newly published revision, whoever published it, until told."""
+        """Make ready for each newly published revision, whoever published it, until told."""
         while not until.wait(LOOK_EVERY_SECONDS):
             try:
                 if "grids" in self.revisions():
                     self.gazetteer()
+                if self.ready:
+                    self._draw_new()
             except Exception:  # a database that went away comes back
                 log.exception("looking for new revisions failed; trying again")
 
@@ -282,6 +286,16 @@ class State:
         network = self.network()
         return self._keep("street_tiles", id(network), lambda: self._draw_streets(network))
 
+    def saved_tiles(self, layer: str) -> tuple[int, saved.SavedTiles | None]:
+        """Give a layer's current revision (0: there is none), and its saved tiles if it has any."""
+        number = self.revisions().get(layer, 0)
+        kept = self._saved.get(layer)
+        if number and (kept is None or kept[0] != number):
+            digest = self.store.revision(layer, at=number).sha256
+            kept = (number, saved.opened(self.store.tiles_path, layer, digest))
+            self._saved[layer] = kept
+        return kept if kept and number else (0, None)
+
     def report(self, name: str, version: object, make: Callable[[], Any]) -> Any:
         """Keep the answer of a long check for as long as what it was made from stays."""
         return self._keep(name, version, make)
@@ -295,14 +309,30 @@ class State:
             self.gazetteer()
         if self.streets_stamp() is not None:
             self.street_tiles()
-        self.ready = True
-        for layer in shown:
-            self.executor.submit(self.view(layer).tile_source.pyramid.build)
+        self.ready = True  # from now on `follow` draws what is not yet saved
 
     def close(self) -> None:
         """Let go of the store and of the threads."""
         self.executor.shutdown(wait=True, cancel_futures=True)
         self.store.close()
+
+    def _draw_new(self) -> None:
+        """Have the coarse tiles of revisions that the map opens with drawn, one after the other."""
+        for layer, number in self.revisions().items():
+            if layer in SHOWN_FIRST and self._drawn_ahead.get(layer) != number:
+                self._drawn_ahead[layer] = number
+                self.executor.submit(self._draw_ahead, layer)
+
+    def _draw_ahead(self, layer: str) -> None:
+        try:
+            view = self.view(layer)
+            source = view.tile_source
+            if self.saved_tiles(layer)[1] is None:
+                digest = self.store.revision(layer, at=view.revision).sha256
+                made = saved.save(source, self.store.tiles_path, layer, digest)
+                self._saved[layer] = (view.revision, made)
+        except Exception:
+            log.exception("drawing the tiles of %s ahead failed; each is drawn when asked", layer)
 
     def _current(self, name: str, make: Callable[[], Any]) -> Any:
         return self._keep(name, self.revisions(), make)

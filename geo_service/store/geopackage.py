@@ -109,6 +109,11 @@ class GeoPackage:
         """Where the records of jobs over this city are kept, beside the file."""
         return self.path.with_suffix(".jobs")
 
+    @property
+    def tiles_path(self) -> Path:
+        """Where drawn tiles of this city are kept, beside the file; safe to delete."""
+        return self.path.with_suffix(".tiles")
+
     def streets_stamp(self) -> str | None:
         """Tell which state of the walk network is current; ``None`` where there is none."""
         try:

@@ -160,6 +160,10 @@ class Home(Protocol):
     def jobs_path(self) -> Path:
         """Where this machine keeps the records of jobs over the store; there may be none yet."""
 
+    @property
+    def tiles_path(self) -> Path:
+        """Where this machine keeps drawn tiles of the store; there may be none yet."""
+
     def keep_streets(self, save: Callable[[Path], object]) -> None:
         """Keep the walk network that `save` writes to a path, whole or not at all."""
 

@@ -297,7 +297,15 @@ class PostGIS:
     @property
     def jobs_path(self) -> Path:
         """Where this machine keeps the records of jobs over this database."""
-        return cache_folder() / f"{hashlib.sha256(self.name.encode()).hexdigest()[:16]}.jobs"
+        return self._cached(".jobs")
+
+    @property
+    def tiles_path(self) -> Path:
+        """Where this machine keeps drawn tiles of this database; safe to delete."""
+        return self._cached(".tiles")
+
+    def _cached(self, suffix: str) -> Path:
+        return cache_folder() / f"{hashlib.sha256(self.name.encode()).hexdigest()[:16]}{suffix}"
 
     def streets_stamp(self) -> str | None:
         """Give the hash of the walk network; ``None`` where there is none."""

@@ -109,6 +109,11 @@ class Reader:
         """Where this machine keeps the records of jobs over this store."""
         return self._home.jobs_path
 
+    @property
+    def tiles_path(self) -> Path:
+        """Where this machine keeps drawn tiles of this store."""
+        return self._home.tiles_path
+
     def streets_stamp(self) -> str | None:
         """Tell which state of the walk network is current; ``None`` where there is none."""
         return self._home.streets_stamp()

@@ -6,6 +6,7 @@ Source: PMTiles specification, version 3; written by the library `pmtiles`.
 from __future__ import annotations
 
 import gzip
+import os
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -75,6 +76,8 @@ def write(
                         written += 1
                     advance((done + 1) / len(wanted))
                 writer.finalize(_header(source, finest_zoom), _metadata(source, about or {}))
+                file.flush()
+                os.fsync(file.fileno())  # a power cut leaves the old file or the new one
             made.replace(target)
     except OSError as error:
         raise InputError(
@@ -85,7 +88,10 @@ def write(
 
 def _tiles(box: mvt.Box, finest_zoom: int) -> Iterator[tuple[int, int, int]]:
     for z in range(finest_zoom + 1):
-        (x0, y1), (x1, y0) = mvt.tile_at(z, box[0], box[1]), mvt.tile_at(z, box[2], box[3])
+        first = mvt.tile_box(z, *mvt.tile_at(z, box[0], box[1]))
+        margin = mvt.clip_box(first)[2] - first[2]  # a tile beside the layer may show its rim
+        (x0, y1) = mvt.tile_at(z, box[0] - margin, box[1] - margin)
+        (x1, y0) = mvt.tile_at(z, box[2] + margin, box[3] + margin)
         for x in range(x0, x1 + 1):
             for y in range(y0, y1 + 1):
                 yield z, x, y

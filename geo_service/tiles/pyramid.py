@@ -25,6 +25,11 @@ COARSEST_ZOOM = 4
 Geometries = npt.NDArray[np.object_]
 
 
+def wanted(z: int) -> int:
+    """Give the zoom whose geometries zoom `z` is drawn with, once they are made."""
+    return min(max(z, COARSEST_ZOOM), FINEST_ZOOM)
+
+
 class Pyramid:
     """A layer's geometries by zoom, made when first needed and kept.
 
@@ -71,9 +76,8 @@ class Pyramid:
 
     def level(self, z: int) -> int:
         """Give the zoom whose geometries are there to draw zoom `z` with."""
-        wanted = min(max(z, COARSEST_ZOOM), FINEST_ZOOM)
-        if wanted in self._levels:
-            return wanted
+        if (level := wanted(z)) in self._levels:
+            return level
         with self._lock:
             if not self._started:
                 self._started = True

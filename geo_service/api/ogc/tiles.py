@@ -19,7 +19,7 @@ from geo_service.api.ogc import forms
 from geo_service.api.ogc.collections import MVT
 from geo_service.api.state import State
 from geo_service.errors import MissingError
-from geo_service.tiles import TileSource, mvt, styles
+from geo_service.tiles import TileSource, mvt, pyramid, styles
 from geo_service.tiles.source import MAX_ZOOM
 
 STREETS = "streets"
@@ -58,12 +58,16 @@ def tile(
     """
     if x >= 2**z or y >= 2**z:
         raise MissingError("tile_outside", z=z, x=x, y=y)
-    source, version = _source(state, collection, at)
-    tag = f'"{collection}-{version}-{source.pyramid.level(z)}"'
+    number, saved = state.saved_tiles(collection) if at is None else (0, None)
+    if saved is not None and z <= saved.finest_zoom:
+        tag, draw = f'"{collection}-{number}-{pyramid.wanted(z)}"', saved.tile
+    else:
+        source, version = _source(state, collection, at)
+        tag, draw = f'"{collection}-{version}-{source.pyramid.level(z)}"', source.tile
     headers = {"ETag": tag, "Cache-Control": "no-cache"}
     if request.headers.get("if-none-match") == tag:
         return Response(status_code=304, headers=headers)
-    data = source.tile(z, x, y)
+    data = draw(z, x, y)
     if not data:
         return Response(status_code=204, headers=headers)
     return Response(data, media_type=MVT, headers=headers)
