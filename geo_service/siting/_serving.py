@@ -53,9 +53,7 @@ def with_capacity(
         raise InputError("parameter_invalid", name="capacity", value=capacity, reason=reason)
     total = math.fsum(case.weights.tolist())
     if total / _MOST_SITES > capacity:
-        reason = Phrase(
-            f"与总需求 {total:g} 相比太小", f"too small beside the demand of {total:g}"
-        )
+        reason = Phrase(f"与总需求 {total:g} 相比太小", f"too small beside the demand of {total:g}")
         raise InputError("parameter_invalid", name="capacity", value=capacity, reason=reason)
     own = _standing_capacities(case, capacity)
     able = np.flatnonzero(own > 0)  # a facility that serves nobody is no site
