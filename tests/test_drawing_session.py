@@ -13,6 +13,8 @@ import geopandas as gpd
 import numpy as np
 import pytest
 import shapely
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from shapely import box
 
 from geo_service import coverage, drawing
@@ -238,6 +240,31 @@ def test_codes_are_never_given_twice() -> None:
     assert not {*first.created} & {*again.created}
     with pytest.raises(InputError, match="taken"):
         grids.apply({"op": "merge", "codes": [B, D], "code": A})
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    turn=st.floats(0.0, 3.2),
+    corners=st.lists(st.floats(0.0, 6.2), min_size=3, max_size=6, unique_by=lambda t: round(t, 1)),
+)
+def test_no_grid_is_laid_flat(turn: float, corners: list[float]) -> None:
+    """All corners of a small grid onto one line: rounding decides which way such a grid winds.
+
+    GEOS calls it valid either way, and its land is too little for areas to show.
+    """
+    middle = np.array((478_150.0, 3_760_150.0))
+    small = shapely.Polygon([middle + 3 * heading(each) for each in sorted(corners)])
+    host = shapely.Polygon(box(*(middle - 50), *(middle + 50)).exterior, [small.exterior])
+    grids = drawing.Session([A, B], [host, small])
+    before = bytes_of(grids)
+    line = [(middle + reach * heading(turn)).tolist() for reach in (-50, 50)]
+    with pytest.raises(InputError, match="left without land|fall together|cross"):
+        grids.apply({"op": "snap", "code": B, "line": line, "within_m": 5.0})
+    assert bytes_of(grids) == before
+
+
+def heading(turn: float) -> Any:
+    return np.array((np.cos(turn), np.sin(turn)))
 
 
 def test_two_alike_codes_and_overlaps_are_refused() -> None:

@@ -220,11 +220,19 @@ class Borders:
                 before.setdefault(key, old)
         old_shapes = [shape for shape in before.values() if shape is not ABSENT]
         new_shapes = [self.geometry(face) for face in before if face in self._rings]
-        drift = abs(float(shapely.area(new_shapes).sum() - shapely.area(old_shapes).sum()))
+        areas = shapely.area(new_shapes)
+        drift = abs(float(areas.sum() - shapely.area(old_shapes).sum()))
         # A node on a straight border is off it by rounding, as far as the border is long.
         around = float(shapely.length(old_shapes).sum()) * float(np.abs(old_shapes[0].bounds).max())
+        rounding = _ROUNDING * around
+        # Of a face laid flat (all its corners on one line) rounding decides which way it winds:
+        # GEOS calls it valid where it winds backward too, and drift can't show so little land.
+        valid = bool(shapely.is_valid(new_shapes).all())
+        if valid and areas.min() <= rounding:
+            reason = Phrase("会有网格被压成一条线", "a grid would be left without land")
+            raise InputError("drawing_impossible", reason=reason)
         covered = self._sums["covered"].replaced(old_shapes, new_shapes)
-        sound = drift <= _ROUNDING * around and shapely.is_valid(new_shapes).all()
+        sound = valid and drift <= rounding
         # The polygons themselves vouch for it too: whatever slipped these tables is refused here.
         if not sound or self._residue(covered) != self._at_open:
             reason = Phrase("边界会相互交叉或接触", "borders would cross or touch each other")
