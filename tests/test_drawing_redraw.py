@@ -86,7 +86,8 @@ def test_a_new_house_sends_one_block_next_door(town: gpd.GeoDataFrame) -> None:
     assert redrawn.grids.households.between(300, 500).all()
     assert redrawn.grids.households.sum() == people.households.sum()
     assert_sound(redrawn, town)
-    again = drawing.redraw(town, streets=lattice(8, 4), households=people)
+    prepared = drawing.Terrain(PLANE, lattice(8, 4))
+    again = drawing.redraw(town, streets=prepared, households=people)
     assert (again.grids.geometry.to_wkb() == redrawn.grids.geometry.to_wkb()).all()
 
 
@@ -124,6 +125,25 @@ def test_what_can_not_be_mended_is_named_and_left(town: gpd.GeoDataFrame) -> Non
     assert all(op.get("to", "")[:12] == other.code[0][:12] for op in apart.operations)
     with pytest.raises(InputError):
         drawing.redraw(town, streets=lattice(8, 4), households=PEOPLE, target=(500, 300))
+
+
+def test_the_new_border_runs_along_a_street_where_one_runs() -> None:
+    """A footpath down the middle is no place for more homes, but a better border than a meadow."""
+    square = gpd.GeoDataFrame(
+        {"code": [f"{COMMUNITY}001", f"{COMMUNITY}002"], "name": "-"},
+        geometry=[box(WEST, SOUTH, WEST + 200, SOUTH + 200),
+                  box(WEST + 200, SOUTH, WEST + 400, SOUTH + 200)], crs=PLANE,
+    )  # fmt: skip
+    lane = LineString([(WEST + 104, SOUTH - 9), (WEST + 104, SOUTH + 209)])
+    rim = LineString([(WEST + 200, SOUTH - 9), (WEST + 200, SOUTH + 209)])
+    streets = gpd.GeoDataFrame({"kind": ["street"] * 2}, geometry=[lane, rim], crs=PLANE)
+    places = [(20.0 * c + 10, 20.0 * r + 10, 7) for c in range(10) for r in range(10)]
+    people = homes([*places, *[(200 + x, y, 4) for x, y, _ in places]])
+    redrawn = drawing.redraw(square, streets=streets, households=people)
+    assert [op["op"] for op in redrawn.operations] == ["split"]
+    assert redrawn.misses == ()
+    cut = shapely.coverage_union_all(redrawn.grids.geometry.values[:1]).boundary
+    assert shapely.length(shapely.intersection(cut, lane.buffer(0.01))) > 199
 
 
 def test_the_figures_of_a_drawing(town: gpd.GeoDataFrame) -> None:

