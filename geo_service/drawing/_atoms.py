@@ -7,6 +7,7 @@ between homes and clear of buildings.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,9 +18,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from geo_service import topology
-from geo_service.drawing import _blocks
-from geo_service.drawing.sheet import Sheet
-from geo_service.errors import InputError
+from geo_service.drawing import _blocks, _splits
 
 SLIVER_AREA_M2 = 200.0
 SLIVER_WIDTH_M = 8.0
@@ -67,6 +66,19 @@ class Homes:
             found[lost] = tree.nearest(points[lost])
         return found
 
+    def some(self, places: npt.NDArray[Any]) -> Homes:
+        """Give some of the homes, by row or by mask."""
+        return Homes(self.xy[places], self.count[places])
+
+    def divided(self, parts: Sequence[Any]) -> list[Homes]:
+        """Give the homes in each part of a shape that holds them all."""
+        held, left = [], self
+        for part in parts[:-1]:
+            inside = shapely.intersects_xy(part, left.xy)
+            held.append(left.some(inside))
+            left = left.some(~inside)
+        return [*held, left]
+
     def weigh(self, shapes: Shapes) -> IntArray:
         """Give the households of every shape."""
         total = np.bincount(self.within(shapes), self.count, minlength=len(shapes))
@@ -107,7 +119,7 @@ def cut(
     if len(big) and len(minor):
         inside = shapely.get_parts(shapely.intersection(shapely.union_all(minor), big))
         blocks = weld(_blocks.cut_by_lines(area, np.concatenate([lines, inside])))
-    return _cut_big(blocks, homes, most, buildings)
+    return cut_big(blocks, homes, most, buildings)
 
 
 def weld(shapes: Shapes) -> Shapes:
@@ -142,77 +154,81 @@ def _single(shape: Any) -> bool:
     return int(shapely.get_num_geometries(shape)) == 1
 
 
-def _cut_big(blocks: Shapes, homes: Homes, most: int, buildings: Shapes) -> Shapes:
-    sheet = Sheet(blocks, snap=_blocks.RIM_SNAP_M)
+def cut_big(blocks: Shapes, homes: Homes, most: int, buildings: Shapes) -> Shapes:
+    """Cut blocks straight until none holds more households than `most`, as far as cuts can help.
+
+    Parameters and result are those of `cut`.
+    """
     places = homes.within(blocks)
     order = np.argsort(places, kind="stable")
     bounds = np.searchsorted(places[order], np.arange(len(blocks) + 1))
-    near_buildings = shapely.STRtree(buildings)
-    waiting = [(face, order[bounds[face] : bounds[face + 1]]) for face in range(len(blocks))]
+    near = shapely.STRtree(buildings)
+    nodes: _splits.Nodes = {}
+    whole = []
+    waiting = [
+        (block, homes.some(order[bounds[i] : bounds[i + 1]])) for i, block in enumerate(blocks)
+    ]
     while waiting:
-        face, here = waiting.pop()
-        if homes.count[here].sum() <= most or len(here) < 2:
-            continue
-        avoid = buildings[near_buildings.query(sheet.geometry(face))]
-        waiting += _cut_once(sheet, face, here, homes, most, avoid)
-    return np.array([sheet.geometry(face) for face in sheet.faces], object)
+        shape, here = waiting.pop()
+        parts: list[tuple[Any, Homes]] = []
+        if len(here.count) > 1 and here.count.sum() > most:
+            parts = _cut_once(shape, here, most, buildings[near.query(shape)], nodes)
+        if parts:
+            waiting += parts
+        else:
+            whole.append(shape)
+    return np.array([_splits.with_nodes(shape, nodes) for shape in whole], object)
 
 
 def _cut_once(
-    sheet: Sheet, face: int, here: IntArray, homes: Homes, most: int, avoid: Shapes
-) -> list[tuple[int, IntArray]]:
-    """Cut a face by the best line that leaves homes on both sides; give the parts' homes."""
-    local = Homes(homes.xy[here], homes.count[here])
-    for line in _cuts_across(sheet.geometry(face), local.xy, local.count, most, avoid):
-        try:
-            faces = sheet.split(face, line)
-        except InputError:
+    shape: Any, homes: Homes, most: int, avoid: Shapes, nodes: _splits.Nodes
+) -> list[tuple[Any, Homes]]:
+    """Cut a block by the best line that leaves homes on both sides; give the parts and theirs."""
+    for chords in _cuts_across(shape, homes, most, avoid):
+        parts, added = _splits.split(shape, chords, nodes)
+        if not parts:
             continue
-        within = local.within(np.array([sheet.geometry(each) for each in faces], object))
-        held = np.bincount(within, local.count, minlength=len(faces))
-        if np.sort(held)[-2] >= _LEAST_SHARE * held.sum():
-            return [(each, here[within == i]) for i, each in enumerate(faces)]
-        sheet.undo()
+        held = homes.divided(parts)
+        if sorted(each.count.sum() for each in held)[-2] >= _LEAST_SHARE * homes.count.sum():
+            nodes.update(added)
+            return list(zip(parts, held, strict=True))
     return []
 
 
-def _cuts_across(
-    shape: Any, xy: FloatArray, count: IntArray, most: int, avoid: Shapes
-) -> list[Any]:
+def _cuts_across(shape: Any, homes: Homes, most: int, avoid: Shapes) -> list[Shapes]:
     """Give straight cuts between homes, the best first: short, even, clear of buildings."""
     corner = shapely.get_coordinates(shapely.minimum_rotated_rectangle(shape))
-    sides = [corner[1] - corner[0], corner[2] - corner[1]]
-    lengths = [float(np.hypot(*side)) for side in sides]
-    total = int(count.sum())
+    sides = np.array([corner[1] - corner[0], corner[2] - corner[1]])
+    lengths = np.hypot(*sides.T)
+    total = int(homes.count.sum())
     pieces = -(-total // most)
     goal = (pieces // 2) / pieces
-    scale = np.sqrt(shape.area)
-    found = []
-    for number, (side, length) in enumerate(zip(sides, lengths, strict=True)):
-        if length * _LONG_BLOCK < max(lengths):
+    ends, uneven = [], []
+    for along, across, length in zip(sides, sides[::-1], lengths, strict=True):
+        if length * _LONG_BLOCK < lengths.max():
             continue
-        along, across = side / length, sides[1 - number] / lengths[1 - number]
-        for share, base in _between_homes(xy @ along, count / total, goal):
-            middle = corner[0] + along * (base - corner[0] @ along)
-            reach = across * 2 * max(lengths)
-            line = shapely.LineString([middle - reach, middle + reach])
-            inside = shapely.get_parts(shapely.intersection(line, shape))
-            inside = inside[shapely.length(inside) > _SHORTEST_CUT_M]
-            # Round a hole one chord cuts nothing apart: there the line is taken whole.
-            whole = shapely.get_num_interior_rings(shape) > 0 and len(inside) > 1
-            for chord in [*inside, *([shapely.multilinestrings(inside)] if whole else [])]:
-                crossed = shapely.length(shapely.intersection(chord, avoid)).sum()
-                cost = (
-                    chord.length / scale
-                    + _BUILDING_COST_PER_M * crossed
-                    + _IMBALANCE_COST * abs(share - goal)
-                )
-                found.append((float(cost), number, base, chord))
-    found.sort(key=lambda each: each[:3])
-    return [
-        shapely.multilinestrings([_beyond(part) for part in shapely.get_parts(chord)])
-        for *_, chord in found
-    ]
+        unit, reach = along / length, 2 * lengths.max() * across / np.hypot(*across)
+        for share, base in _between_homes(homes.xy @ unit, homes.count / total, goal):
+            middle = corner[0] + unit * (base - corner[0] @ unit)
+            ends.append([middle - reach, middle + reach])
+            uneven.append(abs(share - goal))
+    if not ends:
+        return []
+    lines = np.asarray(shapely.linestrings(ends))
+    chords, line = shapely.get_parts(shapely.intersection(lines, shape), return_index=True)
+    long = shapely.length(chords) > _SHORTEST_CUT_M
+    chords, line = chords[long], line[long]
+    cost = shapely.length(chords) / np.sqrt(shape.area) + _IMBALANCE_COST * np.array(uneven)[line]
+    if len(avoid):
+        crossed = shapely.length(shapely.intersection(chords[:, None], avoid)).sum(axis=1)
+        cost += _BUILDING_COST_PER_M * crossed
+    found = [(cost[k], k, chords[k : k + 1]) for k in range(len(chords))]
+    if shapely.get_num_interior_rings(shape):
+        # Round a hole one chord cuts nothing apart: there a line is taken whole too.
+        found += [
+            (cost[line == k].sum(), len(chords) + k, chords[line == k]) for k in np.unique(line)
+        ]
+    return [each for *_, each in sorted(found, key=lambda each: each[:2])]
 
 
 def _between_homes(
@@ -230,10 +246,3 @@ def _between_homes(
         if len(away) and np.isfinite(away[at]):
             places.append((float(before[at]), float(position[order][at] + gap[at] / 2)))
     return list(dict.fromkeys(places))
-
-
-def _beyond(chord: Any) -> Any:
-    """Lengthen a chord a little, so that it surely crosses the border at both ends."""
-    a, b = shapely.get_coordinates(chord)[[0, -1]]
-    step = (b - a) / np.hypot(*(b - a)) * 1e-3
-    return shapely.LineString([a - step, b + step])

@@ -14,13 +14,13 @@ import shapely
 from geo_service import codes as grid_codes
 from geo_service import topology
 from geo_service.codes import grid_name
-from geo_service.drawing import _atoms, _blocks, _partition
+from geo_service.drawing import _atoms, _blocks, _objective, _partition
 from geo_service.drawing._lines import kinds_of
 from geo_service.errors import InputError, Phrase
 from geo_service.notes import Note
 
-BORDER_COST = {"major": -0.8, "rail": -0.8, "water": -0.8, "line": -0.8, "street": 0.0,
-               "minor": 0.25, "none": 0.7}  # fmt: skip
+BORDER_COST = {"major": -0.9, "rail": -0.36, "water": -0.36, "line": -0.9, "street": -0.42,
+               "minor": 0.27, "none": 0.63}  # fmt: skip
 """What a border costs by the line it runs on, per length of a mean grid's outline.
 
 Below nothing: wanted. ``none`` is a straight cut on open ground.
@@ -320,8 +320,9 @@ def group(
     table["weight"] = weight
     table["area"] = shapely.area(atoms)
     table["rim"] = np.bincount(high[~inner], length[~inner], minlength=len(atoms))
+    table["x"], table["y"] = shapely.get_coordinates(shapely.centroid(atoms)).T
     table["begin"], table["end"] = bounds[:-1], bounds[1:]
-    rules = _partition.Rules(float(target[0]), float(target[1]))
+    rules = _objective.Rules(float(target[0]), float(target[1]))
     if moves_per_atom is not None:
         rules = rules._replace(moves_per_atom=moves_per_atom)
     return _partition.partition(table, borders, rules, seed=seed)
