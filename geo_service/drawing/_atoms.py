@@ -154,11 +154,14 @@ def _single(shape: Any) -> bool:
     return int(shapely.get_num_geometries(shape)) == 1
 
 
-def cut_big(blocks: Shapes, homes: Homes, most: int, buildings: Shapes) -> Shapes:
-    """Cut blocks straight until none holds more households than `most`, as far as cuts can help.
+def cut_big(
+    blocks: Shapes, homes: Homes, most: int | npt.NDArray[Any], buildings: Shapes
+) -> Shapes:
+    """Cut blocks straight until none holds more households than it may, as far as cuts can help.
 
-    Parameters and result are those of `cut`.
+    Parameters and result are those of `cut`; `most` may differ from block to block.
     """
+    limit = np.broadcast_to(np.asarray(most, np.int64), len(blocks))
     places = homes.within(blocks)
     order = np.argsort(places, kind="stable")
     bounds = np.searchsorted(places[order], np.arange(len(blocks) + 1))
@@ -166,16 +169,16 @@ def cut_big(blocks: Shapes, homes: Homes, most: int, buildings: Shapes) -> Shape
     nodes: _splits.Nodes = {}
     whole = []
     waiting = [
-        (block, homes.some(order[bounds[i] : bounds[i + 1]])) for i, block in enumerate(blocks)
+        (block, homes.some(order[bounds[i] : bounds[i + 1]]), int(limit[i]))
+        for i, block in enumerate(blocks)
     ]
     while waiting:
-        shape, here = waiting.pop()
+        shape, here, may = waiting.pop()
         parts: list[tuple[Any, Homes]] = []
-        if len(here.count) > 1 and here.count.sum() > most:
-            parts = _cut_once(shape, here, most, buildings[near.query(shape)], nodes)
-        if parts:
-            waiting += parts
-        else:
+        if len(here.count) > 1 and here.count.sum() > may:
+            parts = _cut_once(shape, here, may, buildings[near.query(shape)], nodes)
+        waiting += [(part, held, may) for part, held in parts]
+        if not parts:
             whole.append(shape)
     return np.array([_splits.with_nodes(shape, nodes) for shape in whole], object)
 

@@ -32,9 +32,9 @@ class Rules(NamedTuple):
     low: float
     high: float
     penalty: float = 6.0
-    roundness: float = 1.1
+    roundness: float = 1.15
     thin: float = 0.32
-    thinness: float = 0.8
+    thinness: float = 1.0
     hot: float = 0.5
     cold: float = 0.01
     moves_per_atom: int = 2000
