@@ -16,6 +16,8 @@ import geopandas as gpd
 import httpx
 import pytest
 
+from geo_service.api import sites
+from geo_service.siting.plans import Step
 from geo_service.store import open_store
 
 COUNT = 60
@@ -193,6 +195,22 @@ def test_events_follow_a_job_to_its_end(http: httpx.Client, places: list[list[fl
     assert progress == sorted(progress)
     assert progress[-1] == 100
     assert any("个起点" in one["message_zh"] for one in told)
+
+
+def test_a_siting_job_tells_its_steps(http: httpx.Client) -> None:
+    job = started(http, "siting", {"kind": "rest_station", "count": 3, "seconds": 5})
+    with http.stream("GET", f"/jobs/{job}/events") as stream:
+        told = [
+            json.loads(line.removeprefix("data: "))
+            for line in stream.iter_lines()
+            if line.startswith("data: ")
+        ]
+    assert told[-1]["status"] == "successful"
+    progress = [one["progress"] for one in told]
+    assert progress == sorted(progress)
+    said = sites.words(Step("bound", 2182.0, 2194.0))
+    assert said.zh == "正在求理论极限：目前最好 2,182，理论极限 2,194，相差 0.5 %"
+    assert said.en.endswith("best so far 2,182, bound 2,194, 0.5 % apart")
 
 
 def test_a_job_is_dismissed_and_restarted(http: httpx.Client, places: list[list[float]]) -> None:

@@ -24,7 +24,7 @@ from geo_service.siting import (
     p_median,
     set_cover,
 )
-from geo_service.siting.plans import Clock
+from geo_service.siting.plans import Clock, Step
 
 
 def random_cover(seed: int, *, candidates: int = 9, demand: int = 20, share: float = 0.25):
@@ -220,6 +220,35 @@ class TestMaximalCover:
 
         with pytest.raises(KeyboardInterrupt):
             maximal_cover(coverage, weights, 20, on_progress=stop)
+
+    def test_steps_tell_the_best_and_its_bound_while_they_run(self):
+        coverage, weights, _ = city(3, demand=4000, candidates=1200, radius=0.05)
+        told: list[tuple[float, Step]] = []
+        plan = maximal_cover(
+            coverage, weights, 60, seconds=3, on_progress=lambda *one: told.append(one)
+        )
+        assert [share for share, _ in told] == sorted(share for share, _ in told)
+        assert told[-1] == (1.0, "done")
+        steps = [step for _, step in told if step.best is not None]
+        assert {"swaps", "bound"} <= set(steps)
+        for step in steps:  # nothing told on the way is better, or bounded tighter, than the end
+            assert step.best <= plan.objective <= plan.bound <= step.bound
+        best = [step.best for step in steps]
+        assert best == sorted(best)
+        assert len(told) > len(set(told))  # a step is told again while it runs
+
+    def test_work_stops_in_the_middle_of_a_step(self):
+        coverage, weights, _ = city(3, demand=4000, candidates=1200, radius=0.05)
+        told: list[str] = []
+
+        def stop(share: float, step: str) -> None:
+            if told.count("swaps") == 3:
+                raise KeyboardInterrupt
+            told.append(step)
+
+        with pytest.raises(KeyboardInterrupt):
+            maximal_cover(coverage, weights, 60, seconds=20, on_progress=stop)
+        assert told[-1] == "swaps"
 
 
 class TestSteps:

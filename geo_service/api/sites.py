@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
 import orjson
@@ -16,10 +17,20 @@ from geo_service import facilities, proposals
 from geo_service.api import doors
 from geo_service.api import state as states
 from geo_service.api.state import State
-from geo_service.errors import ConflictError, MissingError
+from geo_service.errors import ConflictError, MissingError, Phrase
 from geo_service.store import Store
 
 MAX_SECONDS = 30.0
+
+_STEPS = {
+    "walk": Phrase("正在计算步行距离", "Working out the walks"),
+    "choose": Phrase("正在选址", "Choosing sites"),
+    "swaps": Phrase("正在改进方案", "Improving the choice"),
+    "bound": Phrase("正在求理论极限", "Bounding what any choice can do"),
+    "proof": Phrase("正在证明", "Proving"),
+    "explain": Phrase("正在说明每个点的理由", "Working out the reasons"),
+    "done": Phrase("方案已选定", "The choice is made"),
+}
 
 router = APIRouter(tags=["sites"], dependencies=[doors.requires("viewer")])
 
@@ -79,7 +90,9 @@ def latest(
     )
 
 
-def answer(state: State, question: Question) -> dict[str, Any]:
+def answer(
+    state: State, question: Question, on_progress: Callable[[float, str], None] | None = None
+) -> dict[str, Any]:
     """Choose sites, and keep the proposal in the store."""
     from geo_service import siting  # the solver loads when first needed
 
@@ -110,10 +123,26 @@ def answer(state: State, question: Question) -> dict[str, Any]:
         kind=kind,
         seconds=question.seconds,
         seed=question.seed,
+        on_progress=on_progress,
     )
     told = proposal.to_dict()
     proposals.keep(state.store, told)
     return told
+
+
+def words(step: str) -> Phrase:
+    """Say what a step of `answer` does, with what it knows by then."""
+    said = _STEPS.get(step, _STEPS["choose"])
+    best, bound = getattr(step, "best", None), getattr(step, "bound", None)
+    if best is None:
+        return said
+    if bound is None or bound == best:
+        return Phrase(f"{said.zh}：目前最好 {best:,.0f}", f"{said.en}: best so far {best:,.0f}")
+    apart = 100.0 * abs(bound - best) / max(abs(best), 1.0)
+    return Phrase(
+        f"{said.zh}：目前最好 {best:,.0f}，理论极限 {bound:,.0f}，相差 {apart:.1f} %",
+        f"{said.en}: best so far {best:,.0f}, bound {bound:,.0f}, {apart:.1f} % apart",
+    )
 
 
 def _existing(store: Store, kind: str, at: str | None) -> pd.DataFrame:

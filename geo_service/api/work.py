@@ -188,8 +188,11 @@ def _life_circles(state: State, question: Circles, context: Context) -> Result:
 
 
 def _siting(state: State, question: sites.Question, context: Context) -> Result:
-    context.tell(0.05, "正在选址", "Siting")
-    return _json(sites.answer(state, question))
+    def advance(share: float, step: str) -> None:
+        said = sites.words(step)
+        context.tell(share, said.zh, said.en)
+
+    return _json(sites.answer(state, question, advance))
 
 
 def _draw(state: State, question: Drawing, context: Context) -> Result:

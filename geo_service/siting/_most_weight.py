@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
 from geo_service.siting import _bounds, _greedy, _swaps, _tree
 from geo_service.siting._cover import Cover, reached, reduce
-from geo_service.siting.plans import BoolArray, Clock, IntArray, Progress
+from geo_service.siting.plans import BoolArray, Clock, IntArray
 
 # Work per second promised. Set so that each step ends well before the clock on a machine half as
 # fast as the two shared cores it was measured on.
@@ -19,6 +20,9 @@ _SMALL_ENTRIES, _TURNS = 60_000, 5
 _ROUNDS = 4  # of the bound, each on the rows that the one before left over
 _TREE_ENTRIES = 400_000  # of what the bound leaves open, for a proof to be tried
 EXACT_ENTRIES_PER_SECOND = 3_000  # of a model of weights that HiGHS may close
+
+Told = Callable[[float, str, int, int], None]
+"""Share done, step, units covered by the best rows so far, units that nothing exceeds."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,7 +41,7 @@ def search(
     *,
     clock: Clock,
     seed: int,
-    told: Progress,
+    told: Told,
 ) -> Found:
     """Improve a greedy choice and bound it, with more effort only while the two differ."""
     if len(first) < count or count == 0:  # fewer sites already cover all there is
@@ -46,25 +50,25 @@ def search(
         cover, first, proposals=FIRST_SWAPS, seed=seed, clock=clock, until=0.4, target=cover.total
     )
     value = cover.covered(best)
-    told(0.1, "bound")
+    told(0.1, "bound", value, cover.total)
     bound = _bounds.most_weight(
         cover, count, value, steps=FIRST_BOUND_STEPS, clock=clock, until=0.5
     )
     if value < bound.value and cover.rows.nnz <= _SMALL_ENTRIES:
-        told(0.2, "swaps")
+        told(0.2, "swaps", value, bound.value)
         best, bound = _try_again(cover, count, first, best, bound, clock=clock, seed=seed)
         value = cover.covered(best)
     elif value < bound.value:
-        told(0.4, "swaps")
+        told(0.4, "swaps", value, bound.value)
         again = _search_core(cover, count, best, bound, clock=clock, seed=seed + 1)
         if cover.covered(again) > value:
             best, value = again, cover.covered(again)
-        told(0.7, "bound")
+        told(0.7, "bound", value, bound.value)
         bound = _tighten(cover, count, value, bound, clock=clock, until=0.9)
     if value < bound.value:
-        told(0.9, "proof")
+        told(0.9, "proof", value, bound.value)
         best, value, bound = _close(cover, count, best, bound, clock, until=0.97)
-    told(1.0, "done")
+    told(1.0, "done", value, bound.value)
     return Found(best, value, bound.value)
 
 

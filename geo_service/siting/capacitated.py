@@ -80,12 +80,11 @@ def capacitated_cover(
     >>> plan.objective, plan.proven
     (54.0, True)
     """
-    clock = Clock(seconds)
+    clock = Clock(seconds, on_progress)
     task = _settle(coverage, weights, capacities, existing, must, never)
     wanted = _wanted(count, task)
-    told = on_progress if on_progress is not None else lambda share, step: None
-    chosen, served, bound = _most_served(task, wanted, clock, seed, told)
-    told(1.0, "done")
+    chosen, served, bound = _most_served(task, wanted, clock, seed)
+    clock.tell(1.0, "done")
     sites, curve = _in_order(task, chosen)
     return judge(
         sites=sites, objective=served / task.parts, bound=max(bound, served) / task.parts,
@@ -130,12 +129,11 @@ def capacitated_set_cover(
     >>> capacitated_set_cover([[1, 1, 1], [1, 1, 1], [1, 1, 1]], [10, 10, 10], 15).objective
     2.0
     """
-    clock = Clock(seconds)
+    clock = Clock(seconds, on_progress)
     if not 0.0 < cover_share <= 1.0:
         reason = Phrase("应大于 0 且不超过 1", "must be above 0 and up to 1")
         raise InputError("parameter_invalid", name="cover_share", value=cover_share, reason=reason)
     task = _settle(coverage, weights, capacities, existing, must, never)
-    told = on_progress if on_progress is not None else lambda share, step: None
     total = int(task.weights.sum())
     target = min(total, int(np.ceil(total * cover_share * (1.0 - 1e-12))))
     everyone = _served(task, np.concatenate([task.must, task.free]))
@@ -146,8 +144,8 @@ def capacitated_set_cover(
             f"with these capacities all candidates together serve {share:.4f} %",
         )
         raise InputError("plan_infeasible", reason=reason, reachable_percent=float(share))
-    chosen, least = _fewest(task, target, clock, seed, told)
-    told(1.0, "done")
+    chosen, least = _fewest(task, target, clock, seed)
+    clock.tell(1.0, "done")
     sites, curve = _in_order(task, chosen)
     return judge(
         sites=sites, objective=float(len(sites)), bound=float(min(least, len(sites))),
@@ -229,11 +227,11 @@ def _served(task: _Task, sites: IntArray) -> int:
 
 
 def _most_served(
-    task: _Task, wanted: int, clock: Clock, seed: int, told: Progress, until: float = 0.97
+    task: _Task, wanted: int, clock: Clock, seed: int, until: float = 0.97
 ) -> tuple[IntArray, int, int]:
     """New sites, what is served with them, and what nothing exceeds."""
     fixed = np.concatenate([task.there, task.must])
-    told(0.05, "swaps")
+    clock.tell(0.05, "swaps")
     flow = _flows.Flow(task.rows, task.weights, task.room)
     for site in fixed.tolist():
         flow.open(site)
@@ -241,7 +239,7 @@ def _most_served(
     ceiling = min(_reachable(task), flow.ceiling(task.free, wanted, fixed))
     if flow.served >= ceiling:
         return np.concatenate([task.must, chosen]), flow.served, ceiling
-    told(0.2, "bound")
+    clock.tell(0.2, "bound")
     small = task.rows.nnz <= _EXACT_WALKS
     bound, worth, near = _flows.bound(
         task.rows, task.weights, task.room, fixed, task.free, wanted, flow.served, clock=clock,
@@ -262,13 +260,13 @@ def _most_served(
             other.open(site)
         if other.served > flow.served:
             flow, chosen = other, tried
-    told(0.5, "swaps")
+    clock.tell(0.5, "swaps", flow.served / task.parts, bound / task.parts)
     if flow.served < bound:
         chosen = _flows.swap(flow, chosen, task.free, worth, bound, seed=seed, clock=clock,
                              until=0.3 if small else until)  # fmt: skip
     everyone = np.concatenate([task.must, chosen])
     if flow.served < bound and small:
-        told(0.9, "proof")
+        clock.tell(0.9, "proof", flow.served / task.parts)
         return _prove(task, wanted, everyone, flow.served, bound, clock, seed)
     return everyone, flow.served, bound
 
@@ -325,12 +323,10 @@ def _reachable(task: _Task) -> int:
     return int(task.weights[mask].sum())
 
 
-def _fewest(
-    task: _Task, target: int, clock: Clock, seed: int, told: Progress
-) -> tuple[IntArray, int]:
+def _fewest(task: _Task, target: int, clock: Clock, seed: int) -> tuple[IntArray, int]:
     """Sites that serve the target, one fewer at a time while swaps make up for it."""
     fixed = np.concatenate([task.there, task.must])
-    told(0.05, "swaps")
+    clock.tell(0.05, "swaps")
     flow = _flows.Flow(task.rows, task.weights, task.room)
     for site in fixed.tolist():
         flow.open(site)
@@ -338,7 +334,7 @@ def _fewest(
     least = 0 if len(chosen) == 0 else 1
     while len(chosen) > least:
         at = len(chosen) - 1
-        told(0.1 + 0.8 * min(clock.spent() / clock.seconds, 1.0), "bound")
+        clock.tell(0.1 + 0.8 * min(clock.spent() / clock.seconds, 1.0), "bound")
         until = clock.spent() / clock.seconds + 0.25
         bound, worth, _ = _flows.bound(
             task.rows, task.weights, task.room, fixed, task.free, at, target - 1, clock=clock,

@@ -62,8 +62,7 @@ def p_center(
     >>> plan.sites.tolist(), plan.objective, plan.status
     ([1], 5.0, 'optimal')
     """
-    clock = Clock(seconds)
-    told = on_progress if on_progress is not None else lambda share, step: None
+    clock = Clock(seconds, on_progress)
     walks = stored_walks(cost, weights)
     radii = np.unique(walks.data)
     options: dict[str, Any] = {"existing": existing, "must": must, "never": never}
@@ -99,14 +98,14 @@ def p_center(
         middle = (max(failed, low - 1) + top) // 2
         if middle <= max(failed, low - 1) or clock.out_of_time(0.95):
             break
-        told(min(0.95, clock.spent() / clock.seconds), f"{radii[middle]:g}")
+        clock.tell(min(0.95, clock.spent() / clock.seconds), f"{radii[middle]:g}")
         plan, surely = decide(float(radii[middle]), 1.0 / (2 + np.log2(top - failed)))
         if plan is not None:
             best, high = plan, min(_reached_at(walks, plan, existing), float(radii[middle]))
         else:
             failed = middle
             low = middle + 1 if surely else low
-    told(1.0, "done")
+    clock.tell(1.0, "done")
     bound = float(radii[min(low, len(radii) - 1)])
     return judge(
         sites=best.sites, objective=high, bound=min(bound, high),

@@ -88,11 +88,10 @@ def maximal_cover(
     >>> plan.sites.tolist(), plan.objective, plan.status
     ([0, 1], 10.0, 'optimal')
     """
-    clock = Clock(seconds)
+    clock = Clock(seconds, on_progress)
     if rules is not None:
         question = asked(coverage, weights, count, existing, covered, must, never, rules)
-        told = _teller(on_progress)
-        return _under_rules.most_worth(question, clock=clock, seed=seed, progress=told)
+        return _under_rules.most_worth(question, clock=clock, seed=seed, progress=clock.tell)
     task = _settle(coverage, weights, count, existing, covered, must, never)
     before = int(task.units.whole[task.covered].sum())
     held = task.covered | reached(task.rows, task.must)
@@ -100,9 +99,12 @@ def maximal_cover(
     wanted = task.count - len(task.must)
     cover = reduce(task.rows[task.free], np.where(held, 0, task.units.whole), task.free)
     first, gains = _greedy.choose(cover.rows, cover.weights, wanted)
-    found = _most_weight.search(
-        cover, first, wanted, clock=clock, seed=seed, told=_teller(on_progress)
-    )
+
+    def told(share: float, step: str, value: int, bound: int) -> None:
+        best = (already + value) / task.units.scale
+        clock.tell(share, step, best, task.units.upper(already + bound))
+
+    found = _most_weight.search(cover, first, wanted, clock=clock, seed=seed, told=told)
     sites, own = _in_order(task, cover.candidates[found.rows])
     objective = task.units.sum(task.covered | reached(task.rows, sites))
     curve = before + own
@@ -177,7 +179,7 @@ def set_cover(
     >>> set_cover([[1, 1, 0], [0, 1, 1], [0, 0, 1]]).sites.tolist()
     [0, 1]
     """
-    clock = Clock(seconds)
+    clock = Clock(seconds, on_progress)
     if not 0.0 < cover_share <= 1.0:
         reason = "must be above 0 and up to 1"
         raise InputError("parameter_invalid", name="cover_share", value=cover_share, reason=reason)
@@ -186,7 +188,7 @@ def set_cover(
     if rules is not None or minimise == "cost":
         return _fewest_under_rules(
             asked(rows, given, None, existing, covered, must, never, rules or Rules()),
-            cover_share, minimise, clock, seed, _teller(on_progress),
+            cover_share, minimise, clock, seed, clock.tell,
         )  # fmt: skip
     task = _settle(rows, given, None, existing, covered, must, never)
     whole = task.units.whole
@@ -198,9 +200,9 @@ def set_cover(
     if target <= 0:
         chosen, bound = np.empty(0, dtype=np.int64), 0
     elif target == cover.total:
-        chosen, bound = _fewest_sites.for_all(cover, clock, seed, _teller(on_progress))
+        chosen, bound = _fewest_sites.for_all(cover, clock, seed, clock.tell)
     else:
-        chosen, bound = _fewest_sites.for_share(cover, target, clock, seed, _teller(on_progress))
+        chosen, bound = _fewest_sites.for_share(cover, target, clock, seed, clock.tell)
     sites, own = _in_order(task, cover.candidates[chosen])
     least = bound + len(task.must)
     return judge(
@@ -254,13 +256,13 @@ def backup_cover(
     >>> sorted(plan.sites.tolist()), plan.objective
     ([0, 2], 4.0)
     """
-    clock = Clock(seconds)
+    clock = Clock(seconds, on_progress)
     if not 0.0 <= once <= 1.0:
         reason = Phrase("应在 0 到 1 之间", "must be from 0 to 1")
         raise InputError("parameter_invalid", name="once", value=once, reason=reason)
     question = asked(coverage, weights, count, existing, covered, must, never, rules or Rules())
     question = replace(question, worth=np.array([0, round(1000 * once), 1000]), worth_parts=1000)
-    return _under_rules.most_worth(question, clock=clock, seed=seed, progress=_teller(on_progress))
+    return _under_rules.most_worth(question, clock=clock, seed=seed, progress=clock.tell)
 
 
 def fits(
@@ -284,8 +286,7 @@ def fits(
     wanted = task.count - len(task.must)
     chosen, bound = np.empty(0, dtype=np.int64), 0
     if cover.total:
-        quiet = _teller(None)
-        chosen, bound = _fewest_sites.for_all(cover, clock, seed, quiet, enough=wanted)
+        chosen, bound = _fewest_sites.for_all(cover, clock, seed, clock.tell, enough=wanted)
     if len(chosen) > wanted:
         return None, bound > wanted
     sites, own = _in_order(task, cover.candidates[chosen])
@@ -462,7 +463,3 @@ def _target(whole: IntArray, share: float) -> int:
 def _truncated_percent(share: float) -> str:
     """A percentage as text, never rounded up."""
     return f"{np.floor(share * 1e6) / 1e4:.4f}"
-
-
-def _teller(on_progress: Progress | None) -> Progress:
-    return on_progress if on_progress is not None else lambda share, step: None

@@ -72,20 +72,19 @@ def equitable_cover(
     >>> plan.objective, plan.proven
     (0.0, True)
     """
-    clock = Clock(seconds)
+    clock = Clock(seconds, on_progress)
     if not 0.0 <= worst_part <= 1.0:
         reason = Phrase("应在 0 到 1 之间", "must be from 0 to 1")
         raise InputError("parameter_invalid", name="worst_part", value=worst_part, reason=reason)
     question = asked(coverage, weights, count, existing, covered, must, never, rules or Rules())
     shares = Shares.of(question.units.given, groups, worst_part)
-    told = on_progress if on_progress is not None else lambda share, step: None
     settled, game = _under_rules.game_of(question)
-    best, bound, proof = _play(game, shares, clock, seed, told)
+    best, bound, proof = _play(game, shares, clock, seed)
     value = shares.worst(game.times(best) > 0)
     if bound > value and game.rows.nnz <= _MOST_ENTRIES:
-        told(0.6, "proof")
+        clock.tell(0.6, "proof")
         best, bound, proof = _prove(game, shares, best, bound, clock, seed, proof)
-    told(1.0, "done")
+    clock.tell(1.0, "done")
     plan = _under_rules.told(question, settled, best)
     objective = shares.worst(game.times(best) > 0)
     growing = _growing(question, plan.sites, plan.closed)
@@ -147,14 +146,12 @@ class Shares:
         return np.where(exact > 0, np.ceil(exact * (1.0 + 1e-15)) + 1.0, 0.0).astype(np.int64)
 
 
-def _play(
-    game: Game, shares: Shares, clock: Clock, seed: int, told: Progress
-) -> tuple[BoolArray, float, Any]:
+def _play(game: Game, shares: Shares, clock: Clock, seed: int) -> tuple[BoolArray, float, Any]:
     """Answer one attention after the other; it moves to what the last answers neglect."""
     q = shares.size / shares.all
     best, value, bound, proof = None, -1.0, 1.0, "whole_numbers"
     for turn in range(_ROUNDS):
-        told(0.6 * turn / _ROUNDS, "swaps")
+        clock.tell(0.6 * turn / _ROUNDS, "swaps")
         begun = clock.spent() / clock.seconds
         until = begun + (0.6 - begun) / (_ROUNDS - turn)
         found = _ruled.search(

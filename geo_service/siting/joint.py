@@ -138,11 +138,10 @@ def joint_cover(
     >>> [sites.tolist() for sites in plan.sites], plan.objective, plan.cost
     ([[0], [0]], 12.0, 9.0)
     """
-    clock = Clock(seconds)
-    told = on_progress if on_progress is not None else lambda share, step: None
+    clock = Clock(seconds, on_progress)
     case = _Case.of(kinds, premise_costs, budget, per_premise)
-    found = _ruled.search(case.game, clock=clock, seed=seed, told=told)
-    told(1.0, "done")
+    found = _ruled.search(case.game, clock=clock, seed=seed, told=clock.tell)
+    clock.tell(1.0, "done")
     sites = case.sites(found.is_open)
     covered = case.covered(sites)
     objective = float(sum(kind.share * value for kind, value in zip(kinds, covered, strict=True)))

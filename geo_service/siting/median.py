@@ -105,9 +105,9 @@ def p_median(
     >>> plan.sites.tolist(), plan.objective, plan.status
     ([1, 2], 1.0, 'optimal')
     """
-    clock = Clock(seconds)
     if any(np.size(given) for given in (existing, must, never)):
         return _beside(cost, weights, count, existing, must, never, seconds, seed, on_progress)
+    clock = Clock(seconds, on_progress)
     costs = _read(cost, weights)
     n_rows, n_demand = costs.whole.shape
     if int(count) != count or count < 1:
@@ -115,21 +115,21 @@ def p_median(
         raise InputError("parameter_invalid", name="count", value=count, reason=reason)
     if count > n_rows:
         raise InputError("too_few_candidates", count=int(count), candidates=n_rows)
-    told = on_progress if on_progress is not None else lambda share, step: None
     greedy = _greedy(costs.whole, int(count))
-    told(0.1, "swaps")
+    clock.tell(0.1, "swaps")
     best = _improve(costs.whole, greedy, seed=seed, clock=clock)
     value = _value(costs.whole, best)
-    told(0.5, "bound")
+    whole = value < costs.apart  # else somebody is served by nobody yet
+    clock.tell(0.5, "bound", best=value / costs.scale if whole else None)
     bound = _lagrange(costs.whole, best, value, clock)
     if bound.value < value:
-        told(0.7, "proof")
+        clock.tell(0.7, "proof", bound=(bound.value - costs.slack) / costs.scale)
         best, value, bound = _close(costs.whole, best, value, bound, clock, seed)
     if value >= costs.apart:
         nobody = int(np.count_nonzero(costs.whole[best].min(axis=0) >= costs.apart))
         reason = f"with {int(count)} sites {nobody} of {n_demand} demands stay unserved"
         raise InputError("plan_infeasible", reason=reason)
-    told(1.0, "done")
+    clock.tell(1.0, "done")
     sites = np.sort(best)[_greedy(costs.whole[np.sort(best)], len(best))]
     objective = _own_value(costs, sites)
     curve = np.minimum(_curve(costs, greedy), _curve(costs, sites))
@@ -157,7 +157,7 @@ def _beside(
     on_progress: Progress | None,
 ) -> Plan:
     """Settle what is given: nobody walks further than to the nearest site that is open anyway."""
-    clock = Clock(seconds)
+    clock = Clock(seconds, on_progress)
     table = _dense(cost)
     size = len(table)
     there = indices(existing, size, name="existing")

@@ -16,7 +16,10 @@ IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float64]
 BoolArray = npt.NDArray[np.bool_]
 Progress = Callable[[float, str], None]
-"""Called with the share done (0 to 1) and the name of the step; raise in it to stop the work."""
+"""Called with the share done (0 to 1) and the name of the step (where figures are known, a `Step`),
+again and again while a step runs; raise in it to stop the work."""
+
+_BEFORE_THE_END = 0.99  # time that has passed is not yet an answer
 
 Status = Literal["optimal", "bounded", "time_limit"]
 Proof = Literal["whole_numbers", "branch_and_cut"]
@@ -73,10 +76,39 @@ class Plan:
     cost: float | None = None
 
 
-class Clock:
-    """How much of the promised time is left."""
+class Step(str):
+    """The name of a step of the work, with what is known by then.
 
-    def __init__(self, seconds: float) -> None:
+    Parameters
+    ----------
+    name : str
+        Of the step.
+    best, bound : float, optional
+        The best objective so far, and what no plan beats.
+    """
+
+    best: float | None
+    bound: float | None
+
+    def __new__(cls, name: str, best: float | None = None, bound: float | None = None) -> Step:
+        """Name a step."""
+        made = super().__new__(cls, name)
+        made.best, made.bound = best, bound
+        return made
+
+
+class Clock:
+    """How much of the promised time is left, and who is told how it is used.
+
+    Parameters
+    ----------
+    seconds : float
+        The time promised.
+    on_progress : callable, optional
+        Told of every step (`tell`), and at every look at the clock while one runs.
+    """
+
+    def __init__(self, seconds: float, on_progress: Progress | None = None) -> None:
         if not (np.isfinite(seconds) and seconds > 0):
             raise InputError(
                 "parameter_invalid", name="seconds", value=seconds, reason="must be above 0"
@@ -84,6 +116,20 @@ class Clock:
         self.seconds = float(seconds)
         self.cut = False
         self._start = time.perf_counter()
+        self._on_progress = on_progress
+        self._share, self._step = 0.0, Step("")
+
+    def tell(
+        self, share: float, step: str, best: float | None = None, bound: float | None = None
+    ) -> None:
+        """Tell how far the work is; figures that are not said anew stay."""
+        before = self._step
+        self._step = Step(
+            step, before.best if best is None else best, before.bound if bound is None else bound
+        )
+        self._share = max(self._share, share)
+        if self._on_progress is not None:
+            self._on_progress(self._share, self._step)
 
     def spent(self) -> float:
         """Seconds since the start."""
@@ -95,9 +141,11 @@ class Clock:
 
     def out_of_time(self, share: float = 1.0) -> bool:
         """Tell whether this share of the time is used up; if so, remember that the clock cut in."""
-        over = self.spent() >= share * self.seconds
-        self.cut = self.cut or over
-        return over
+        spent = self.spent() / self.seconds
+        self.cut = self.cut or spent >= share
+        if self._step:
+            self.tell(min(spent, _BEFORE_THE_END), self._step)
+        return spent >= share
 
 
 def judge(
