@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client as http_client
 import io
+import json
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -25,6 +26,7 @@ from geo_service.api import guard, locate, uploads
 from geo_service.api.errors import MEDIA_TYPE
 from geo_service.errors import CATALOGUE, InputError
 from geo_service.store import open_store
+from geo_service.streets import WalkNetwork, segments
 
 LEVELS = ("city", "counties", "townships", "communities", "grids")
 COUNT = 60
@@ -630,6 +632,45 @@ def test_health_and_metrics(http: httpx.Client) -> None:
     counted = http.get("/metrics").text
     assert 'geo_service_requests_total{method="GET",route="/locate",status="200"}' in counted
     assert "113.8" not in counted
+
+
+def ready_after_loading(base: str) -> dict[str, Any]:
+    """What /readyz tells once loading is through, well or not."""
+    deadline = time.monotonic() + 60
+    while True:
+        told = httpx.get(f"{base}/readyz", timeout=20)
+        if told.status_code == 200 or told.json()["problem"]:
+            return {**told.json(), "status_code": told.status_code}
+        assert time.monotonic() < deadline, told.text
+        time.sleep(0.1)
+
+
+def test_readyz_tells_of_an_old_and_of_a_damaged_walk_network(
+    store_path: Path, served: ModuleType, tmp_path: Path
+) -> None:
+    path = tmp_path / "own.gpkg"
+    with open_store(store_path) as store:
+        store.backup(path)
+        network = WalkNetwork.load(store.streets_path)
+    streets = path.with_suffix(".streets")
+    about = {"format": "geo-service streets 1", "profile": "adult", "plane": "EPSG:4547",
+             "source": {}}  # fmt: skip
+    with streets.open("wb") as file:
+        np.savez(file, about=json.dumps(about), **segments.arrays(network._streets))
+    with served.serving(path) as base:
+        told = ready_after_loading(base)
+        assert told["status_code"] == 200
+        [note] = told["notes"]
+        assert note["code"] == "streets_old_format"
+        assert "streets import" in note["zh"]
+    network.save(streets)
+    with served.serving(path) as base:
+        assert ready_after_loading(base)["notes"] == []
+    streets.write_bytes(streets.read_bytes()[:5000])
+    with served.serving(path) as base:
+        told = ready_after_loading(base)
+        assert (told["status_code"], told["problem"]) == (503, "file_unreadable")
+        assert "own.streets" in told["problem_en"]
 
 
 def test_many_clients_at_once_get_the_answers_of_one(

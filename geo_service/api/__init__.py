@@ -42,6 +42,7 @@ from geo_service.api import (
     work,
 )
 from geo_service.api.state import State
+from geo_service.errors import GeoServiceError
 from geo_service.settings import Settings
 
 __all__ = ["create_app", "serve"]
@@ -195,5 +196,8 @@ def _warm(state: State) -> None:
     uploads.prepare()
     try:
         state.warm()
+    except GeoServiceError as error:
+        state.problem = error
+        log.warning("loading ahead failed: %s", error)
     except Exception:
         log.exception("loading ahead failed; each request loads what it needs")

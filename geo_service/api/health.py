@@ -8,6 +8,7 @@ import platform
 import shutil
 import time
 from collections.abc import Iterator
+from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any
@@ -116,18 +117,22 @@ async def healthz() -> dict[str, str]:
     "/readyz",
     summary="The store answers and everything is loaded",
     dependencies=[doors.requires(None)],
+    responses={503: {"description": "Not yet, or the store is away; the body tells"}},
 )
 def readyz(state: StateOf) -> Response:
     """Tell versions, layers and free disk; 503 until the first lookup can be answered at once."""
+    problem = state.problem
     try:
         layers: dict[str, int] = state.revisions()
-        problem = None
     except GeoServiceError as error:
-        layers, problem = {}, error.code
+        layers, problem = {}, error
     ready = state.ready and problem is None
     body: dict[str, Any] = {
         "status": "ready" if ready else "not ready",
-        "problem": problem,
+        "problem": problem and problem.code,
+        "problem_zh": problem and problem.message("zh"),
+        "problem_en": problem and problem.message("en"),
+        "notes": [asdict(note) for note in state.notes()],
         "version": geo_service.__version__,
         "python": platform.python_version(),
         "packages": {name: version(name) for name in _PACKAGES},

@@ -25,8 +25,9 @@ import shapely
 from starlette.requests import HTTPConnection
 
 from geo_service import crs, layers, masking
-from geo_service.errors import ConflictError, MissingError
+from geo_service.errors import ConflictError, GeoServiceError, MissingError
 from geo_service.locate import Gazetteer
+from geo_service.notes import Note
 from geo_service.roles import Caller
 from geo_service.streets import WalkNetwork
 from geo_service.tiles import TileSource, mvt, saved
@@ -156,6 +157,8 @@ class State:
         self.executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="derive")
         self.started_at = time.time()
         self.ready = False
+        self.problem: GeoServiceError | None = None
+        """What kept it from loading everything."""
         self._streets = streets
         self._streets_stamp: str | None = None
         self._views: OrderedDict[tuple[str, int], View] = OrderedDict()
@@ -280,6 +283,22 @@ class State:
         """Tell which state of the streets is served, at most half a second old; ``None``: none."""
         self.revisions()
         return self._streets_stamp
+
+    def notes(self) -> list[Note]:
+        """Tell what works and could work better."""
+        network: WalkNetwork | None = self._kept.get("network", (None, None))[1]
+        if network is None or not network.of_old_format:
+            return []
+        return [
+            Note(
+                "streets_old_format",
+                "步行路网由旧版程序保存，能用，但每次启动都要重新构建。"
+                "请用 geo-service streets import 重新导入街道文件，即存成新格式。",
+                "The walk network was saved by an older version: it works, but is built anew at "
+                "every start. Import the streets again (geo-service streets import) to save it in "
+                "today's format.",
+            )
+        ]
 
     def street_tiles(self) -> TileSource:
         """Give what the tiles of the walk network's chains are drawn from."""

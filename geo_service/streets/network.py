@@ -54,6 +54,9 @@ class WalkNetwork:
         classes; others are added when a profile needs them.
     """
 
+    of_old_format = False
+    """Whether it was opened from a file that an older version saved: its graphs are built anew."""
+
     def __init__(
         self,
         streets: Segments,
@@ -147,10 +150,13 @@ class WalkNetwork:
             ``file_unreadable``.
         """
         found = saved.read(Path(path))
-        return cls(
+        old = not found.graphs
+        network = cls(
             found.streets, profile=profile or found.profile, plane=found.plane,
             source=found.source, graphs=found.graphs,
         )  # fmt: skip
+        network.of_old_format = old
+        return network
 
     def with_profile(self, profile: str) -> WalkNetwork:
         """Give the network of the same streets as another profile may walk them.
