@@ -11,6 +11,7 @@ from types import ModuleType
 from typing import Any
 
 import geopandas as gpd
+import httpx
 import pytest
 
 pytestmark = pytest.mark.browser
@@ -247,6 +248,67 @@ def test_sites_are_computed_and_numbered(open_map: Callable[..., Seen]) -> None:
     assert "名骑手" in seen.text("#sites-answer .sites")
     seen.page.locator(".pin.site").nth(1).press("Enter")
     assert seen.page.evaluate("document.activeElement.id") == "site-1"
+    assert seen.errors == []
+
+
+@pytest.mark.parametrize("width", SIZES)
+def test_a_life_circle_says_what_is_there_and_what_is_missing(
+    open_map: Callable[..., Seen], grids: gpd.GeoDataFrame, width: int
+) -> None:
+    point = grids.to_crs(4326).union_all().representative_point()
+    seen = open_map(f"tab=circles&lon={point.x}&lat={point.y}", width=width)
+    seen.page.wait_for_selector("#circles-missing li")
+    code = seen.text("#circles-answer .code")
+    asked = {"layer": "communities", "codes": [code]}
+    told = httpx.post(f"{seen.base}/life-circles", json=asked, timeout=60).json()
+    missing = seen.page.locator("#circles-missing li").all()
+    assert [one.locator("strong").inner_text() for one in missing] == [
+        cell["kind_zh"] for cell in told["missing"]
+    ]
+    assert f"缺项清单（{len(told['missing'])}）" in seen.text("#circles-answer")
+    within = [cell for cell in told["matrix"] if cell["status"] == "within"]
+    assert seen.page.locator("#circles-reached li").count() == len(within)
+    assert seen.page.locator(".pin.place").count() == len(within)
+    assert seen.page.evaluate("document.documentElement.scrollWidth") <= width
+    cut = seen.page.evaluate("""[...document.querySelectorAll('#circles *')]
+        .filter((one) => one.offsetParent && one.scrollWidth > one.clientWidth + 1
+                && getComputedStyle(one).display !== 'inline').map((one) => one.className)""")
+    assert cut == []
+    seen.page.click("#language")
+    assert [one.locator("strong").inner_text() for one in missing] == [
+        cell["kind_en"] for cell in told["missing"]
+    ]
+    seen.page.click("#circles-unit label >> nth=1")
+    seen.page.wait_for_function(
+        "code => document.querySelector('#circles-answer .code')?.innerText.startsWith(code)"
+        " && document.querySelector('#circles-answer .code').innerText !== code",
+        arg=code,
+    )
+    assert seen.errors == []
+
+
+def test_a_life_circle_by_keys_alone(open_map: Callable[..., Seen]) -> None:
+    seen = open_map()
+    seen.page.wait_for_timeout(1000)
+    seen.page.focus("#tab-find")
+    seen.page.keyboard.press("ArrowRight")
+    seen.page.keyboard.press("ArrowRight")
+    assert seen.page.evaluate("document.activeElement.id") == "tab-circles"
+    seen.page.keyboard.press("Tab")
+    assert seen.page.evaluate("document.activeElement.name") == "unit"
+    seen.page.focus("#map canvas")
+    seen.page.keyboard.press("Enter")  # asks about the map's centre
+    seen.page.wait_for_selector("#circles-missing li")
+    code = seen.text("#circles-answer .code")
+    assert len(code) == 12
+    seen.page.focus("#circles-unit input:checked")
+    seen.page.keyboard.press("ArrowRight")
+    seen.page.wait_for_function(
+        "() => document.querySelector('#circles-answer .code')?.innerText.length === 15"
+    )
+    seen.page.focus("#tab-circles")
+    seen.page.keyboard.press("ArrowLeft")
+    assert seen.page.locator(".pin.place").count() == 0
     assert seen.errors == []
 
 

@@ -133,6 +133,7 @@ class LifeCircles:
             "cells": len(self.matrix),
             "mean_score": self.mean_score(),
             "score_formula": SCORE,
+            "centres": records(self.centres[["circle_code", "lon", "lat"]]),
             "scores": records(self.scores()),
             "matrix": records(self.matrix),
             "missing": records(self.missing),

@@ -71,6 +71,7 @@ export function start(map, page, city) {
         el("li", {}, el("span", { className: "code" }, other.code), el("span", {}, metres(other.distance_m))))),
       el("div", { className: "actions" },
         el("button", { type: "button", onclick: () => page.walkFrom(map.marked()) }, say("walk_from_here")),
+        city.streets && city.facilities && el("button", { type: "button", className: "quiet", onclick: () => page.circleAt(map.marked()) }, say("circle_here")),
         el("button", { type: "button", className: "quiet", onclick: copy(grid.code) }, say("copy"))),
       el("p", { className: "quietly" }, say("revision_of", { revision: found.revision, date: day(found.valid_from) })));
   }

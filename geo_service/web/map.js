@@ -1,6 +1,7 @@
-// The map page: opens the city, joins the four questions with the map, and speaks two languages.
+// The map page: opens the city, joins the five questions with the map, and speaks two languages.
 
 import * as canvas from "./canvas.js";
+import * as circles from "./circles.js";
 import { byId, el, fill } from "./dom.js";
 import * as faults from "./faults.js";
 import * as find from "./find.js";
@@ -10,7 +11,7 @@ import * as sites from "./sites.js";
 import * as walk from "./walk.js";
 import { language, say, speak, translate } from "./words.js";
 
-const TABS = ["find", "walk", "faults", "sites"];
+const TABS = ["find", "walk", "circles", "faults", "sites"];
 let rooms = {}, city = null;
 
 translate();
@@ -31,16 +32,21 @@ async function start() {
 }
 
 function join(map) {
-  const page = { walkFrom: (place) => { choose("walk"); rooms.walk.from(place); } };
+  const page = {
+    walkFrom: (place) => { choose("walk"); rooms.walk.from(place); },
+    circleAt: (place) => { choose("circles"); rooms.circles.at(place); },
+  };
   rooms = {
     find: find.start(map, page, city),
     walk: walk.start(map, city),
+    circles: circles.start(map, city),
     faults: faults.start(map, city),
     sites: sites.start(map, city),
     layers: layers.start(map, city),
   };
   map.asked(([lon, lat]) => {
     if (chosen() === "walk") return rooms.walk.from([lon, lat]);
+    if (chosen() === "circles") return rooms.circles.at([lon, lat]);
     choose("find");
     return rooms.find.at(lon, lat);
   });
@@ -94,6 +100,7 @@ function followLink() {
     rooms.faults.check(link.has("draft") ? `draft=${link.get("draft")}` : `layer=${link.get("layer")}`);
   } else if (link.has("lon") && link.has("lat")) {
     if (tab === "walk") rooms.walk.from([lon, lat]);
+    else if (tab === "circles") rooms.circles.at([lon, lat]);
     else rooms.find.at(lon, lat, { fly: true });
   }
 }

@@ -16,6 +16,7 @@ const WORDS = {
 
   tab_find: ["查网格", "Find"],
   tab_walk: ["步行圈", "Walk"],
+  tab_circles: ["生活圈", "Circle"],
   tab_faults: ["查问题", "Check"],
   tab_sites: ["选点", "Sites"],
 
@@ -66,6 +67,25 @@ const WORDS = {
   snapped: ["离最近的可步行街道 {distance}。", "{distance} from the nearest walkable street."],
   people_note: ["人口按网格平均分布估算。", "People are estimated by spreading each grid's count evenly."],
   no_streets: ["还没有导入街道，无法计算步行。", "No streets have been imported, so walks can't be computed."],
+
+  circles_hint: ["点地图上的一个地方，看它所在的社区十五分钟内走得到什么、还缺什么。", "Click a place to see what its community can reach within fifteen minutes on foot, and what it lacks."],
+  circles_unit: ["看哪一级？", "Of which level?"],
+  circles_community: ["社区（村）", "Community"],
+  circles_grid: ["网格", "Grid"],
+  circle_here: ["看这里的生活圈", "See the life circle here"],
+  circles_score: ["应有 {all} 类，达标 {within} 类，得分 {score}", "{within} of {all} categories within their limit; score {score}"],
+  circles_missing: ["缺项清单（{count}）", "What is missing ({count})"],
+  circles_unbuilt: ["未落地设施（{count}）", "Planned and not built ({count})"],
+  circles_reached: ["走得到的（{count}）", "Within reach ({count})"],
+  circles_complete: ["一项不缺。", "Nothing is missing."],
+  circles_wanted_metres: ["标准：步行不超过 {distance}", "Standard: a walk of at most {distance}"],
+  circles_wanted_minutes: ["标准：步行不超过 {minutes} 分钟", "Standard: at most {minutes} minutes on foot"],
+  circles_nearest: ["最近的：{what}", "Nearest: {what}"],
+  circles_walk: ["{name}，{distance}，约 {minutes} 分钟", "{name}, {distance}, about {minutes} min"],
+  circles_none: ["附近没有", "None anywhere near"],
+  circles_planned: ["已规划：{name}", "Planned: {name}"],
+  circles_notes: ["说明（{count}）", "Notes ({count})"],
+  no_facilities: ["还没有导入设施，无法评定生活圈。", "No facilities have been imported, so life circles can't be judged."],
 
   faults_what: ["检查什么？", "Check what?"],
   faults_choose: ["请选择", "Choose"],
