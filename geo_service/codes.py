@@ -11,6 +11,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from typing import cast
 
 import numpy as np
 import numpy.typing as npt
@@ -261,7 +262,11 @@ def texts(values: Iterable[object]) -> list[str]:
     """Bring codes to clean text; missing ones become the empty text."""
     if isinstance(values, pd.Series):  # which gives its texts one by one at ten times the cost
         values = values.to_numpy(dtype=object)
-    found = [value.strip() if type(value) is str else _text(value) for value in values]
+    values = list(values)
+    try:
+        found = list(map(str.strip, cast("list[str]", values)))
+    except TypeError:  # some are no texts
+        found = [value.strip() if type(value) is str else _text(value) for value in values]
     if _NOTHING.isdisjoint(found):
         return found
     return ["" if text in _NOTHING else text for text in found]

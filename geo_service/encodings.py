@@ -208,6 +208,19 @@ def undone(text: str) -> str | None:
     return None
 
 
+def may_be_garbled(texts: str) -> bool:
+    r"""Tell whether any of many texts, put together, may be `is_lost` or can be `undone`.
+
+    Examples
+    --------
+    >>> may_be_garbled("第一网格\n第二网格"), may_be_garbled("第一网格\n????")
+    (False, True)
+    """
+    if "?" in texts:
+        return True
+    return not texts.isascii() and bool(_LOST.search(texts) or _suspects().search(texts))
+
+
 @lru_cache(maxsize=1)
 def _suspects() -> re.Pattern[str]:
     """Characters of which a text holds one if it was wrongly read.

@@ -93,13 +93,16 @@ def _texts(column: pd.Series[Any], source: str) -> list[str]:
 
 
 def _require_whole(texts: Sequence[str], source: str, *, numeric: bool) -> None:
-    odd = [row for row, text in enumerate(texts) if text and not text.isdigit()]
+    plain = "".join(texts).isdigit()  # as nearly always, which is told at once
+    odd = [] if plain else [row for row, text in enumerate(texts) if text and not text.isdigit()]
     scientific = [row for row in odd if codes.is_scientific(texts[row])]
     decimal = [row for row in odd if codes.is_decimal(texts[row])]
     for reason, rows in (("scientific", scientific), ("decimal", decimal)):
         if rows:
             raise _refusal(reason, rows, texts, source)
-    long = [row for row, text in enumerate(texts) if len(text) > _EXACT_DIGITS and text.isdigit()]
+    long = []
+    if max(map(len, texts), default=0) > _EXACT_DIGITS:
+        long = [row for row, t in enumerate(texts) if len(t) > _EXACT_DIGITS and t.isdigit()]
     # One in a thousand ends so on its own.
     if long and all(texts[row].endswith(_EXCEL_ZEROS) for row in long):
         raise _refusal("rounded", long, texts, source)

@@ -46,14 +46,15 @@ def checked(frame: gpd.GeoDataFrame, source: str, notes: list[Note]) -> gpd.GeoD
     plain = [c for c in frame.columns if c != geometry]
     frame = frame.drop(columns=_require_names(frame, plain, source))
     texts = {
-        c: frame[c].to_numpy(object)
+        c: _together(frame[c])
         for c in plain
         if c in frame and not pd.api.types.is_numeric_dtype(frame[c])
     }
     _require_size(texts, source)
     mended: list[str] = []
-    for column, values in texts.items():
-        frame = _values_checked(frame, column, values, source, notes, mended)
+    for column, text in texts.items():
+        if encodings.may_be_garbled(text):
+            frame = _values_checked(frame, column, source, notes, mended)
     renamed = {c: told for c in plain if (told := encodings.undone(str(c))) is not None}
     mended += [f"{old} → {new}" for old, new in renamed.items()]
     if mended:
@@ -107,11 +108,17 @@ def _require_names(frame: pd.DataFrame, plain: list[Any], source: str) -> list[A
     return nameless
 
 
-def _require_size(texts: Mapping[Any, Any], source: str) -> None:
-    sizes = {
-        column: len("".join(v for v in values if isinstance(v, str)).encode("utf-8", "replace"))
-        for column, values in texts.items()
-    }
+def _together(column: pd.Series[Any]) -> str:
+    """All texts of a column as one."""
+    values = column.to_numpy(object)
+    try:
+        return "\n".join(values)
+    except TypeError:  # some are no texts
+        return "\n".join(v for v in values if isinstance(v, str))
+
+
+def _require_size(texts: Mapping[Any, str], source: str) -> None:
+    sizes = {column: len(text.encode("utf-8", "replace")) for column, text in texts.items()}
     size = sum(sizes.values())
     if size > limits.MOST_ATTRIBUTES_MB * limits.MB:
         raise InputError(
@@ -126,18 +133,18 @@ def _require_size(texts: Mapping[Any, Any], source: str) -> None:
 def _values_checked(
     frame: gpd.GeoDataFrame,
     column: Any,
-    texts: Any,
     source: str,
     notes: list[Note],
     mended: list[str],
 ) -> gpd.GeoDataFrame:
+    texts = frame[column].tolist()
     values = {v for v in texts if isinstance(v, str) and v}
     redecoded = {v: told for v in values if (told := encodings.undone(v)) is not None}
     lost = {v for v in values - redecoded.keys() if encodings.is_lost(v)}
     if lost:
         rows = [row for row, v in enumerate(texts, 1) if isinstance(v, str) and v in lost]
         if len(rows) > _MOST_LOST * len(frame):
-            value = str(texts[rows[0] - 1])[:40]
+            value = texts[rows[0] - 1][:40]
             raise InputError("text_garbled", file=source, row=rows[0], column=column, value=value)
         told = ", ".join(map(str, rows[:_TOLD]))
         notes.append(

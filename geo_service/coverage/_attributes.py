@@ -70,21 +70,21 @@ def _form_of_codes(
     layer: Layer, profile: Profile, area_m2: FloatArray
 ) -> tuple[list[Fault], list[Note]]:
     """Codes: unique, of the profile's form, under their parent, numbered in order."""
-    codes = np.array(layer.codes, dtype=object)
+    coded = np.fromiter(map(bool, layer.codes), bool, len(layer.codes))
     found = [
         _at(layer, "code_duplicate", rows, code=code, count=len(rows), lines=_lines(rows))
         for code, rows in _duplicates(layer.codes).items()
     ]
-    empty = np.flatnonzero(codes == "")
+    empty = np.flatnonzero(~coded)
     found += _by_row(layer, "attribute_missing", empty, fields=layer.fields["code"])
     form = re.compile(profile.code_pattern)
-    fits = np.array([found is not None for found in map(form.match, layer.codes)], bool)
+    fits = np.fromiter(map(bool, map(form.match, layer.codes)), bool, len(coded))
     if fits.any():
-        found += _malformed(layer, np.flatnonzero(~fits & (codes != "")), profile)
+        found += _malformed(layer, np.flatnonzero(~fits & coded), profile)
         found += _under_parent(layer, fits)
         found += _order(layer, np.flatnonzero(fits), area_m2)
         return found, []
-    if len(empty) == len(codes):
+    if not coded.any():
         return found, []
     damaged = np.array([codes_.damaged(code) for code in layer.codes], bool)
     if damaged.any():
@@ -116,8 +116,8 @@ def _under_parent(layer: Layer, fits: np.ndarray) -> list[Fault]:
     if column is None:
         return []
     parents = codes_.texts(column)
-    pairs = zip(layer.codes, parents, strict=True)
-    astray = np.array([not code.startswith(parent) for code, parent in pairs], bool)
+    under = map(str.startswith, layer.codes, parents)
+    astray = ~np.fromiter(under, bool, len(parents))
     return [
         _at(
             layer,
@@ -147,7 +147,7 @@ def _order(layer: Layer, rows: IntArray, area_m2: FloatArray) -> list[Fault]:
     box = layer.boxes[rows]
     side = np.sqrt(area_m2[rows]) / layer.ground.north_m
     x, y = (box[:, 0] + box[:, 2]) / 2 * layer.ground.squeeze, (box[:, 1] + box[:, 3]) / 2
-    codes = np.array([layer.codes[row] for row in rows.tolist()], dtype=str)
+    codes = np.array(layer.codes)[rows]
     sequence = codes_.sequence_digits(str(codes[0]))
     parent = codes.astype(f"U{max(codes.dtype.itemsize // 4 - sequence, 1)}")
     order = np.argsort(codes, kind="stable")

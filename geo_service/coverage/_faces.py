@@ -88,6 +88,16 @@ class Cover:
         cuts = np.cumsum(self.number)[:-1]
         return [tuple(part.tolist()) for part in np.split(self.row, cuts)]
 
+    def replaced(self, faces: IntArray, theirs: Cover) -> Cover:
+        """With what covers some faces told anew; `theirs` counts among those."""
+        number, on_line = self.number.copy(), self.on_line.copy()
+        number[faces], on_line[faces] = theirs.number, theirs.on_line
+        stays = ~np.isin(self.face, faces)
+        face = np.concatenate([self.face[stays], faces[theirs.face]])
+        row = np.concatenate([self.row[stays], theirs.row])
+        order = np.lexsort((row, face))
+        return Cover(face[order], row[order], number, on_line)
+
 
 def faces_of(left: Residual) -> Faces:
     """Node a residual and walk its planar graph.
@@ -151,7 +161,10 @@ def covers(faces: Faces, *layers: Areas) -> list[Cover]:
         if len(unsure) == 0:
             break
         points[unsure] = _other_points(faces.polygons[unsure], attempt) + faces.origin
-        found = [cover(points, layer) for layer in layers]
+        found = [
+            one.replaced(unsure, cover(points[unsure], layer))
+            for one, layer in zip(found, layers, strict=True)
+        ]
     return found
 
 

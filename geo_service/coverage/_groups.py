@@ -51,10 +51,19 @@ class Unit:
     names: Sequence[str]
 
     @classmethod
-    def of_texts(cls, field: str, values: Any) -> Unit:
-        """Part rows by a column's values as they read; a value may be a list."""
-        number, names = pd.factorize(np.array(list(map(str, values)), object))
+    def of_texts(cls, field: str, texts: Sequence[str]) -> Unit:
+        """Part rows by texts."""
+        number, names = pd.factorize(np.array(texts, object))
         return cls(field, number, names.tolist())
+
+    @classmethod
+    def of_column(cls, field: str, column: pd.Series[Any]) -> Unit:
+        """Part rows by a column's values as they read; a value may be a list."""
+        simple = pd.api.types.is_integer_dtype(column) or isinstance(column.dtype, pd.StringDtype)
+        if not simple or column.hasnans:
+            return cls.of_texts(field, list(map(str, column.to_numpy(dtype=object))))
+        number, values = pd.factorize(column)
+        return cls(field, number, list(map(str, values)))
 
     def of(self, row: int) -> str:
         """Name the part of a row."""
@@ -149,28 +158,35 @@ def _steady(value: float) -> float:
 def _units(layer: Layer, names: Sequence[str]) -> list[Unit]:
     """Ways to part the layer, from each grid by itself to the whole."""
     count = layer.rings.features
-    parts = []
-    known = [code for code in layer.codes if code]
-    for digits in _PREFIXES if known else ():
-        short = min(map(len, known)) <= digits
-        if not short and all(map(str.isdigit, {code[:digits] for code in known})):
-            prefixes = np.array([code[:digits] for code in layer.codes], object)
-            parts.append(Unit.of_texts("", prefixes))
+    parts = _by_prefix(layer.codes)
     for column in layer.frame.columns:
         told = layer.frame[column]
         if column in {layer.frame.geometry.name, layer.fields.get("code")}:
             continue
         if pd.api.types.is_float_dtype(told) or pd.api.types.is_bool_dtype(told):
             continue
-        parts.append(Unit.of_texts(str(column), told.to_numpy(dtype=object)))
+        parts.append(Unit.of_column(str(column), told))
     # Of columns that part it alike the one with the shortest names is told.
     by_size: dict[int, Unit] = {}
     for unit in sorted(parts, key=lambda unit: -sum(map(len, unit.names))):
         by_size[len(unit.names)] = unit
     sizes = sorted((n for n in by_size if 1 < n <= max(2, count // 3)), reverse=True)
-    every = Unit.of_texts("", np.array(names, object))
+    every = Unit.of_texts("", names)
     whole = Unit("", np.zeros(count, np.int64), [""])
     return [every, *(by_size[n] for n in sizes), whole]
+
+
+def _by_prefix(codes: Sequence[str]) -> list[Unit]:
+    """Parts by the digits that codes begin with, each from the one before it."""
+    shortest = min((len(code) for code in codes if code), default=0)
+    units = []
+    part, prefixes = np.arange(len(codes)), codes
+    for digits in _PREFIXES:
+        unit = Unit.of_texts("", [code[:digits] for code in prefixes])
+        part, prefixes = unit.part[part], unit.names
+        if shortest > digits and all(prefix.isdigit() for prefix in prefixes if prefix):
+            units.append(Unit("", part, prefixes))
+    return units
 
 
 def _key(one: _Found, unit: Unit) -> tuple[Any, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, cast
+from typing import Any
 
 import geopandas as gpd
 import numpy as np
@@ -61,7 +61,8 @@ class Layer:
     @cached_property
     def tree(self) -> shapely.STRtree:
         """The tree of all rows' boxes but for `under`; a clean layer is never asked for it."""
-        standing = cast("GeometryArray", shapely.box(*self.boxes.T))
+        # A box's diagonal has the same bounds, and is made in a fifth of the time.
+        standing = _arrays.lines_between(self.boxes.reshape(-1, 2, 2))
         standing[self.under] = None
         return shapely.STRtree(standing)
 

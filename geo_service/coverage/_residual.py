@@ -109,7 +109,7 @@ def _not_cancelled(
     Where the parts of the outline cancel among themselves (two parents side by side) there is no
     outline, so they own nothing of what is left.
     """
-    order = np.argsort(key, kind="stable")
+    order = np.argsort(key)  # equal ones are one segment, whichever comes first
     new = np.append(True, key[order][1:] != key[order][:-1])
     group = np.cumsum(new) - 1
     sign = np.where(backward[order], -1.0, 1.0)

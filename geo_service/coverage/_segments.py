@@ -42,6 +42,7 @@ _PEPPER = np.uint64(0x8EBC6AF09C88C6E3)
 _NEGATIVE_ZERO = np.uint64(1 << 63)
 _S29, _S31, _S32, _S33 = np.uint64(29), np.uint64(31), np.uint64(32), np.uint64(33)
 _TOP = np.uint64(64 - BIN_BITS)
+_1 = np.uint64(1)
 
 
 @numba.njit(nogil=True, cache=True)
@@ -67,28 +68,26 @@ def _digest(xy: FloatArray, bits: HashArray, start: IntArray, hole: BoolArray) -
 
     And whether every coordinate was finite. Around a closed ring the sum of
     ``u(k) v(k + 1) - u(k + 1) v(k)`` is that of ``u(k) (v(k + 1) - v(k - 1))``, and so is its area.
+    Numbers are made first and summed then, each loop plain enough for a compiler to do several
+    vertices at once; `xy` and `bits` are flat.
     """
+    most = _longest(start)
+    u, v, w, z = (
+        np.empty(most, np.uint64), np.empty(most, np.uint64),
+        np.empty(most, np.uint64), np.empty(most, np.uint64),
+    )  # fmt: skip
     first, second = np.uint64(0), np.uint64(0)
     finite = True
     for r in range(len(hole)):
-        ring, place = xy[start[r] : start[r + 1]], bits[start[r] : start[r + 1]]
-        last = len(ring) - 2
-        bw, bz = _mixed(place[last, 0], place[last, 1])
-        _, bv = _folded(bw, bz)
-        w, z = _mixed(place[0, 0], place[0, 1])
-        u, v = _folded(w, z)
-        ox = ring[0, 0]
-        x, back_y, y = 0.0, ring[last, 1], ring[0, 1]
-        area, one, two = 0.0, np.uint64(0), np.uint64(0)
-        for k in range(1, len(ring)):
-            area += x * (ring[k, 1] - back_y)
-            x, back_y, y = ring[k, 0] - ox, y, ring[k, 1]
-            cw, cz = _mixed(place[k, 0], place[k, 1])
-            cu, cv = _folded(cw, cz)
-            one += u * (cv - bv)
-            two += w * (cz - bz)
-            bv, bz = v, z
-            u, v, w, z = cu, cv, cw, cz
+        here, count = 2 * start[r], start[r + 1] - start[r]
+        ring, place = xy[here : here + 2 * count], bits[here : here + 2 * count]
+        for k in range(count):
+            w[k], z[k] = _mixed(place[2 * k], place[2 * k + 1])
+            u[k], v[k] = _folded(w[k], z[k])
+        one, two = _around(u, v, count), _around(w, z, count)
+        area, ox = 0.0, ring[0]
+        for k in range(_1 + _1, np.uint64(2 * count - 2), _1 + _1):
+            area += (ring[k] - ox) * (ring[k + _1 + _1 + _1] - ring[k - _1])
         finite = finite and math.isfinite(area)
         if (area < 0.0) != hole[r]:
             first -= one
@@ -97,6 +96,24 @@ def _digest(xy: FloatArray, bits: HashArray, start: IntArray, hole: BoolArray) -
             first += one
             second += two
     return first, second, finite
+
+
+@numba.njit(nogil=True, cache=True)
+def _longest(start: IntArray) -> int:
+    """Vertices of the longest ring."""
+    most = 0
+    for r in range(len(start) - 1):
+        most = max(most, start[r + 1] - start[r])
+    return most
+
+
+@numba.njit(nogil=True, cache=True)
+def _around(u: HashArray, v: HashArray, count: int) -> Any:
+    """The sum of ``u(k) (v(k + 1) - v(k - 1))`` around a ring whose last vertex is its first."""
+    total = u[0] * (v[1] - v[count - 2])
+    for k in range(_1, np.uint64(count - 1)):  # an index without a sign need not be looked at
+        total += u[k] * (v[k + _1] - v[k - _1])
+    return total
 
 
 @numba.njit(nogil=True, cache=True)
@@ -115,17 +132,16 @@ def _digest_chain(bits: HashArray) -> Any:
 
 
 @numba.njit(nogil=True, cache=True)
-def _hashed(place: HashArray, hashes: HashArray) -> Any:
-    """Hash the segments of one ring; give their sum."""
+def _hashed(place: HashArray, hashes: HashArray, u: HashArray, v: HashArray) -> Any:
+    """Hash the segments of one ring; give their sum. `place` is flat, `u` and `v` room to work."""
+    for k in range(len(hashes)):
+        u[k], v[k] = _folded(*_mixed(place[2 * k], place[2 * k + 1]))
     total = np.uint64(0)
-    u, v = _folded(*_mixed(place[0, 0], place[0, 1]))
-    for k in range(1, len(place)):
-        cu, cv = _folded(*_mixed(place[k, 0], place[k, 1]))
-        h = u * cv - cu * v
-        hashes[k - 1] = h
+    for k in range(np.uint64(len(hashes) - 1)):
+        h = u[k] * v[k + _1] - u[k + _1] * v[k]
+        hashes[k] = h
         total += h
-        u, v = cu, cv
-    hashes[len(place) - 1] = 0
+    hashes[len(hashes) - 1] = 0
     return total
 
 
@@ -177,9 +193,11 @@ def _scan(
     `squeeze` is the length of one unit of x in units of y (a degree of longitude is shorter),
     `sharp` the squared cosine of the sharpest angle that is no spike.
     """
+    most = _longest(start)
+    u, v = np.empty(most, np.uint64), np.empty(most, np.uint64)
     for r in range(len(hole)):
         s, e = start[r], start[r + 1]
-        total = _hashed(bits[s:e], hashes[s:e])
+        total = _hashed(bits[2 * s : 2 * e], hashes[s:e], u, v)
         twice, around, again, turned_back = _measured(xy[s:e], squeeze, sharp)
         area[r], length[r] = twice / 2.0, around
         repeated[r] = -1 if again < 0 else s + again
@@ -279,7 +297,7 @@ def scan(rings: Rings, *, squeeze: float = 1.0, spike_degrees: float = 1.0) -> S
         repeated=np.empty(count, np.int64),
         spike=np.empty(count, np.int64),
     )
-    bits = rings.xy.view(np.uint64)
+    bits = rings.xy.ravel().view(np.uint64)
     sharp = np.cos(np.radians(spike_degrees)) ** 2
 
     def part(first: int, last: int) -> None:
@@ -296,11 +314,12 @@ def scan(rings: Rings, *, squeeze: float = 1.0, spike_degrees: float = 1.0) -> S
 
 def digest(rings: Rings) -> tuple[int, int, bool]:
     """Sum the two hashes of all directed segments; tell whether all coordinates are finite."""
-    bits = rings.xy.view(np.uint64)
+    flat = rings.xy.ravel()
+    bits = flat.view(np.uint64)
 
     def part(first: int, last: int) -> tuple[int, int, bool]:
         one, two, finite = _digest(
-            rings.xy, bits, rings.start[first : last + 1], rings.hole[first:last]
+            flat, bits, rings.start[first : last + 1], rings.hole[first:last]
         )
         return int(one), int(two), bool(finite)
 
