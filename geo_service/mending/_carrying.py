@@ -13,7 +13,7 @@ from geo_service.coverage._arrays import FloatArray, Geometry, GeometryArray
 from geo_service.coverage._layer import Layer
 from geo_service.mending import _chains
 from geo_service.mending._chains import Exchange
-from geo_service.mending._distance import borders_of, farthest
+from geo_service.mending._distance import borders_of, farthest_each
 from geo_service.mending._matching import first_equal, forward, turned
 from geo_service.mending._plan import Move, Plan
 from geo_service.mending._rules import Rules
@@ -151,15 +151,13 @@ def _moved(
     theirs, ours = (turned(e, ~forward(e)) for e in (its, ends))
     fresh = first_equal(theirs, ours, table_of=before, asked_of=of) < 0
     of, ends = of[fresh], ends[fresh]
-    origin = np.tile(plan.origin, 2)
-    far_m, place = np.zeros(len(new)), np.zeros((len(new), 2))
     number = np.arange(len(new) + 1)
-    cuts, old_cuts = np.searchsorted(of, number), np.searchsorted(before, number)
-    low = shapely.bounds(new)[:, 1]
-    for k in np.unique(of).tolist():
-        scale = scale_at(layer.ground, float(low[k]))
-        new_lines = (ends[cuts[k] : cuts[k + 1]] - origin) * np.tile(scale, 2)
-        old_lines = (its[old_cuts[k] : old_cuts[k + 1]] - origin) * np.tile(scale, 2)
-        far_m[k], at = farthest(new_lines, old_lines)
-        place[k] = at / scale
-    return far_m, place
+    scale = scale_at(layer.ground, shapely.bounds(new)[:, 1])
+    both, origin = np.tile(scale, 2), np.tile(plan.origin, 2)
+    far_m, place = farthest_each(
+        (ends - origin) * both[of],
+        np.searchsorted(of, number),
+        (its - origin) * both[before],
+        np.searchsorted(before, number),
+    )
+    return far_m, place / scale

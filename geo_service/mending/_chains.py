@@ -186,21 +186,20 @@ class Chains:
         self._border = Border(row[order], ends[order])
 
     def _made(self, rows: IntArray) -> Border:
-        row, ends = _segments(self._rings, self._flip, rows)
-        row, ends, over = netted(*_cut(row, ends - np.tile(self._origin, 2), self.broken))
+        ring, ends = ring_segments(self._rings, np.flatnonzero(np.isin(self._rings.row, rows)))
+        ends = turned(ends - np.tile(self._origin, 2), self._flip[ring])
+        row, ends, over = netted(*_cut(self._rings.row[ring], ends, self.broken))
         plain = ~np.isin(row, over)
         return Border(row[plain], ends[plain])
 
 
-def _segments(rings: Rings, flip: BoolArray, rows: IntArray) -> tuple[IntArray, FloatArray]:
-    """The directed segments of some rows, the inside on the left."""
-    chosen = np.flatnonzero(np.isin(rings.row, rows))
+def ring_segments(rings: Rings, chosen: IntArray) -> tuple[IntArray, FloatArray]:
+    """The segments of some rings, as they run, and the ring of each."""
     size = np.diff(rings.start)[chosen] - 1
     of = np.repeat(np.arange(len(chosen)), size)
     step = np.arange(len(of)) - np.repeat(np.cumsum(size) - size, size)
     at = rings.start[chosen[of]] + step
-    ends = np.column_stack([rings.xy[at], rings.xy[at + 1]])
-    return rings.row[chosen[of]], turned(ends, flip[chosen[of]])
+    return chosen[of], np.column_stack([rings.xy[at], rings.xy[at + 1]])
 
 
 def _cut(row: IntArray, ends: FloatArray, broken: Broken) -> tuple[IntArray, FloatArray]:

@@ -53,6 +53,34 @@ def farthest(lines: FloatArray, others: FloatArray) -> tuple[float, FloatArray]:
     return distance, np.array([x, y])
 
 
+def farthest_each(
+    lines: FloatArray, cuts: IntArray, others: FloatArray, other_cuts: IntArray
+) -> tuple[FloatArray, FloatArray]:
+    """The same for several shapes at once.
+
+    Shape k has ``lines[cuts[k]:cuts[k + 1]]`` and ``others[other_cuts[k]:other_cuts[k + 1]]``, none
+    of which may be missing; one without lines is 0 far.
+    """
+    return _farthest_each(lines, cuts, others, other_cuts, PRECISION_M)
+
+
+@numba.njit(nogil=True, cache=True)
+def _farthest_each(
+    lines: FloatArray,
+    cuts: IntArray,
+    others: FloatArray,
+    other_cuts: IntArray,
+    precision: float,
+) -> tuple[FloatArray, FloatArray]:
+    count = len(cuts) - 1
+    distance, place = np.zeros(count), np.zeros((count, 2))
+    for k in range(count):
+        if cuts[k] < cuts[k + 1]:
+            mine, theirs = lines[cuts[k] : cuts[k + 1]], others[other_cuts[k] : other_cuts[k + 1]]
+            distance[k], place[k, 0], place[k, 1] = _farthest(mine, theirs, precision)
+    return distance, place
+
+
 @numba.njit(nogil=True, cache=True)
 def _from_segment(x: float, y: float, s: FloatArray) -> float:
     dx, dy = s[2] - s[0], s[3] - s[1]

@@ -29,6 +29,14 @@ def first_equal(
     return _first_equal(*bits, *owners)
 
 
+def distinct_pairs(a: IntArray, b: IntArray) -> tuple[IntArray, IntArray]:
+    """Pairs of numbers in order, each once."""
+    least = int(b.min(initial=0))
+    span = int(b.max(initial=0)) - least + 1
+    once = np.unique(a * span + b - least)
+    return once // span, once % span + least
+
+
 def forward(ends: FloatArray) -> BoolArray:
     """Which segments run from the smaller end to the larger."""
     return (ends[:, 0] < ends[:, 2]) | ((ends[:, 0] == ends[:, 2]) & (ends[:, 1] < ends[:, 3]))

@@ -15,9 +15,9 @@ from geo_service.coverage._faces import Faces
 from geo_service.coverage._layer import Layer, Outline
 from geo_service.coverage._places import Lines, Places, places_of
 from geo_service.coverage._residual import Residual
-from geo_service.mending._chains import NONE_BROKEN, Chains, broken_of
+from geo_service.mending._chains import NONE_BROKEN, Chains, broken_of, ring_segments
 from geo_service.mending._division import WAYS, divided
-from geo_service.mending._matching import forward, turned
+from geo_service.mending._matching import distinct_pairs, first_equal, forward, turned
 from geo_service.mending._rules import Rules
 from geo_service.mending._spots import Segments, Shift, Spot, segments_of, shift, spots_of
 from geo_service.rings import Rings
@@ -157,26 +157,25 @@ def _near(
     rings: Rings, chosen: BoolArray, tree: shapely.STRtree, *, sign: int
 ) -> tuple[FloatArray, IntArray]:
     """Segments of the chosen rings whose box meets one of the tree's, and the rows they are of."""
-    of = np.repeat(np.arange(rings.count), np.diff(rings.start))
-    at = np.flatnonzero(chosen[of])
-    at = at[at + 1 < rings.start[of[at] + 1]]
-    a, b = rings.xy[at] + 0.0, rings.xy[at + 1] + 0.0
-    low, high = np.minimum(a, b), np.maximum(a, b)
-    hit, _ = tree.query(shapely.box(*low.T, *high.T))
+    ring, ends = ring_segments(rings, np.flatnonzero(chosen))
+    a, b = ends[:, :2], ends[:, 2:]
+    hit, _ = tree.query(shapely.box(*np.minimum(a, b).T, *np.maximum(a, b).T))
     hit = np.unique(hit)
-    row = rings.row[of[at[hit]]]
-    return np.column_stack([a[hit], b[hit]]), row if sign > 0 else -1 - row
+    row = rings.row[ring[hit]]
+    return ends[hit], row if sign > 0 else -1 - row
 
 
 def _with_segments(left: Residual, segments: FloatArray, row: IntArray) -> Residual:
     """A residual with more segments, in its own order."""
-    segments = turned(segments, ~forward(segments))
-    every, of = np.unique(np.concatenate([left.segments, segments]), axis=0, return_inverse=True)
-    of = of.reshape(-1)
-    owner = np.column_stack([np.concatenate([of[left.of], of[len(left.segments) :]]),
-                             np.concatenate([left.row, row])])  # fmt: skip
-    owner = np.unique(owner, axis=0)
-    return Residual(every, owner[:, 1], owner[:, 0])
+    both = np.concatenate([left.segments, turned(segments, ~forward(segments)) + 0.0])
+    first = first_equal(both, both)
+    once = np.flatnonzero(first == np.arange(len(both)))
+    once = once[np.lexsort(both[once].T[::-1])]
+    number = np.empty(len(both), np.int64)
+    number[once] = np.arange(len(once))
+    of = number[first[np.append(left.of, np.arange(len(left.segments), len(both)))]]
+    of, row = distinct_pairs(of, np.append(left.row, row))
+    return Residual(both[once], row, of)
 
 
 def _twins(
@@ -251,12 +250,14 @@ def filled(
     fits = rules.allows(whole.moved_m)
     if fits and whole.moved_m <= _TENTACLE * width_m:
         return [_given(spot, takers[0], kind, loses, whole)]
-    divisions = [divided(spot, takers, way) for way in WAYS] if takers[1:] else []
-    shifts = [{row: shift(part, row, rules.limit_m) for row, part in d.items()} for d in divisions]
-    for parts, by in zip(divisions, shifts, strict=True):
+    divisions = []
+    for way in WAYS if takers[1:] else ():
+        parts = divided(spot, takers, way)
+        by = {row: shift(part, row, rules.limit_m) for row, part in parts.items()}
         farthest_m = max((its.moved_m for its in by.values()), default=np.inf)
         if rules.allows(farthest_m) and farthest_m < whole.moved_m:
             return [_given(part, row, kind, loses, by[row]) for row, part in parts.items()]
+        divisions.append((parts, by))
     if fits:
         return [_given(spot, takers[0], kind, loses, whole)]
     for row in takers[1:]:
@@ -265,7 +266,7 @@ def filled(
             return [_given(spot, row, kind, loses, other)]
     if not loses:
         # What can be filled is; the rest is another round's, or people's.
-        for parts, by in zip(divisions, shifts, strict=True):
+        for parts, by in divisions:
             if any(rules.allows(its.moved_m) for its in by.values()):
                 return [
                     _given(part, row, kind, loses, by[row])

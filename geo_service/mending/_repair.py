@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -180,7 +180,7 @@ def repair(
         examined = sheet.examined(outline)
     report = _check.report_of(examined, rules.profile, notes=notes)
     left = _left(report, carried, rules)
-    mended = _with_geometries(grids, sheet, first)
+    mended = _with_geometries(grids, sheet) if changes else grids.copy()
     return Mended(mended, _table(changes, grids.crs), left, report, sheet.given)
 
 
@@ -198,7 +198,7 @@ def _cleaned(sheet: Sheet, rules: Rules) -> tuple[Sheet, list[dict[str, Any]]]:
             if row in dropped or row in fresh:
                 continue
             fresh[row] = shape
-            before_m2, after_m2 = _areas(layer, row, shape)
+            ((before_m2, after_m2),) = _areas(layer, [row], {row: shape})
             changes.append(
                 _change(
                     layer, row, kind, _words.ALONE[kind], shape, before_m2=before_m2,
@@ -214,29 +214,34 @@ def _told(layer: Layer, carried: Carried) -> Iterator[dict[str, Any]]:
     plan = carried.plan
     for row, stays in plan.twins.items():
         yield _gone(layer, row, stays)
-    for move in plan.moves:
-        place = _arrays.absolute(_arrays.array_of(move.place), plan.origin)[0]
-        size = layer.ground.measure(_arrays.array_of(move.place), origin=plan.origin)
-        area_m2, width_m = float(size[0][0]), float(size[1][0])
+    rows = sorted({row for move in plan.moves for row in move.rows} | set(carried.vertices))
+    areas_m2 = dict(zip(rows, _areas(layer, rows, carried.fresh), strict=True))
+    relative = _arrays.array_of(*(move.place for move in plan.moves))
+    area_m2, width_m = layer.ground.measure(relative, origin=plan.origin)
+    places = zip(
+        plan.moves, _arrays.absolute(relative, plan.origin), area_m2.tolist(), width_m.tolist(),
+        strict=True,
+    )  # fmt: skip
+    for move, place, size_m2, wide_m in places:
+        other = move.keeps if move.gains is None else move.gains
         for row in move.rows:
             gained = move.gains == row
-            before_m2, after_m2 = _areas(layer, row, carried.fresh.get(row))
-            other = move.keeps if move.gains is None else move.gains
+            before_m2, after_m2 = areas_m2[row]
             words = _words.moved(
                 move.kind,
                 gained=gained,
                 other=None if other in {None, row} else layer.label(other or 0),
-                area_m2=area_m2,
-                width_m=width_m,
+                area_m2=size_m2,
+                width_m=wide_m,
                 drawn_m=move.shift.drawn_m,
             )
             yield _change(
                 layer, row, move.kind, words, place, before_m2=before_m2, after_m2=after_m2,
-                gained_m2=area_m2 * gained, lost_m2=area_m2 * (not gained),
+                gained_m2=size_m2 * gained, lost_m2=size_m2 * (not gained),
                 moved_m=move.shift.moved_m,
             )  # fmt: skip
     for row, vertices in carried.vertices.items():
-        before_m2, after_m2 = _areas(layer, row, carried.fresh[row])
+        before_m2, after_m2 = areas_m2[row]
         words = _words.joined(len(shapely.get_parts(vertices)))
         old = shapely.boundary(layer.geometries[row])
         off = float(shapely.distance(shapely.get_parts(vertices), old).max())
@@ -248,18 +253,20 @@ def _told(layer: Layer, carried: Carried) -> Iterator[dict[str, Any]]:
 
 def _gone(layer: Layer, row: int, stays: int) -> dict[str, Any]:
     """A row that was drawn twice is dropped."""
-    before_m2, _ = _areas(layer, row, None)
+    ((before_m2, _),) = _areas(layer, [row], {})
     words = _words.dropped(layer.label(stays), same_code=layer.label(stays) == layer.label(row))
     shape = layer.geometries[row]
     return _change(layer, row, "duplicate_geometry", words, shape, before_m2=before_m2)
 
 
-def _areas(layer: Layer, row: int, shape: Geometry | None) -> tuple[float, float]:
-    old = layer.geometries[row]
-    if shape is None:
-        return float(layer.ground.measure(_arrays.array_of(old))[0][0]), 0.0
-    before_m2, after_m2 = layer.ground.measure(_arrays.array_of(old, shape))[0].tolist()
-    return before_m2, after_m2
+def _areas(
+    layer: Layer, rows: Sequence[int], fresh: Mapping[int, Geometry]
+) -> Iterator[tuple[float, float]]:
+    """The areas of rows as they are, and as they are redrawn; 0 for a row that is gone."""
+    old = layer.geometries[list(rows)]
+    new = _arrays.array_of(*(fresh.get(row) for row in rows))
+    before_m2, after_m2 = (layer.ground.measure(shapes)[0] for shapes in (old, new))
+    yield from zip(before_m2.tolist(), np.nan_to_num(after_m2).tolist(), strict=True)
 
 
 def _change(
@@ -281,16 +288,11 @@ def _change(
     return dict(zip(_CHANGES, values, strict=True))
 
 
-def _with_geometries(grids: gpd.GeoDataFrame, sheet: Sheet, first: GeometryArray) -> Any:
+def _with_geometries(grids: gpd.GeoDataFrame, sheet: Sheet) -> gpd.GeoDataFrame:
     """The frame with the sheet's geometries; those that did not change are the same objects."""
-    shapes = np.asarray(sheet.layer.geometries)
     kept = grids if len(sheet.given) == len(grids) else grids.iloc[sheet.given]
-    if (shapes == first[sheet.given]).all() and kept is grids:
-        return grids.copy()
-    column = gpd.GeoSeries(shapes, index=kept.index, crs=grids.crs)
-    out = kept.copy()
-    out[grids.geometry.name] = column
-    return out
+    column = gpd.GeoSeries(np.asarray(sheet.layer.geometries), index=kept.index, crs=grids.crs)
+    return kept.assign(**{grids.geometry.name: column})
 
 
 def _table(changes: list[dict[str, Any]], crs: Any) -> gpd.GeoDataFrame:

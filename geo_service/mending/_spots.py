@@ -14,6 +14,7 @@ from geo_service.coverage._faces import Faces
 from geo_service.coverage._ground import Ground
 from geo_service.coverage._places import Lines, Places
 from geo_service.mending._distance import PRECISION_M, farthest
+from geo_service.mending._matching import distinct_pairs
 
 _FINE = 0.03  # precision of a width, as a share of it
 
@@ -211,10 +212,7 @@ def _owners(lines: Lines, segments: Segments, piece: IntArray) -> tuple[IntArray
     of = np.repeat(np.arange(len(piece)), size)
     step = np.arange(len(of)) - np.repeat(np.cumsum(size) - size, size)
     which, row = lines.owners(segments.segment[first[of] + step])
-    least = int(row.min(initial=0))
-    span = int(row.max(initial=0)) - least + 1
-    once = np.unique(of[which] * span + row - least)
-    return once // span, once % span + least
+    return distinct_pairs(of[which], row)
 
 
 def _piece_of(faces: Faces, ends: IntArray) -> IntArray:
@@ -224,9 +222,9 @@ def _piece_of(faces: Faces, ends: IntArray) -> IntArray:
     return np.searchsorted(faces.pieces[:, 0] * count + faces.pieces[:, 1], low * count + high)
 
 
-def scale_at(ground: Ground, y: float) -> FloatArray:
-    """Metres of a unit of x and of y, at y."""
-    if not ground.lonlat:
-        return np.full(2, ground.unit_m)
-    north_m = ground.north_m
-    return np.array([float(ground.unit_area_m2(y)) / north_m, north_m])
+def scale_at(ground: Ground, y: float | FloatArray) -> FloatArray:
+    """Metres of a unit of x and of y at y, shape (2,) or (n, 2)."""
+    scale = np.empty((*np.shape(y), 2))
+    scale[..., 1] = ground.north_m
+    scale[..., 0] = ground.unit_area_m2(y) / ground.north_m
+    return scale
