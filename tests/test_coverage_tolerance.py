@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from geo_service import coverage, profiles
+from geo_service.coverage import _reprojected
 from geo_service.errors import InputError
 from geo_service.profiles import Tolerance
 
@@ -169,6 +170,23 @@ class TestConversion:
         assert report.counts["reprojected"] == 1
         assert report.counts["gap"] == 1
         assert report.counts["overlap"] >= 1
+
+    def test_is_not_asked_where_borders_were_rounded_grid_by_grid(self, tiling, monkeypatch):
+        """Building the systems takes longer than the check."""
+        grids, _ = tiling(300, seed=4, points=10)
+        random = np.random.default_rng(2)
+        shapes = []
+        for shape in grids.geometry:
+            off = random.random(2) * 0.001
+            xy = np.round((shapely.get_coordinates(shape) + off) / 0.001) * 0.001 - off
+            shapes.append(shapely.Polygon(xy))
+        asked = []
+        monkeypatch.setattr(_reprojected, "_candidates", lambda ground: asked.append(ground) or [])
+        report = coverage.check(grids.set_geometry(shapes, crs=CRS))
+        assert sum(report.counts.values()) > 100
+        assert asked == []
+        coverage.check(self.bricks(4547, 1000.0, (480_000, 3_760_000)).to_crs(4490))
+        assert len(asked) == 1
 
     def test_hairlines_of_another_origin_are_none(self, city):
         grids, outline = city

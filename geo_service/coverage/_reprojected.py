@@ -16,7 +16,8 @@ import shapely
 from pyproj.exceptions import ProjError
 
 from geo_service import crs as crs_
-from geo_service.coverage._arrays import BoolArray, FloatArray, GeometryArray
+from geo_service.coverage import _arrays
+from geo_service.coverage._arrays import BoolArray, FloatArray, GeometryArray, IntArray
 from geo_service.coverage._ground import Ground
 from geo_service.coverage._places import Lines
 
@@ -56,6 +57,8 @@ def recognised(
     if 2 * np.count_nonzero(width_m <= _BEND * length_m**2) <= len(polygons):
         return None  # before any system is built, which takes longer than the check
     xy, of = shapely.get_coordinates(polygons, return_index=True)
+    if 2 * np.count_nonzero(_at_shared_vertex(xy, of, lines)) <= len(polygons):
+        return None  # borders rounded grid by grid: what is converted keeps vertices together
     own = _slenderness(polygons, xy, of)
     start, end, along = _carriers(xy, lines)
     ends = np.concatenate([start, end]) + origin
@@ -84,6 +87,17 @@ def _between(own: str, other: str) -> pyproj.Transformer:
     return pyproj.Transformer.from_crs(own, other, always_xy=True)
 
 
+def _at_shared_vertex(xy: FloatArray, of: IntArray, lines: Lines) -> BoolArray:
+    """Tell which places have a corner where two rows have the very same vertex."""
+    segment, row = lines.owners(np.arange(len(lines.segments)))
+    ends = lines.segments[segment].reshape(-1, 2)
+    _, number = _arrays.numbered(np.concatenate([ends, xy]))
+    vertex, corner = np.split(number, [len(ends)])
+    owner = np.unique(np.column_stack([vertex, np.repeat(row, 2)]), axis=0)
+    several = np.bincount(owner[:, 0], minlength=len(number)) > 1
+    return np.bincount(of, several[corner]) > 0
+
+
 def _carriers(xy: FloatArray, lines: Lines) -> tuple[FloatArray, FloatArray, FloatArray]:
     """The ends of a segment that each corner lies on, and how far along it, 0 to 1."""
     start, end, along = xy.copy(), xy.copy(), np.zeros(len(xy))
@@ -96,7 +110,7 @@ def _carriers(xy: FloatArray, lines: Lines) -> tuple[FloatArray, FloatArray, Flo
     return start, end, along
 
 
-def _slenderness(polygons: GeometryArray, xy: FloatArray, of: np.ndarray) -> FloatArray:
+def _slenderness(polygons: GeometryArray, xy: FloatArray, of: IntArray) -> FloatArray:
     """Area by squared perimeter of polygons of these coordinates: no unit, no digits lost."""
     first = xy[np.searchsorted(of, np.arange(len(polygons)))]
     here = shapely.set_coordinates(polygons.copy(), xy - first[of])
