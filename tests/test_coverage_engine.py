@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from geo_service import coverage
 from geo_service.coverage import (
     _arrays,
-    _check,
+    _examined,
     _layer,
     _noding,
     _residual,
@@ -46,7 +46,7 @@ def examined(shapes, within=None):
     layer, _ = _layer.layer_of(layer_of(shapes))
     outline = None if within is None else _layer.outline_of(within, layer)[0]
     scan = _segments.scan(layer.rings)
-    return _check.examine(layer, outline, scan, _shapes.shapes_of(layer, scan))
+    return _examined.examine(layer, outline, scan, _shapes.shapes_of(layer, scan))
 
 
 class TestCertificate:

@@ -2,6 +2,7 @@
 
 import geopandas as gpd
 import numpy as np
+import pandas as pd
 import pytest
 import shapely
 from hypothesis import given, settings
@@ -74,6 +75,33 @@ def test_two_spots_are_two_piles() -> None:
     far = shapely.transform(shifted(60, seed=2), lambda xy: xy + np.array([1000.0, 0.0]))
     report = gs.check_coverage(layer(*shifted(60), *far), within=shapely.box(0, 0, 1130, 130))
     assert report.counts["overlap"] == 2
+
+
+def test_revisions_of_a_layer_in_one_file_are_a_pile_for_every_grid(tiling) -> None:
+    grids, outline = tiling(40, seed=3)
+    random = np.random.default_rng(1)
+    every = [
+        grids.set_geometry(grids.geometry.translate(*random.normal(0.0, 1.0, 2)))
+        for _ in range(_piles.DEPTH + 2)
+    ]
+    report = gs.check_coverage(pd.concat(every, ignore_index=True), within=outline)
+    overlaps = report.faults[report.faults.kind == "overlap"]
+    piled = overlaps[overlaps.codes.map(len) > _piles.DEPTH]
+    assert sorted(codes[0] for codes in piled.codes) == sorted(grids.code)
+    assert all(set(codes) == {codes[0]} for codes in piled.codes)
+
+
+def test_an_outline_may_have_a_pile_of_its_own() -> None:
+    grids = layer(shapely.box(0, 0, 100, 130), shapely.box(100.5, 0, 200, 130))
+    parts = np.append(shifted(500), [shapely.box(130, 0, 200, 130)])
+    report = gs.check_coverage(grids, within=gpd.GeoSeries(parts, crs=4547))
+    (message,) = report.reference[report.reference.kind == "overlap"].message_en
+    assert "500 grids lie on one spot" in message
+    assert any(note.code == "outline_faulty" for note in report.notes)
+    gap = report.faults[report.faults.kind.isin(["gap", "rim_gap"])]
+    assert any(shapely.box(100.1, 35, 100.4, 95).within(shape) for shape in gap.geometry)
+    mended = gs.repair(grids, within=gpd.GeoSeries(parts, crs=4547))
+    assert "gap" not in set(mended.left.kind)
 
 
 def test_repair_refuses_to_choose_among_a_pile() -> None:

@@ -135,8 +135,8 @@ def _common(mine: Geometry, other: Geometry, noise: float) -> Geometry:
     try:
         return shapely.intersection(mine, other)
     except GEOSException:
-        mended = shapely.make_valid(mine), shapely.make_valid(other)
-        return shapely.intersection(mended[0], mended[1], grid_size=noise)
+        mended = areas(shapely.make_valid(mine)), areas(shapely.make_valid(other))
+        return shapely.intersection(*mended, grid_size=noise)
 
 
 def components(count: int, a: IntArray, b: IntArray, chosen: BoolArray) -> IntArray:

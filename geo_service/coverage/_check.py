@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +18,12 @@ from geo_service.coverage import (
     _piles,
     _reference,
     _report,
-    _residual,
     _segments,
     _shapes,
-    _tangle,
     _tiling,
 )
 from geo_service.coverage._arrays import FloatArray
+from geo_service.coverage._examined import Examined, examine
 from geo_service.coverage._faults import Fault, Slip, remark
 from geo_service.coverage._layer import Layer, Outline
 from geo_service.coverage._report import CoverageReport
@@ -101,7 +100,7 @@ def check(
     if within is None:
         notes.append(remark("outline_absent"))
     else:
-        outline, remarks = _layer.outline_of(within, layer)
+        outline, remarks = _reference.outline_of(within, layer)
         notes += remarks
     advance(0.1)
     scan = _segments.scan(
@@ -114,58 +113,6 @@ def check(
     report = report_of(examined, rules, notes=notes, expect=expect, register=register)
     advance(1.0)
     return report
-
-
-@dataclass(frozen=True)
-class Examined:
-    """A layer taken apart and measured, with the planar graph of what did not cancel.
-
-    Parameters
-    ----------
-    layer : Layer
-    outline : Outline or None
-    scan : Scan
-    shapes : Shapes
-    left : Residual
-    graph : Graph or None
-        ``None`` where everything cancelled.
-    piles : list of Pile
-        Grids on one spot, too many to walk the graph of.
-    flat : Layer
-        The layer with one grid in place of each pile, which `left` and `graph` are of.
-    flat_scan : Scan
-        Of `flat`.
-    """
-
-    layer: Layer
-    outline: Outline | None
-    scan: _segments.Scan
-    shapes: _shapes.Shapes
-    left: _residual.Residual
-    graph: _tiling.Graph | None
-    piles: list[_piles.Pile]
-    flat: Layer
-    flat_scan: _segments.Scan
-
-
-def examine(
-    layer: Layer, outline: Outline | None, scan: _segments.Scan, shapes: _shapes.Shapes
-) -> Examined:
-    """Find what of a scanned layer does not cancel, and what its faces are."""
-    layer = layer.with_valid(shapes.invalid)
-    around = [(outline.rings, outline.scan)] if outline else []
-    left = _residual.residual([(layer.rings, scan), *around])
-    piles = [] if left.empty else _piles.piles_of(layer, left, shapes.copies)
-    flat, flat_scan = layer, scan
-    if piles:
-        flat = _piles.flattened(layer, piles)
-        flat_scan = _segments.scan(flat.rings, squeeze=flat.ground.squeeze)
-        left = _residual.residual([(flat.rings, flat_scan), *around])
-    graph = None
-    if not left.empty:
-        _tangle.refuse(flat, left)
-        graph = _tiling.graph_of(flat, outline, left)
-    return Examined(layer, outline, scan, shapes, left, graph, piles, flat, flat_scan)
 
 
 def report_of(
@@ -187,7 +134,7 @@ def report_of(
     slips: list[Slip] = []
     uncovered_m2 = 0.0
     if examined.graph is not None:
-        tiling = _tiling.tiling_of(examined.flat, outline, examined.graph, _apart(examined), rules)
+        tiling = _tiling.tiling_of(examined.flat, outline, examined.graph, examined.apart, rules)
         faults += _reference.excused(tiling.faults, reference, layer)
         slips, uncovered_m2 = tiling.slips, tiling.uncovered_m2
         if outline is None:
@@ -227,13 +174,6 @@ def report_of(
         groups=groups,
         reference=reference.frame(rules, crs),
     )
-
-
-def _apart(examined: Examined) -> _shapes.Shapes:
-    """The shapes without the copies that lie in a pile, which is told as a whole."""
-    piled = {row for pile in examined.piles for row in pile.rows}
-    copies = [rows for rows in examined.shapes.copies if piled.isdisjoint(rows)]
-    return replace(examined.shapes, copies=copies)
 
 
 def _covered(

@@ -13,6 +13,7 @@ from geo_service.coverage import (
     _arrays,
     _layer,
     _messages,
+    _piles,
     _report,
     _residual,
     _segments,
@@ -20,6 +21,7 @@ from geo_service.coverage import (
     _tiling,
 )
 from geo_service.coverage._arrays import GeometryArray
+from geo_service.coverage._examined import examine
 from geo_service.coverage._faults import Fault, remark
 from geo_service.coverage._layer import Layer, Outline
 from geo_service.notes import Note
@@ -64,18 +66,57 @@ class Reference:
 NONE = Reference([], np.empty(0, object), [])
 
 
+def outline_of(within: Any, layer: Layer) -> tuple[Outline, list[Note]]:
+    """Take the outline apart, with one part in place of each pile of its own.
+
+    Raises
+    ------
+    InputError
+        As `_layer.outline_of`.
+    """
+    outline, notes = _layer.outline_of(within, layer)
+    if len(outline.given) <= _piles.DEPTH:
+        return outline, notes
+    boxes = shapely.bounds(outline.geometries)
+    shapes = outline.geometries
+    own = Layer(layer.frame, shapes, shapes, outline.rings, boxes, {}, outline.codes, layer.ground)
+    left = _residual.residual([(outline.rings, outline.scan)])
+    piles = _piles.piles_of(own, left, [])
+    if not piles:
+        return outline, notes
+    flat = _piles.flattened(own, piles)
+    scan = _segments.scan(flat.rings)
+    geometries = np.array(flat.geometries)
+    geometries[flat.under] = shapely.Polygon()
+    area_m2 = float(np.sum(_layer.ring_areas_m2(flat.rings, scan, layer.ground)))
+    tree = shapely.STRtree(geometries)
+    joined = replace(
+        outline, geometries=geometries, rings=flat.rings, scan=scan, tree=tree, area_m2=area_m2
+    )
+    return joined, notes
+
+
 def reference_of(outline: Outline, layer: Layer, profile: Profile) -> Reference:
-    """Check the outline as a layer by itself."""
+    """Check the outline as a layer by itself.
+
+    Raises
+    ------
+    InputError
+        ``layer_tangled`` where too many of its parts lie over one another.
+    """
     frame = gpd.GeoDataFrame(geometry=list(outline.given), crs=layer.frame.crs)
+    frame.attrs["file"] = "within"
     own, _ = _layer.layer_of(frame)
     scan = _segments.scan(own.rings, squeeze=own.ground.squeeze)
     shapes = _shapes.shapes_of(own, scan)
     own = own.with_valid(shapes.invalid)
     faults = _shapes.faults(own, scan, shapes, profile)
     if own.rings.count > 1:  # one ring has nothing to lie beside
-        left = _residual.residual([(own.rings, scan)])
-        graph = _tiling.graph_of(own, None, left)
-        faults += _tiling.tiling_of(own, None, graph, shapes, profile).faults
+        examined = examine(own, None, scan, shapes)
+        if examined.graph is not None:
+            flat, graph = examined.flat, examined.graph
+            faults += _tiling.tiling_of(flat, None, graph, examined.apart, profile).faults
+        faults += _piles.faults(own, examined.piles)
     rings = _interiors(np.asarray(own.geometries))
     found, declared = [], []
     for fault in faults:

@@ -10,7 +10,7 @@ import shapely
 
 from geo_service.coverage import _arrays, _faces, _holes, _surplus, _tiling
 from geo_service.coverage._arrays import BoolArray, FloatArray, Geometry, IntArray
-from geo_service.coverage._check import Examined
+from geo_service.coverage._examined import Examined
 from geo_service.coverage._faces import Faces
 from geo_service.coverage._layer import Layer, Outline
 from geo_service.coverage._places import Lines, Places, places_of

@@ -12,7 +12,7 @@ import numpy as np
 import shapely
 
 from geo_service import profiles
-from geo_service.coverage import CoverageReport, _arrays, _check, _layer
+from geo_service.coverage import CoverageReport, _arrays, _check, _reference
 from geo_service.coverage._arrays import FloatArray, Geometry, GeometryArray, IntArray
 from geo_service.coverage._faults import remark
 from geo_service.coverage._layer import Layer, Outline
@@ -118,7 +118,7 @@ def repair(
     ------
     InputError
         As `geo_service.coverage.check`; ``parameter_invalid`` for a limit or rule that is none;
-        ``grids_piled`` where dozens of grids lie on one spot.
+        ``grids_piled`` where more than a dozen grids lie on one spot.
 
     Notes
     -----
@@ -158,7 +158,7 @@ def repair(
     if within is None:
         notes.append(remark("outline_absent"))
     else:
-        outline, remarks = _layer.outline_of(within, sheet.layer)
+        outline, remarks = _reference.outline_of(within, sheet.layer)
         notes += remarks
     first = np.asarray(sheet.layer.geometries)
     sheet, changes = _cleaned(sheet, rules)

@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 import shapely
 
-from geo_service.coverage import _check, _layer, _rings, _segments, _shapes
+from geo_service.coverage import _layer, _rings, _segments, _shapes
 from geo_service.coverage._arrays import BoolArray, Geometry, GeometryArray, IntArray, array_of
-from geo_service.coverage._check import Examined
+from geo_service.coverage._examined import Examined, examine
 from geo_service.coverage._layer import Layer, Outline
 from geo_service.coverage._segments import Scan
 from geo_service.coverage._shapes import Shapes
@@ -54,9 +54,9 @@ class Sheet:
         Raises
         ------
         InputError
-            ``grids_piled`` where dozens lie on one spot: no rule says which of them is right.
+            ``grids_piled`` where more than a dozen lie on one spot: no rule says which is right.
         """
-        examined = _check.examine(self.layer, outline, self.scan, self.shapes)
+        examined = examine(self.layer, outline, self.scan, self.shapes)
         if examined.piles:
             rows = max(examined.piles, key=lambda pile: len(pile.rows)).rows
             codes = ", ".join(sorted(map(self.layer.label, rows))[:3])

@@ -10,7 +10,7 @@ import shapely
 
 from geo_service.coverage import _arrays, _shapes
 from geo_service.coverage._arrays import FloatArray, Geometry
-from geo_service.coverage._check import Examined
+from geo_service.coverage._examined import Examined
 from geo_service.mending._plan import Move, Plan, Refusal, filled
 from geo_service.mending._rules import Rules, name_of
 from geo_service.mending._spots import Spot, scale_at, shift, widest_m
