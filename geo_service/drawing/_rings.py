@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import accumulate
 from typing import Any
 
+import numba
 import numpy as np
 import numpy.typing as npt
 import shapely
@@ -41,9 +43,7 @@ def vertices(arcs: Arcs, ring: Iterable[int]) -> npt.NDArray[np.int64]:
 
 def signed_area(xy: FloatArray, arcs: Arcs, ring: Ring) -> float:
     """Give the area of a ring, positive where it runs counter-clockwise."""
-    points = xy[vertices(arcs, ring)]
-    x, y = points[:, 0] - points[0, 0], points[:, 1] - points[0, 1]
-    return 0.5 * float(x[:-1] @ y[1:] - x[1:] @ y[:-1])
+    return float(_shoelace(xy, vertices(arcs, ring)))
 
 
 def distances(line: FloatArray, point: FloatArray) -> FloatArray:
@@ -52,6 +52,44 @@ def distances(line: FloatArray, point: FloatArray) -> FloatArray:
     along = ((point - start) * step).sum(1) / np.maximum((step * step).sum(1), 1e-300)
     away = start + np.clip(along, 0.0, 1.0)[:, None] * step - point
     return np.hypot(away[:, 0], away[:, 1])
+
+
+def nearest(
+    xy: FloatArray, runs: Sequence[npt.NDArray[np.int64]], point: FloatArray
+) -> tuple[int, int, float]:
+    """Give the run of vertices nearest to a point, the segment in it, and the distance."""
+    ends = np.fromiter(accumulate(map(len, runs)), np.int64, len(runs))
+    run, segment, distance = _nearest(xy, np.concatenate(runs), ends, point[0], point[1])
+    return int(run), int(segment), float(distance)
+
+
+@numba.njit(cache=True, nogil=True)
+def _shoelace(xy: FloatArray, ring: npt.NDArray[np.int64]) -> float:
+    x0, y0 = xy[ring[0]]
+    total = 0.0
+    for i in range(1, len(ring) - 1):
+        a, b = ring[i], ring[i + 1]
+        total += (xy[a, 0] - x0) * (xy[b, 1] - y0) - (xy[b, 0] - x0) * (xy[a, 1] - y0)
+    return 0.5 * total
+
+
+@numba.njit(cache=True, nogil=True)
+def _nearest(
+    xy: FloatArray, vertices: npt.NDArray[np.int64], ends: npt.NDArray[np.int64], x: float, y: float
+) -> tuple[int, int, float]:
+    best = (0, 0, np.inf)
+    begin = 0
+    for run in range(len(ends)):
+        for k in range(begin, ends[run] - 1):
+            ax, ay = xy[vertices[k]]
+            dx, dy = xy[vertices[k + 1], 0] - ax, xy[vertices[k + 1], 1] - ay
+            along = ((x - ax) * dx + (y - ay) * dy) / max(dx * dx + dy * dy, 1e-300)
+            along = min(max(along, 0.0), 1.0)
+            away = math.hypot(ax + along * dx - x, ay + along * dy - y)
+            if away < best[2]:
+                best = (run, k - begin, away)
+        begin = ends[run]
+    return best
 
 
 def walks(xy: FloatArray, arcs: Arcs, references: Iterable[int]) -> list[list[int]]:
@@ -113,10 +151,18 @@ def pieces(xy: FloatArray, arcs: Arcs, walks: Iterable[Sequence[int]]) -> list[l
     return list(grouped.values())
 
 
-def polygon(xy: FloatArray, arcs: Arcs, rings: tuple[Ring, ...]) -> Any:
-    """Build the Polygon or MultiPolygon of a face."""
-    if len(rings) == 1:
-        return _plain(xy, arcs, rings[0])
+def polygons(xy: FloatArray, arcs: Arcs, faces: Sequence[tuple[Ring, ...]]) -> list[Any]:
+    """Build the Polygon or MultiPolygon of each face from its rings."""
+    runs = [vertices(arcs, rings[0]) for rings in faces if len(rings) == 1]
+    plain: Iterator[Any] = iter(())
+    if runs:  # in one call: each costs as much as a polygon
+        of_run = np.repeat(np.arange(len(runs)), [len(run) for run in runs])
+        shells = shapely.linearrings(xy[np.concatenate(runs)], indices=of_run)
+        plain = iter(shapely.polygons(shells).tolist())
+    return [next(plain) if len(rings) == 1 else _compound(xy, arcs, rings) for rings in faces]
+
+
+def _compound(xy: FloatArray, arcs: Arcs, rings: tuple[Ring, ...]) -> Any:
     parts = []
     for shell, *holes in pieces(xy, arcs, walks(xy, arcs, [k for ring in rings for k in ring])):
         inner = [xy[vertices(arcs, hole)] for hole in holes]

@@ -103,11 +103,9 @@ class Borders:
 
     def geometry(self, face: int) -> Any:
         """Give the polygon of a face; untouched ones are the very objects that came in."""
-        shape = self._shapes[face]
-        if shape is None:
-            shape = self._shapes[face] = _rings.polygon(self._xy, self._arcs, self._rings[face])
-            self._nearby.changed(face)
-        return shape
+        if self._shapes[face] is None:
+            self._build([face])
+        return self._shapes[face]
 
     def neighbours(self, face: int) -> dict[int, float]:
         """Give the faces that share a border with one, and the length they share."""
@@ -144,14 +142,14 @@ class Borders:
 
     def nearest_edge(self, at: Point, within: float) -> tuple[int, int] | None:
         """Give the two vertices of the border segment nearest to a place within reach."""
-        best: tuple[float, tuple[int, int] | None] = (within, None)
-        for arc in self._arcs_near(_box_around(at, within)):
-            vertices = self._arcs[arc]
-            distance = _rings.distances(self._xy[vertices], np.array(at))
-            k = int(distance.argmin())
-            if distance[k] < best[0]:
-                best = float(distance[k]), (int(vertices[k]), int(vertices[k + 1]))
-        return best[1]
+        arcs = self._arcs_near(_box_around(at, within))
+        if not arcs:
+            return None
+        runs = [self._arcs[arc] for arc in arcs]
+        which, k, distance = _rings.nearest(self._xy, runs, np.array(at))
+        if distance >= within:
+            return None
+        return int(runs[which][k]), int(runs[which][k + 1])
 
     def place(self, vertex: int) -> Point:
         """Give the coordinates of a vertex."""
@@ -218,8 +216,10 @@ class Borders:
         for box, key, old in self._step[since:]:
             if box == "_shapes":
                 before.setdefault(key, old)
-        old_shapes = [shape for shape in before.values() if shape is not ABSENT]
-        new_shapes = [self.geometry(face) for face in before if face in self._rings]
+        faces = [face for face in before if face in self._rings]
+        self._build([face for face in faces if self._shapes[face] is None])
+        old_shapes = np.array([s for s in before.values() if s is not ABSENT], object)
+        new_shapes = np.array([self._shapes[face] for face in faces], object)
         areas = shapely.area(new_shapes)
         drift = abs(float(areas.sum() - shapely.area(old_shapes).sum()))
         # A node on a straight border is off it by rounding, as far as the border is long.
@@ -238,6 +238,12 @@ class Borders:
             reason = Phrase("边界会相互交叉或接触", "borders would cross or touch each other")
             raise InputError("drawing_impossible", reason=reason)
         self._put("_sums", "covered", covered)
+
+    def _build(self, faces: list[int]) -> None:
+        rings = [self._rings[face] for face in faces]
+        for face, shape in zip(faces, _rings.polygons(self._xy, self._arcs, rings), strict=True):
+            self._shapes[face] = shape
+            self._nearby.changed(face)
 
     def _residue(self, covered: Certificate) -> tuple[int, int]:
         rest = covered - self._sums["rim"]
@@ -317,12 +323,8 @@ class Borders:
         """Give the arc of a face nearest to a point, the segment in it, and the distance."""
         arcs = sorted(self._arcs_of(face))
         runs = [self._arcs[arc] for arc in arcs]
-        offsets = np.cumsum([0, *map(len, runs)])
-        distance = _rings.distances(self._xy[np.concatenate(runs)], point)
-        distance[offsets[1:-1] - 1] = np.inf  # from one arc's end to the next one's beginning
-        nearest = int(distance.argmin())
-        which = int(np.searchsorted(offsets, nearest, side="right")) - 1
-        return arcs[which], nearest - int(offsets[which]), float(distance[nearest])
+        which, segment, distance = _rings.nearest(self._xy, runs, point)
+        return arcs[which], segment, distance
 
     def _node_on_border(self, face: int, point: npt.NDArray[np.float64]) -> int:
         """Give the node where a face's border passes a point; make it where there is none."""
