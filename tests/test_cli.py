@@ -286,6 +286,7 @@ def test_split_and_merge_of_a_file_stay_a_tiling(
     outline = small_city.outline.geometry.union_all()
     halves = tmp_path / "split.gpkg"
     told = run("split", files["grids"], "--code", grid, "--line", line, "-o", halves, "--json").json
+    assert told["notes"][1]["code"] == "divided_by_area"
     layer = boundary_files.read(halves).layer_frame()
     assert len(layer) == 301
     assert coverage.certificate(layer.geometry.to_numpy(), outline).clean
@@ -294,6 +295,23 @@ def test_split_and_merge_of_a_file_stay_a_tiling(
     merged = boundary_files.read(whole).layer_frame()
     assert len(merged) == 300
     assert coverage.certificate(merged.geometry.to_numpy(), outline).clean
+
+
+def test_a_split_counts_households_where_they_live(
+    run: Run, files: dict[str, Path], small_city: DemoCity, tmp_path: Path
+) -> None:
+    grid, line = _grid_and_line(small_city)
+    people = tmp_path / "people.csv"
+    small_city.buildings[["lon", "lat", "households"]].to_csv(people, index=False)
+    out = tmp_path / "split.gpkg"
+    words = ("split", files["grids"], "--code", grid, "--line", line, "-o", out)
+    told = run(*words, "--households", people, "--json").json
+    assert told["notes"][1]["code"] == "divided_by_homes"
+    assert "请核对" not in told["notes"][1]["zh"]  # the houses hold what the grid holds
+    said = run(*words, "--households", people)
+    assert told["notes"][1]["en"] in " ".join(said.out.split())
+    refused = run("split", "--code", grid, "--line", line, "--households", people, "--json")
+    assert (refused.code, refused.json["error"]["code"]) == (2, "parameter_invalid")
 
 
 def test_a_draft_is_edited_undone_and_redone(

@@ -29,7 +29,7 @@ A, B, C, D, E = (f"41100200100100{i}" for i in range(1, 6))
 ELSEWHERE = "411002001002001"
 
 
-def session() -> drawing.Session:
+def session(homes: gpd.GeoDataFrame | None = None) -> drawing.Session:
     shapes = [
         shapely.Polygon([(0, 100), (50, 104), (100, 100), (100, 200), (0, 200)]),
         box(100, 100, 200, 200),
@@ -39,7 +39,7 @@ def session() -> drawing.Session:
     ]
     codes = [A, B, C, D, ELSEWHERE]
     rows = [{"name": f"第{i}网格", "kind": "基础网格", "households": 400 + i} for i in range(5)]
-    return drawing.Session(codes, shapes, rows)
+    return drawing.Session(codes, shapes, rows, homes=homes)
 
 
 def bytes_of(session: drawing.Session) -> dict[str, tuple[bytes, str]]:
@@ -240,6 +240,43 @@ def test_codes_are_never_given_twice() -> None:
     assert not {*first.created} & {*again.created}
     with pytest.raises(InputError, match="taken"):
         grids.apply({"op": "merge", "codes": [B, D], "code": A})
+
+
+HOMES = gpd.GeoDataFrame(
+    {"households": [300, 60, 40]},  # 400 in A, nearly all of them in its west
+    geometry=gpd.points_from_xy([20, 40, 90], [150, 150, 150]),
+)
+
+
+@pytest.mark.parametrize(
+    ("operation", "held"),
+    [
+        ({"op": "split", "code": A, "line": [[30, 90], [30, 210]]}, {E: 300, E[:-1] + "6": 100}),
+        ({"op": "cut_out", "code": A, "premises": [[80, 120], [99, 120], [99, 160], [80, 160]]},
+         {A: 360, E: 40}),
+        ({"op": "reassign", "code": A, "to": B,
+          "block": [[80, 200], [80, 120], [100, 120], [100, 200]]}, {A: 360, B: 441}),
+    ],
+)  # fmt: skip
+def test_counts_go_with_the_homes(operation: dict[str, Any], held: dict[str, int]) -> None:
+    grids = session(homes=HOMES)
+    change = grids.apply(operation)
+    assert {code: grids.grid(code).row["households"] for code in held} == held
+    assert change.notes[1].code == "divided_by_homes"
+    assert "400 households live" in change.notes[1].en
+    assert "check" not in change.notes[1].en
+    unknown = session()
+    assert unknown.apply(operation).notes[1].code == "divided_by_area"
+
+
+def test_homes_that_do_not_agree_with_the_count_are_told() -> None:
+    grids = session(homes=HOMES.assign(households=[30, 10, 0]))
+    change = grids.apply({"op": "split", "code": A, "line": [[30, 90], [30, 210]]})
+    assert [grids.grid(code).row["households"] for code in change.created] == [300, 100]
+    assert "said to hold 400" in change.notes[1].en
+    assert "登记为 400 户" in change.notes[1].zh
+    nobody = session(homes=HOMES)
+    assert nobody.apply(OPERATIONS["cut_out inside"][0]).notes[1].code == "divided_by_area"
 
 
 @settings(max_examples=60, deadline=None)

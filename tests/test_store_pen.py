@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import geopandas as gpd
+import pandas as pd
 import pytest
 import shapely
 
@@ -136,3 +137,23 @@ def test_an_edit_changes_the_check(store: Store, grids: gpd.GeoDataFrame) -> Non
     store.draw_on(draft, across(grids, grids.code[20]))
     assert store.draft(draft).check is None
     assert store.draft(draft).features == 61
+
+
+def test_counts_are_divided_by_the_store_s_own_houses(
+    store: Store, grids: gpd.GeoDataFrame
+) -> None:
+    code = grids.code[20]
+    asked = across(grids, code)
+    draft = store.open_draft("grids").id
+    assert store.draw_on(draft, asked).notes[1]["code"] == "divided_by_area"
+    store.undo(draft)
+    line = shapely.LineString(asked["line"])
+    north = shapely.offset_curve(line, 20.0).intersection(grids.geometry[20]).centroid
+    house = gpd.GeoSeries([north], crs=store.plane).to_crs(4326)[0]
+    frame = pd.DataFrame({"lon": [house.x], "lat": [house.y], "households": [100]})
+    store.put_table("buildings", frame)
+    other = store.open_draft("grids").id
+    made = store.draw_on(other, asked)
+    assert made.notes[1]["code"] == "divided_by_homes"
+    held = {c: r[1] for c, r in rows(store, other).items() if c in made.created}
+    assert sorted(held.values()) == [0, 100]

@@ -55,7 +55,7 @@ def draw(
     low, high = _range(target)
     areas = _areas(within, store)
     lines = drawing.street_lines(streets, areas.geometry.union_all(), crs=areas.crs)
-    homes = _households(households, areas, store)
+    homes = households_at(households, areas, store)
     drawings = [
         _draw(areas, lines, homes, (low, high), each, workers, quiet=as_json)
         for each in ([seed] if against is None else [seed, against])
@@ -188,7 +188,7 @@ def _areas(within: str, store: str | None) -> gpd.GeoDataFrame:
     return found[["code", "geometry"]].reset_index(drop=True)
 
 
-def _households(path: Path | None, area: gpd.GeoDataFrame, store: str | None) -> gpd.GeoDataFrame:
+def households_at(path: Path | None, area: gpd.GeoDataFrame, store: str | None) -> gpd.GeoDataFrame:
     """Points with households: a table, a point layer, or the published grids' own counts."""
     import geopandas as gpd
 

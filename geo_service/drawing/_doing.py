@@ -54,7 +54,7 @@ def _split(on: Ground, asked: dict[str, Any]) -> Outcome:
     parts = on.sheet.split(on.face_of(code), shapely.LineString(asked["line"]))
     parts = on.west_east(parts)
     given = on.new_codes(code, len(parts), asked.get("codes"))
-    rows = on.rows_of_parts(code, parts)
+    rows, told = on.rows_of_parts(code, parts)
     if "name" in on.row[code]:
         names = counts.part_names(str(on.row[code]["name"]), given)
         rows = [{**row, "name": name} for row, name in zip(rows, names, strict=True)]
@@ -65,7 +65,7 @@ def _split(on: Ground, asked: dict[str, Any]) -> Outcome:
         gone=(code,),
         notes=(Note("split", f"{code} 切分为 {_listed(given)}，原编码停用。",
                       f"{code} was cut into {_listed(given, ', ')}; its code is retired."),
-               *_divided_note(on.row[code])),
+               *told),
     )  # fmt: skip
 
 
@@ -128,14 +128,14 @@ def _reassign(on: Ground, asked: dict[str, Any]) -> Outcome:
         raise InputError("drawing_impossible", reason=reason)
     rest, block = _cut(on, giving, asked["block"], code)
     on.require_touching(block, taking, to)
-    kept, given = on.rows_of_parts(code, [rest, block])
+    (kept, given), told = on.rows_of_parts(code, [rest, block])
     face = on.sheet.merge([taking, block])
     rows = {code: kept, to: counts.summed([on.row[to], given])}
     return Outcome(
         asked, faces={code: rest, to: face}, rows=rows, hows={code: LAND_GIVEN, to: LAND_TAKEN},
         notes=(Note("reassigned", f"{code} 的一块地划归 {to}。",
                       f"A block of {code} went over to {to}."),
-               *_divided_note(on.row[code])),
+               *told),
     )  # fmt: skip
 
 
@@ -144,7 +144,7 @@ def _cut_out(on: Ground, asked: dict[str, Any]) -> Outcome:
     rest, premises = _cut(on, on.face_of(code), asked["premises"], code)
     wanted = asked.get("new_code")
     (new,) = on.new_codes(code, 1, None if wanted is None else [wanted])
-    kept, row = on.rows_of_parts(code, [rest, premises])
+    (kept, row), told = on.rows_of_parts(code, [rest, premises])
     if "name" in row:
         row["name"] = asked.get("name") or counts.part_names(str(row["name"]), [new])[0]
     if "kind" in row:
@@ -154,7 +154,7 @@ def _cut_out(on: Ground, asked: dict[str, Any]) -> Outcome:
         rows={code: kept, new: row}, how=LAND_GIVEN,
         notes=(Note("cut_out", f"从 {code} 中划出专属网格 {new}。",
                       f"The dedicated grid {new} was cut out of {code}."),
-               *_divided_note(on.row[code])),
+               *told),
     )  # fmt: skip
 
 
@@ -240,15 +240,6 @@ def _cut(on: Ground, face: int, ring: list[tuple[float, float]], code: str) -> t
 def _part_of(street: Any, start: float, stop: float) -> Any:
     part = shapely.ops.substring(street, min(start, stop), max(start, stop))
     return part if start < stop else shapely.reverse(part)
-
-
-def _divided_note(row: Row) -> tuple[Note, ...]:
-    names = counts.counts_of(row)
-    if not names:
-        return ()
-    zh = f"{'、'.join(names)} 按面积比例分摊，请按实际核对。"
-    en = f"{', '.join(names)} were divided by area; check them against the register."
-    return (Note("divided_by_area", zh, en),)
 
 
 def _listed(codes: Sequence[str], comma: str = "、") -> str:

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
 from typing import Any
 
+import geopandas as gpd
+import numpy as np
 import numpy.typing as npt
 import shapely
 
@@ -16,6 +18,7 @@ from geo_service.drawing.borders import NODE_SNAP_M
 from geo_service.drawing.changes import Row
 from geo_service.drawing.sheet import Sheet
 from geo_service.errors import InputError, MissingError, Phrase
+from geo_service.notes import Note
 from geo_service.topology import OUTSIDE
 
 REACH_M = 1.0
@@ -36,8 +39,10 @@ class Ground:
         *,
         taken: Iterable[str],
         metre: float,
+        homes: gpd.GeoDataFrame | None,
     ) -> None:
         self.metre = metre
+        self._homes = None if homes is None else _Homes(homes)
         self.sheet = Sheet(geometries, snap=NODE_SNAP_M * metre)
         self.face = {code: face for face, code in enumerate(codes)}
         if len(self.face) < len(codes):
@@ -125,9 +130,31 @@ class Ground:
         order = grid_codes.order_west_east(shapely.get_x(centre), shapely.get_y(centre))
         return [faces[i] for i in order]
 
-    def rows_of_parts(self, code: str, parts: list[int]) -> list[dict[str, Any]]:
-        shapes = [self.sheet.geometry(part) for part in parts]
-        return counts.divided(self.row[code], shapely.area(shapes))
+    def rows_of_parts(
+        self, code: str, parts: list[int]
+    ) -> tuple[list[dict[str, Any]], tuple[Note, ...]]:
+        """Give the columns of each part of a grid, its counts divided, and say by what."""
+        row = self.row[code]
+        shapes = np.array([self.sheet.geometry(part) for part in parts], object)
+        lived = None if self._homes is None else self._homes.counted(shapes)
+        if lived is None or not lived.any():
+            return counts.divided(row, shapely.area(shapes)), counts.by_area_note(row)
+        return counts.divided(row, lived), counts.by_homes_note(row, int(lived.sum()))
+
+
+class _Homes:
+    """Where people live, by place."""
+
+    def __init__(self, homes: gpd.GeoDataFrame) -> None:
+        self._count = homes["households"].fillna(0).to_numpy(float)
+        self._by_place = shapely.STRtree(np.asarray(homes.geometry.values, object))
+
+    def counted(self, shapes: npt.NDArray[np.object_]) -> npt.NDArray[np.float64]:
+        """Count the households in each shape; a home on a common border goes to the first."""
+        rows, homes = self._by_place.query(shapes, predicate="intersects")
+        homes, first = np.unique(homes, return_index=True)
+        counted = np.bincount(rows[first], self._count[homes], minlength=len(shapes))
+        return counted.astype(float)  # no home at all: bincount gives integers
 
 
 def nothing_near(at: tuple[float, float], within_m: float) -> InputError:

@@ -158,7 +158,7 @@ def polygons(xy: FloatArray, arcs: Arcs, faces: Sequence[tuple[Ring, ...]]) -> l
     if runs:  # in one call: each costs as much as a polygon
         of_run = np.repeat(np.arange(len(runs)), [len(run) for run in runs])
         shells = shapely.linearrings(xy[np.concatenate(runs)], indices=of_run)
-        plain = iter(shapely.polygons(shells).tolist())
+        plain = iter(np.asarray(shapely.polygons(shells), object))
     return [next(plain) if len(rings) == 1 else _compound(xy, arcs, rings) for rings in faces]
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from geo_service.codes import chinese_number, grid_name
+from geo_service.notes import Note
 
 COUNT_FIELDS = ("households", "population", "population_60", "riders")
 """Whole numbers that add up: summed by a merge, divided by a split."""
@@ -40,6 +41,30 @@ def divided(row: Mapping[str, Any], weights: npt.ArrayLike) -> list[dict[str, An
         for part, share in zip(parts, share_whole(int(row[name]), weights).tolist(), strict=True):
             part[name] = share
     return parts
+
+
+def by_area_note(row: Mapping[str, Any]) -> tuple[Note, ...]:
+    """Say that a grid's counts were divided by area, if it has any."""
+    names = counts_of(row)
+    if not names:
+        return ()
+    zh = f"{'、'.join(names)} 按面积比例分摊，请按实际核对。"
+    en = f"{', '.join(names)} were divided by area; check them against the register."
+    return (Note("divided_by_area", zh, en),)
+
+
+def by_homes_note(row: Mapping[str, Any], lived: int) -> tuple[Note, ...]:
+    """Say that a grid's counts were divided by where its households live."""
+    names = counts_of(row)
+    if not names:
+        return ()
+    zh = f"{'、'.join(names)} 按 {lived} 户的实际位置分到各块"
+    en = f"{', '.join(names)} were divided by where {lived} households live"
+    told = row["households"] if "households" in names else lived
+    if told != lived:
+        zh += f"；网格登记为 {told} 户，请核对"
+        en += f"; the grid is said to hold {told}, check that"
+    return (Note("divided_by_homes", f"{zh}。", f"{en}."),)
 
 
 def summed(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

@@ -49,7 +49,11 @@ class Edited:
 
 
 def edit(
-    grids: gpd.GeoDataFrame, operation: operations.Operation, *, retired: Sequence[str] = ()
+    grids: gpd.GeoDataFrame,
+    operation: operations.Operation,
+    *,
+    retired: Sequence[str] = (),
+    homes: gpd.GeoDataFrame | None = None,
 ) -> Edited:
     """Do one operation on a layer.
 
@@ -61,6 +65,9 @@ def edit(
         As `geo_service.drawing.operations` describes, in the layer's coordinates.
     retired : sequence of str
         Codes used in the past, never to be given again.
+    homes : geopandas.GeoDataFrame, optional
+        Where people live: points with a column ``households``. Counts are divided by them, by
+        area where none are given.
 
     Returns
     -------
@@ -84,6 +91,7 @@ def edit(
         rows,
         taken=[*grids["code"].astype(str), *retired],
         metre=metre,
+        homes=None if homes is None else homes.to_crs(grids.crs),
     )
     return applied(grids, session.apply(asked))
 
@@ -134,12 +142,14 @@ def split(
     *,
     codes: Sequence[str] | None = None,
     retired: Sequence[str] = (),
+    homes: gpd.GeoDataFrame | None = None,
 ) -> Edited:
     """Cut a grid in parts along a line.
 
     Where the line meets the border a node is put into the neighbours' rings as well, so the tiling
     stays vertex-matched; those neighbours are named as changed, though no land of theirs is.
-    Counts are divided by area, as whole numbers that add up (largest remainder).
+    Counts are divided by where people live, by area where that is not known, as whole numbers that
+    add up (largest remainder).
 
     Parameters
     ----------
@@ -154,6 +164,8 @@ def split(
         parent.
     retired : sequence of str
         Codes used in the past, never to be given again.
+    homes : geopandas.GeoDataFrame, optional
+        As `edit` takes them.
 
     Returns
     -------
@@ -168,7 +180,7 @@ def split(
     """
     points = shapely.get_coordinates(line).tolist()
     asked = {"op": "split", "code": str(code), "line": points}
-    return edit(grids, {**asked, "codes": codes}, retired=retired)
+    return edit(grids, {**asked, "codes": codes}, retired=retired, homes=homes)
 
 
 def move_node(

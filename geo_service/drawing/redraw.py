@@ -160,10 +160,11 @@ class _Growth:
         self.terrain = terrain
         self.near_homes = shapely.STRtree(np.asarray(shapely.points(homes.xy), object))
         by_place = shapely.STRtree(shapes)
-        counted = np.bincount(self._rows_of_homes(shapes, by_place), homes.count, len(shapes))
+        row = self._rows_of_homes(shapes, by_place)
+        counted = np.bincount(row, homes.count, len(shapes))
         held = np.rint(counted).astype(int).tolist()
         self.weight: dict[str, int] = dict(zip(self.codes, held, strict=True))
-        self.session = self._session(shapes, by_place, retired)
+        self.session = self._session(shapes, by_place, row, retired)
         self.blocks: dict[str, tuple[Any, _Blocks]] = {}
         self.changes: list[Change] = []
         self.moved = 0
@@ -182,7 +183,11 @@ class _Growth:
         return found
 
     def _session(
-        self, shapes: Shapes, by_place: shapely.STRtree, retired: Sequence[str]
+        self,
+        shapes: Shapes,
+        by_place: shapely.STRtree,
+        row_of_home: IntArray,
+        retired: Sequence[str],
     ) -> Session:
         """Open the grids within two neighbours of those that must change."""
         off = [row for row, code in enumerate(self.codes) if self._is_off(code)]
@@ -195,7 +200,13 @@ class _Growth:
             if "households" in row:
                 row["households"] = self.weight[self.codes[at]]
         own = [self.codes[at] for at in near.tolist()]
-        return Session(own, shapes[near], rows, taken=[*self.codes, *retired])
+        here = np.isin(row_of_home, near)
+        people = gpd.GeoDataFrame(
+            {"households": self.homes.count[here]},
+            geometry=gpd.points_from_xy(*self.homes.xy[here].T),
+        )
+        taken = [*self.codes, *retired]
+        return Session(own, shapes[near], rows, taken=taken, homes=people)
 
     def off(self) -> list[str]:
         """Give the codes outside the range, the furthest off first."""

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import geopandas as gpd
 import numpy.typing as npt
 
 from geo_service import codes as grid_codes
@@ -34,6 +35,10 @@ class Session:
         Codes of the past, or of grids that are not here: never given anew.
     metre : float, default 1.0
         How long a metre is in the unit of the coordinates.
+    homes : geopandas.GeoDataFrame, optional
+        Where people live: points with a column ``households``, in the plane of the grids. What is
+        cut or handed over takes the counts of the homes in it; by area where none are known, and
+        a note says which.
 
     Raises
     ------
@@ -60,8 +65,9 @@ class Session:
         *,
         taken: Iterable[str] = (),
         metre: float = 1.0,
+        homes: gpd.GeoDataFrame | None = None,
     ) -> None:
-        self._ground = Ground(codes, geometries, rows, taken=taken, metre=metre)
+        self._ground = Ground(codes, geometries, rows, taken=taken, metre=metre, homes=homes)
         self._done: list[_Step] = []
         self._undone: list[_Step] = []
 

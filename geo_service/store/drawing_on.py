@@ -48,6 +48,8 @@ class Drawer(Admission):
     def draw_on(self, id: int, operation: Mapping[str, Any], *, author: str = "") -> DraftEdit:
         """Do an operation on a draft's grids, or refuse it and change nothing.
 
+        Where the store has a table ``buildings`` with ``households``, counts are divided by it.
+
         Parameters
         ----------
         id : int
@@ -69,7 +71,7 @@ class Drawer(Admission):
         with self._home.writing() as connection:
             draft = self._open_draft(connection, id)
             shelf = self._shelf(connection, draft.layer)
-            made = pen.do(shelf, draft, self._pens, operation, author=author)
+            made = pen.do(shelf, draft, self._pens, operation, plane=self.plane, author=author)
             self._note(connection, "draw", f"draft {id}", after=audit.operation(made))
             return made
 

@@ -15,13 +15,14 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
+import geopandas as gpd
 import orjson
 import shapely
 import sqlalchemy as sa
 
-from geo_service import codes
+from geo_service import codes, crs
 from geo_service.errors import ConflictError, GeoServiceError, MissingError
-from geo_service.store import drafts, register, revisions, times
+from geo_service.store import drafts, register, revisions, tables, times
 from geo_service.store.records import Draft, DraftEdit, told
 from geo_service.store.revisions import Shelf
 from geo_service.store.rows import Rows, canonical, content_hash
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
     from geo_service.drawing import Change, Session
 
 SOURCE = "drawing"
+
+HOMES = "buildings"
+"""The table that tells where people live: ``lon``, ``lat`` (WGS 84), ``households``."""
 
 _KEPT = 8
 
@@ -103,11 +107,13 @@ def open_draft(shelf: Shelf, plane: str, *, within: str | None, author: str) -> 
     )
 
 
-def do(shelf: Shelf, draft: Draft, pens: Pens, operation: Any, *, author: str) -> DraftEdit:
+def do(
+    shelf: Shelf, draft: Draft, pens: Pens, operation: Any, *, plane: str, author: str
+) -> DraftEdit:
     """Do an operation on a draft; what was taken back before can't be redone after it."""
     table = shelf.schema.draft_edits
     state = _state(shelf, draft.id)
-    pen = pens.take(draft.id, state.token) or _open(shelf, draft, state.token)
+    pen = pens.take(draft.id, state.token) or _open(shelf, draft, state.token, plane)
     try:
         change = pen.session.apply(operation)
     except GeoServiceError:
@@ -201,7 +207,7 @@ def _carry(pen: Pen, gone: Sequence[KeptRow], come: Sequence[KeptRow]) -> None:
     pen.positions |= {code: position for position, code, _, _ in come}
 
 
-def _open(shelf: Shelf, draft: Draft, token: str) -> Pen:
+def _open(shelf: Shelf, draft: Draft, token: str, plane: str) -> Pen:
     from geo_service.drawing import Session  # compiled loops: only whoever draws waits for them
 
     features = shelf.schema.draft_features
@@ -219,8 +225,20 @@ def _open(shelf: Shelf, draft: Draft, token: str) -> Pen:
         Rows(own, wkb, [b""] * len(own)).geometries,
         [orjson.loads(row.attributes) for row in found],
         taken=taken,
+        homes=_homes(shelf, plane),
     )
     return Pen(session, {row.code: row.position for row in found}, token)
+
+
+def _homes(shelf: Shelf, plane: str) -> gpd.GeoDataFrame | None:
+    """Give the houses with their households, where the store has a table of them."""
+    if HOMES not in tables.sizes(shelf.schema, shelf.connection):
+        return None
+    houses = tables.get(shelf.schema, shelf.connection, HOMES)
+    if not {"lon", "lat", "households"} <= set(houses):
+        return None
+    x, y = crs.Plane.of(plane).forward(houses["lon"], houses["lat"], datum="wgs84")
+    return gpd.GeoDataFrame(houses[["households"]], geometry=gpd.points_from_xy(x, y), crs=plane)
 
 
 def _state(shelf: Shelf, draft: int) -> _State:
