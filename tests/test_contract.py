@@ -16,6 +16,7 @@ import typer.main
 
 import geo_service as gs
 from geo_service import cli
+from geo_service.api import create_app
 from geo_service.store import create_store
 
 COMMANDS = {
@@ -97,6 +98,21 @@ PYTHON = {
     "siting.set_cover": ["coverage", "seconds"],
     "siting.p_median": ["cost", "weights", "count", "seconds"],
 }
+
+
+def test_the_table_of_endpoints_names_every_one(tmp_path: Path) -> None:
+    create_store(tmp_path / "city.gpkg").close()
+    app = create_app(tmp_path / "city.gpkg")
+    page = (Path(__file__).parents[1] / "docs" / "http.md").read_text("utf-8")
+    table = page.partition("谁读过")[2].partition("\n## ")[0]
+    rows = [row.split("|")[1] for row in table.splitlines() if row.startswith("| `")]
+    told = {plain(one) for row in rows for one in re.findall(r"`(/[^`]*)`", row)}
+    assert {plain(path) for path in app.openapi()["paths"]} - told == set()
+
+
+def plain(address: str) -> str:
+    """An address without the names of its parts."""
+    return re.sub(r"{[^}]*}", "{}", address)
 
 
 @pytest.mark.parametrize("command", COMMANDS)
