@@ -12,6 +12,7 @@ PRECISION_M = 1e-6
 """Distances are too short by this many metres at most."""
 
 _DEPTH = 60
+_RUN, _FAN = 8, 32  # consecutive segments in a box, boxes in a larger one
 
 
 def borders_of(shapes: GeometryArray) -> tuple[IntArray, FloatArray]:
@@ -41,7 +42,7 @@ def farthest(lines: FloatArray, others: FloatArray) -> tuple[float, FloatArray]:
     -----
     Branch and bound: the distance to one segment is convex along a line, so the greater of its
     values at the ends bounds the distance to the nearest segment everywhere between. A line whose
-    bound is above what was found is halved.
+    bound is above what was found is halved. Runs of segments whose box is too far are skipped.
     """
     if len(lines) == 0:
         return 0.0, np.full(2, np.nan)
@@ -82,35 +83,55 @@ def _farthest_each(
 
 
 @numba.njit(nogil=True, cache=True)
-def _from_segment(x: float, y: float, s: FloatArray) -> float:
+def _square_from(x: float, y: float, s: FloatArray) -> float:
+    """The squared distance of a place from a segment."""
     dx, dy = s[2] - s[0], s[3] - s[1]
     square = dx * dx + dy * dy
     along = 0.0
     if square > 0.0:
         along = min(max(((x - s[0]) * dx + (y - s[1]) * dy) / square, 0.0), 1.0)
     dx, dy = x - s[0] - along * dx, y - s[1] - along * dy
-    return np.sqrt(dx * dx + dy * dy)
+    return dx * dx + dy * dy
 
 
 @numba.njit(nogil=True, cache=True)
-def _stands_in(line: FloatArray, others: FloatArray) -> bool:
-    ax, ay, bx, by = line
-    for k in range(len(others)):
-        x0, y0, x1, y1 = others[k]
-        if (x0 == ax and y0 == ay and x1 == bx and y1 == by) or (
-            x0 == bx and y0 == by and x1 == ax and y1 == ay
-        ):
-            return True
-    return False
+def _boxes(lines: FloatArray, run: int) -> FloatArray:
+    """The boxes of runs of segments (or of boxes): least x and y, greatest x and y."""
+    out = np.empty(((len(lines) + run - 1) // run, 4))
+    for k in range(len(lines)):
+        x0, x1 = min(lines[k, 0], lines[k, 2]), max(lines[k, 0], lines[k, 2])
+        y0, y1 = min(lines[k, 1], lines[k, 3]), max(lines[k, 1], lines[k, 3])
+        b = k // run
+        if k % run:
+            x0, y0 = min(x0, out[b, 0]), min(y0, out[b, 1])
+            x1, y1 = max(x1, out[b, 2]), max(y1, out[b, 3])
+        out[b, 0], out[b, 1], out[b, 2], out[b, 3] = x0, y0, x1, y1
+    return out
 
 
 @numba.njit(nogil=True, cache=True)
-def _nearest(x: float, y: float, others: FloatArray) -> tuple[float, int]:
-    best, at = np.inf, -1
-    for k in range(len(others)):
-        away = _from_segment(x, y, others[k])
-        if away < best:
-            best, at = away, k
+def _square_from_box(x: float, y: float, box: FloatArray) -> float:
+    dx = max(box[0] - x, 0.0, x - box[2])
+    dy = max(box[1] - y, 0.0, y - box[3])
+    return dx * dx + dy * dy
+
+
+@numba.njit(nogil=True, cache=True)
+def _nearest(
+    x: float, y: float, others: FloatArray, small: FloatArray, large: FloatArray, hint: int
+) -> tuple[float, int]:
+    """The squared distance of the nearest segment, and which it is; boxes too far are skipped."""
+    best, at = _square_from(x, y, others[hint]), hint
+    for i in range(len(large)):
+        if _square_from_box(x, y, large[i]) >= best:
+            continue
+        for j in range(i * _FAN, min((i + 1) * _FAN, len(small))):
+            if _square_from_box(x, y, small[j]) >= best:
+                continue
+            for k in range(j * _RUN, min((j + 1) * _RUN, len(others))):
+                away = _square_from(x, y, others[k])
+                if away < best:
+                    best, at = away, k
     return best, at
 
 
@@ -120,9 +141,10 @@ def _farthest(
 ) -> tuple[float, float, float]:
     found, found_x, found_y = 0.0, lines[0, 0], lines[0, 1]
     stack = np.empty((_DEPTH + 2, 4))
+    small = _boxes(others, _RUN)
+    large = _boxes(small, _FAN)
+    hint = 0
     for line in range(len(lines)):
-        if _stands_in(lines[line], others):  # nearly all of a border that moved at one place
-            continue
         stack[0] = lines[line]
         top = 1
         while top > 0:
@@ -131,11 +153,13 @@ def _farthest(
             mx, my = (ax + bx) / 2.0, (ay + by) / 2.0
             bound = np.inf
             for x, y in ((ax, ay), (bx, by), (mx, my)):
-                away, at = _nearest(x, y, others)
+                square, hint = _nearest(x, y, others, small, large, hint)
+                away = np.sqrt(square)
                 if away > found:
                     found, found_x, found_y = away, x, y
-                near = others[at]
-                bound = min(bound, max(_from_segment(ax, ay, near), _from_segment(bx, by, near)))
+                near = others[hint]
+                ends = max(_square_from(ax, ay, near), _square_from(bx, by, near))
+                bound = min(bound, np.sqrt(ends))
             if bound > found + precision and top < _DEPTH:
                 stack[top, 0], stack[top, 1], stack[top, 2], stack[top, 3] = ax, ay, mx, my
                 stack[top + 1, 0], stack[top + 1, 1] = mx, my
