@@ -421,6 +421,43 @@ def test_a_township_is_drawn_anew_by_its_communities_and_two_drawings_compared(
     assert "seed 7" in shown.out or "种子 7" in shown.out
 
 
+def test_a_drawing_keeps_what_is_to_stay_and_sets_apart_what_stands_alone(
+    run: Run, stored: Path, files: dict[str, Path], small_city: DemoCity, tmp_path: Path
+) -> None:
+    grids = small_city.grids
+    largest = grids.groupby("parent_code")["households"].sum().idxmax()
+    own = grids[grids["parent_code"] == largest]
+    kept, host, seeded = own.iloc[0], own.iloc[-1], own.iloc[1]
+    middle = host.geometry.representative_point()
+    market = gpd.GeoDataFrame(
+        {"name": ["大市场"]}, geometry=[middle.buffer(20, cap_style="square")], crs=grids.crs
+    )
+    market.to_file(tmp_path / "market.gpkg")
+    seeds = gpd.GeoDataFrame(
+        {"name": ["种子"]}, geometry=[seeded.geometry.representative_point()], crs=grids.crs
+    )
+    seeds.to_file(tmp_path / "seeds.gpkg")
+    out = tmp_path / "drawn.gpkg"
+    asked = (
+        *("draw", "--within", largest, "--streets", files["streets"], "--target", "60-200"),
+        *("--households", files["buildings"], "--fixed", kept["code"]),
+        *("--dedicated", tmp_path / "market.gpkg", "-o", out),
+    )
+    told = run(*asked, "--seeds", tmp_path / "seeds.gpkg", "--json", store=stored)
+    assert {"fixed_kept", "stand_alone"} <= {note["code"] for note in told.json["notes"]}
+    drawn = boundary_files.read(out).layer_frame().set_index("code")
+    assert drawn.geometry[kept["code"]].wkb == kept.geometry.wkb
+    assert drawn[drawn["kind"] == "专属网格"]["name"].tolist() == ["大市场"]
+    assert coverage.certificate(
+        drawn.geometry.to_numpy(), shapely.coverage_union_all(drawn.geometry.to_numpy())
+    ).clean
+    assert "kept as they are" in (said := run(*asked, store=stored).out) or "原样保留" in said
+    refused = run(*asked[:-2], "--fixed", "411002999999001", "--json", store=stored)
+    assert (refused.code, refused.json["error"]["code"]) == (2, "code_unknown")
+    grouped = run(*asked[:-2], "--groups", "team", "--json", store=stored)
+    assert (grouped.code, grouped.json["error"]["code"]) == (2, "field_missing")
+
+
 def test_a_crosswalk_shares_out_every_grid(
     run: Run, files: dict[str, Path], tmp_path: Path
 ) -> None:

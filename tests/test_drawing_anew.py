@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from shapely import LineString, Point, Polygon, box
 
 from geo_service import drawing
-from geo_service.drawing import _blocks
+from geo_service.drawing import _atoms, _blocks, _straight
 from geo_service.errors import InputError, MissingError
 
 PLANE = 4547
@@ -154,6 +154,44 @@ def test_the_same_input_in_any_order_gives_the_same_bytes() -> None:
     )
     assert first.grids.geometry.to_wkb().tolist() == shuffled.grids.geometry.to_wkb().tolist()
     assert first.grids.households.tolist() == shuffled.grids.households.tolist()
+
+
+def notched() -> np.ndarray:
+    """Two rectangles whose border makes a step of 40 m on its way north."""
+    turns = [at(200, 0), at(200, 150), at(240, 150), at(240, 190), at(200, 190), at(200, 400)]
+    west = Polygon([at(0, 0), *turns, at(0, 400)])
+    east = Polygon([*turns[::-1], at(400, 0), at(400, 400)])
+    return np.array([shapely.orient_polygons(each) for each in (west, east)], object)
+
+
+@pytest.mark.parametrize(
+    ("lines", "places", "walls", "straight"),
+    [
+        ([], [(20, 20, 9)], [], True),
+        ([], [(225, 170, 9)], [], False),  # somebody lives in the step
+        ([LineString([at(200, 150), at(240, 150), at(240, 190), at(200, 190)])], [], [], False),
+        ([], [], [square(195, 160, 10, 10)], False),  # a building where it would run
+    ],
+)
+def test_turns_over_open_ground_are_taken_out(
+    lines: list[Any], places: list[tuple[float, float, int]], walls: list[Any], straight: bool
+) -> None:
+    before, buildings = notched(), np.array(walls, object)
+    xy = np.array([at(x, y) for x, y, _ in places]).reshape(-1, 2)
+    after = _straight.straightened(
+        before,
+        lines=np.array(lines, object),
+        homes=_atoms.Homes(xy, np.ones(len(xy), np.int64)),
+        walls=buildings,
+    )
+    assert shapely.coverage_is_valid(after)
+    assert shapely.area(after).sum() == pytest.approx(400 * 400)
+    border = shapely.intersection(*after)
+    assert (border.length == pytest.approx(400)) == straight
+    for x, y in xy:
+        assert after[0].contains(Point(x, y)) == before[0].contains(Point(x, y))
+    cut_before = shapely.length(shapely.intersection(shapely.intersection(*before), buildings))
+    assert (shapely.length(shapely.intersection(border, buildings)) <= cut_before).all()
 
 
 def test_too_few_homes_are_told() -> None:

@@ -15,6 +15,7 @@ from typing import Any
 import geopandas as gpd
 import httpx
 import pytest
+import shapely
 
 from geo_service.api import sites
 from geo_service.siting.plans import Step
@@ -111,6 +112,32 @@ def test_drawing_gives_a_draft_that_can_be_checked(
     checked = computed(http, "check", {"draft": draft})
     assert not {"gap", "overlap", "overrun", "rim_gap"} & set(checked["counts"])
     assert http.delete(f"/drafts/{draft}").status_code == 204
+
+
+def test_a_township_is_drawn_with_what_stays_and_what_stands_apart(
+    http: httpx.Client, grids: gpd.GeoDataFrame
+) -> None:
+    by_community = grids.groupby("parent_code")["code"].count()
+    code = by_community.idxmax()
+    fixed = grids[grids["parent_code"] == code].iloc[0]
+    apart = grids[grids["parent_code"] == code].iloc[-1]
+    spot = grids[["geometry"]].set_geometry("geometry").to_crs(4326).loc[apart.name, "geometry"]
+    market = shapely.box(*shapely.Point(spot.representative_point()).buffer(3e-4).bounds)
+    told = computed(
+        http,
+        "draw",
+        {
+            "within": code[:9],
+            "target": [60, 200],
+            "fixed": [fixed["code"]],
+            "dedicated": [{"name": "大市场", "coordinates": [list(market.exterior.coords)]}],
+            "datum": "wgs84",
+        },
+    )
+    assert {"fixed_kept", "stand_alone"} <= {note["code"] for note in told["notes"]}
+    checked = computed(http, "check", {"draft": told["draft"]["id"]})
+    assert not {"gap", "overlap", "overrun", "rim_gap"} & set(checked["counts"])
+    assert http.delete(f"/drafts/{told['draft']['id']}").status_code == 204
 
 
 def test_an_upload_becomes_a_draft_and_is_mended(
@@ -243,6 +270,8 @@ def test_a_job_is_dismissed_and_restarted(http: httpx.Client, places: list[list[
         ("check", {}, 400, "parameter_missing"),
         ("check", {"layer": "rivers"}, 404, "layer_unknown"),
         ("draw", {"within": "411002999999"}, 404, "code_unknown"),
+        ("draw", {"within": "411002001", "seeds": [[113.8, 34.0]]}, 422, "parameter_missing"),
+        ("draw", {"within": "411002001", "fixed": ["411002999999001"]}, 404, "code_unknown"),
     ],
 )
 def test_bad_questions_are_refused(

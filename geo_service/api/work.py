@@ -18,10 +18,10 @@ import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from geo_service import layers
-from geo_service.api import catchments, desk, drafts, life_circles, sites
+from geo_service.api import catchments, desk, drafts, draw_anew, life_circles, sites
 from geo_service.api.life_circles import Circles
-from geo_service.api.state import GEOJSON, State, street_chains
-from geo_service.errors import InputError, MissingError, Phrase
+from geo_service.api.state import GEOJSON, State
+from geo_service.errors import InputError, Phrase
 from geo_service.jobs import Context, Result
 from geo_service.store.checking import parents_named
 
@@ -65,20 +65,6 @@ class Origins(catchments.Origins):
     """Places to walk from; many more than one request answers at once."""
 
     points: list[tuple[float, float]] = Field(min_length=1, max_length=MOST_ORIGINS)
-
-
-class Drawing(BaseModel):
-    """An area of the store, to be drawn anew along its streets into a draft."""
-
-    model_config = ConfigDict(
-        json_schema_extra={"examples": [{"within": "411002001001", "target": [300, 500]}]}
-    )
-
-    within: str = Field(description="Code of the area · 范围的区划编码")
-    target: tuple[int, int] = Field(
-        default=(300, 500), description="Fewest and most households a grid · 每格户数"
-    )
-    seed: int = Field(default=0, description="Seed of the search · 随机种子")
 
 
 Answer = Callable[[State, Any, Context], Result]
@@ -195,41 +181,9 @@ def _siting(state: State, question: sites.Question, context: Context) -> Result:
     return _json(sites.answer(state, question, advance))
 
 
-def _draw(state: State, question: Drawing, context: Context) -> Result:
-    from dataclasses import asdict
-
-    from geo_service import codes, crs, drawing
-
-    context.tell(0.05, "正在读取街道和户数", "Reading streets and households")
-    level = codes.level_of(question.within)
-    layer = next((x.name for x in layers.LAYERS.values() if x.level == level), "")
-    area = state.store.frame(layer) if layer in state.revisions() else None
-    if area is None or question.within not in set(area["code"]):
-        raise MissingError("code_unknown", code=question.within, what="area")
-    outline = area.geometry[area["code"] == question.within].iloc[0]
-    network = state.network()
-    chains = gpd.GeoDataFrame(geometry=street_chains(network), crs=network.plane).to_crs(area.crs)
-    chains = chains[chains.intersects(outline)].assign(kind="street")
-    homes = _table(state, "buildings")
-    x, y = crs.Plane.of(area.crs).forward(homes["lon"], homes["lat"], datum="wgs84")
-    points = gpd.GeoDataFrame(homes, geometry=gpd.points_from_xy(x, y), crs=area.crs)
-    context.tell(0.2, "正在划分网格", "Drawing the grids")
-    drawn = drawing.draw(
-        outline, streets=chains, households=points, target=question.target,
-        parent_code=question.within, seed=question.seed, crs=area.crs,
-    )  # fmt: skip
-    context.tell(0.9, "正在保存为草稿", "Keeping it as a draft")
-    made = state.store.create_draft(
-        "grids", drawn.grids, source=f"draw {question.within}", author=context.owner,
-        replace_within=question.within,
-    )  # fmt: skip
-    low, high = question.target
-    return _json({
-        "draft": drafts.told(made),
-        "grids": len(drawn.grids),
-        "in_range": int(drawn.grids["households"].between(low, high).sum()),
-        "misses": [asdict(miss) for miss in drawn.misses],
-    })  # fmt: skip
+def _draw(state: State, question: draw_anew.Question, context: Context) -> Result:
+    told = draw_anew.answer(state, question, context)
+    return _json(told | {"draft": drafts.told(told["draft"])})
 
 
 PROCESSES: dict[str, Process] = {
@@ -267,9 +221,10 @@ PROCESSES: dict[str, Process] = {
         ),
         Process(
             "draw", Phrase("划网格", "Draw grids"),
-            Phrase("沿街道把一个社区划成户数合适的网格，得到一个草稿。",
-                   "Draw a community into grids along its streets to a household target: a draft."),
-            Drawing, _draw, writes=True,
+            Phrase("沿街道把一个社区（或其上级的每个社区）划成户数合适的网格，得到一个草稿。",
+                   "Draw a community, or every one of what holds it, into grids along its streets "
+                   "to a household target: a draft."),
+            draw_anew.Question, _draw, writes=True,
         ),
     )
 }  # fmt: skip
@@ -335,13 +290,6 @@ def _open(address: str, streets: str | None) -> State:
     from geo_service.store import open_store
 
     return State(open_store(address), streets=Path(streets) if streets else None)
-
-
-def _table(state: State, name: str) -> pd.DataFrame:
-    tables = state.store.tables()
-    if name not in tables:
-        raise MissingError("table_missing", table=name, known=", ".join(tables) or "-")
-    return state.store.table(name)
 
 
 def _json(body: dict[str, Any]) -> Result:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from geo_service.cli import _terminal as terminal
 from geo_service.cli.walking import read_points
-from geo_service.errors import InputError, MissingError
+from geo_service.errors import InputError, MissingError, Phrase
 
 if TYPE_CHECKING:
     import geopandas as gpd
@@ -42,6 +42,28 @@ def draw(
         int | None,
         typer.Option(help="与另一种子的方案并列比较 · Compare with the drawing of another seed"),
     ] = None,
+    fixed: Annotated[
+        str | None,
+        typer.Option(
+            help="原样保留的网格：文件，或编码（逗号分隔） · Grids that stay: a file, or codes"
+        ),
+    ] = None,
+    seeds: Annotated[
+        Path | None, typer.Option(help="种子点，各在一格 · Points, each to have its own grid")
+    ] = None,
+    dedicated: Annotated[
+        Path | None,
+        typer.Option(help="专属网格：市场、学校、楼宇的范围 · Premises, each a grid of its own"),
+    ] = None,
+    groups: Annotated[
+        str | None,
+        typer.Option(
+            help="村民小组，不切开：文件，或户数表的列名 · Groups, never cut: file or column"
+        ),
+    ] = None,
+    one_grid_each: Annotated[
+        bool, typer.Option("--one-grid-each", help="一组一格，不论户数 · A grid a group")
+    ] = False,
     workers: Annotated[int, typer.Option(min=1, help="进程数 · Processes")] = 1,
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="写到文件 · Write to this file")
@@ -56,8 +78,15 @@ def draw(
     areas = _areas(within, store)
     lines = drawing.street_lines(streets, areas.geometry.union_all(), crs=areas.crs)
     homes = households_at(households, areas, store)
+    wishes = {
+        "fixed": _fixed(fixed, areas, store),
+        "seeds": _layer(seeds, areas, shapes="point"),
+        "dedicated": _layer(dedicated, areas),
+        "groups": _layer(Path(groups), areas) if groups and Path(groups).exists() else groups,
+        "one_grid_each": one_grid_each,
+    }
     drawings = [
-        _draw(areas, lines, homes, (low, high), each, workers, quiet=as_json)
+        _draw(areas, lines, homes, (low, high), each, workers, wishes, quiet=as_json)
         for each in ([seed] if against is None else [seed, against])
     ]
     drawn = drawings[0]
@@ -70,6 +99,7 @@ def draw(
             "in_range": measured[0].in_range,
             "target": [low, high],
             "misses": [asdict(miss) for miss in drawn.misses],
+            "notes": [asdict(note) for note in drawn.notes],
             "quality": measured[0].to_dict(),
             "written": str(output or ""),
         }
@@ -88,6 +118,7 @@ def _draw(
     target: tuple[int, int],
     seed: int,
     workers: int,
+    wishes: Mapping[str, Any],
     *,
     quiet: bool,
 ) -> Drawn:
@@ -107,6 +138,7 @@ def _draw(
                 parent_code=areas["code"].iloc[0] or None,
                 seed=seed,
                 crs=areas.crs,
+                **wishes,
             )
         pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"))
         with pool if workers > 1 else nullcontext() as executor:
@@ -117,7 +149,8 @@ def _draw(
                 target=target,
                 seed=seed,
                 executor=executor,
-                on_progress=lambda done, total: tell(done / total, "drawing"),
+                on_progress=lambda done, total: tell(done / total, f"{done}/{total}"),
+                **wishes,
             )
 
 
@@ -138,6 +171,8 @@ def _say(drawn: Drawn, measured: Sequence[Quality], seeds: Sequence[int | None])
     ]
     named = [say(f"种子 {seed}", f"seed {seed}") for seed in seeds[: len(measured)]]
     console.print(terminal.table(say("方案", "drawing"), (say("指标", "figure"), *named), rows))
+    for note in drawn.notes[1:]:
+        console.print(f"· {say(note.zh, note.en)}", markup=False)
     for miss in drawn.misses[:_SHOWN]:
         console.print(f"· {miss.code} {say(miss.zh, miss.en)}", markup=False)
     if len(drawn.misses) > _SHOWN:
@@ -186,6 +221,38 @@ def _areas(within: str, store: str | None) -> gpd.GeoDataFrame:
     if not len(found):
         raise MissingError("code_unknown", code=within, what=layer)
     return found[["code", "geometry"]].reset_index(drop=True)
+
+
+def _fixed(asked: str | None, areas: gpd.GeoDataFrame, store: str | None) -> Any:
+    """Grids that stay: of a file, or those of the store with these codes."""
+    from geo_service import boundary_files
+    from geo_service.store import open_store
+
+    if asked is None:
+        return None
+    if Path(asked).exists():
+        return boundary_files.read(asked).layer_frame()
+    wanted = [code.strip() for code in asked.split(",") if code.strip()]
+    with open_store(terminal.store_path(store)) as opened:
+        grids = opened.frame("grids")
+    known = set(grids["code"])
+    unknown = next((code for code in wanted if code not in known), None)
+    if unknown is not None:
+        raise MissingError("code_unknown", code=unknown, what=Phrase("网格", "grid"))
+    return grids[grids["code"].isin(wanted)].reset_index(drop=True)
+
+
+def _layer(
+    path: Path | None, areas: gpd.GeoDataFrame, *, shapes: Literal["point", "polygon"] = "polygon"
+) -> Any:
+    """A layer of points or polygons in the plane, with our names for its columns."""
+    from geo_service import boundary_files
+
+    if path is None:
+        return None
+    read = boundary_files.read(path, shapes=shapes)
+    frame = read.frame.rename(columns={theirs: name for name, theirs in read.fields.items()})
+    return frame.to_crs(areas.crs)
 
 
 def households_at(path: Path | None, area: gpd.GeoDataFrame, store: str | None) -> gpd.GeoDataFrame:

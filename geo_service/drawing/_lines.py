@@ -21,7 +21,8 @@ KIND_OF_HIGHWAY = {
     **dict.fromkeys(
         ("residential", "unclassified", "living_street", "road", "pedestrian"), "street"),
     **dict.fromkeys(
-        ("service", "footway", "path", "track", "steps", "cycleway", "bridleway"), "minor"),
+        ("service", "footway", "path", "track", "steps", "cycleway", "bridleway",
+         "platform", "corridor"), "minor"),
 }  # fmt: skip
 """What an OSM highway class is to a grid border."""
 

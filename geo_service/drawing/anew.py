@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +16,17 @@ import shapely
 from geo_service import codes as grid_codes
 from geo_service import topology
 from geo_service.codes import grid_name
-from geo_service.drawing import _atoms, _blocks, _objective, _partition
+from geo_service.drawing import (
+    _atoms,
+    _blocks,
+    _claims,
+    _fixed,
+    _objective,
+    _partition,
+    _premises,
+    _seeds,
+    _straight,
+)
 from geo_service.drawing._lines import kinds_of
 from geo_service.errors import InputError, Phrase
 from geo_service.notes import Note
@@ -30,6 +42,17 @@ _ATOM_SHARE = 0.1
 """How big an atom may be, of the upper bound. With atoms twice as big the grids of three real
 extracts came out less compact, by 0.02-0.04 at the median."""
 
+_TRIES = 5  # seeds and groups that are not cut leave few ways: other dice may find one
+_GROUP_SHARE = 0.05  # the same where groups are known by their homes, so that few atoms are mixed
+ORDINARY = "基础网格"
+"""The kind of a grid that is nothing else (网格类型)."""
+
+STREETS = frozenset({"major", "street", "minor"})
+_OTHER_LINES = {
+    "water": Phrase("水系", "rivers"),
+    "rail": Phrase("铁路", "railways"),
+    "line": Phrase("给定的线", "the lines given"),
+}
 _ON_LINE_M = 1.0
 _TREE_BIAS = 0.6
 
@@ -83,6 +106,12 @@ def draw(
     parent_code: str | None = None,
     seed: int = 0,
     crs: Any = None,
+    fixed: gpd.GeoDataFrame | None = None,
+    seeds: gpd.GeoDataFrame | None = None,
+    dedicated: gpd.GeoDataFrame | None = None,
+    groups: gpd.GeoDataFrame | str | None = None,
+    one_grid_each: bool = False,
+    taken: Iterable[str] = (),
 ) -> Drawn:
     """Draw the grids of an area along its streets, to a number of households.
 
@@ -112,6 +141,21 @@ def draw(
         Same input and seed, same bytes.
     crs : Any, optional
         A metric plane; default that of ``streets``. The other layers are brought into it.
+    fixed : geopandas.GeoDataFrame, optional
+        Grids of today that stay as they are to the byte, in the plane, with a column ``code``. New
+        borders end on their corners.
+    seeds : geopandas.GeoDataFrame, optional
+        Points that are each to lie in a grid of its own.
+    dedicated : geopandas.GeoDataFrame, optional
+        Premises (market, school, tower) that are each one grid (专属网格), whatever it holds; a
+        column ``name`` names it.
+    groups : geopandas.GeoDataFrame or str, optional
+        Villagers' groups, which no border cuts: polygons, or the column of ``households`` that
+        names the group of each place. Small ones are joined to the range.
+    one_grid_each : bool, default False
+        Make every group one grid, whatever it holds.
+    taken : iterable of str
+        Codes in use or retired, never to be given again.
 
     Returns
     -------
@@ -120,7 +164,9 @@ def draw(
     Raises
     ------
     InputError
-        ``parameter_invalid`` or ``drawing_impossible``.
+        ``parameter_invalid`` or ``drawing_impossible``: no range, fixed grids that overlap or lie
+        outside, seeds outside or more of them than the households make grids, dedicated premises
+        outside or too small, households that all lie outside.
 
     Notes
     -----
@@ -128,13 +174,63 @@ def draw(
     place. Such grids are drawn as near as can be and named in `Drawn.misses`.
     """
     target = require_range(target)
+    _require_area(area)
     plane = require_plane(crs if crs is not None else streets.crs)
     given = Given(
         lines_in(plane, streets, lines),
         homes_of(households.to_crs(plane)),
         footprints(plane, buildings),
     )
-    return drawn_in(area, given, target=target, parent_code=parent_code, seed=seed, crs=plane)
+    wishes = Wishes.read(
+        plane, households, fixed=fixed, seeds=seeds, dedicated=dedicated, groups=groups,
+        one_grid_each=one_grid_each, taken=taken,
+    )  # fmt: skip
+    _require_homes(area, given.homes)
+    return drawn_in(
+        area, given, wishes=wishes, target=target, parent_code=parent_code, seed=seed, crs=plane
+    )
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """What is asked of a drawing beside the range, in its plane."""
+
+    fixed: gpd.GeoDataFrame | None = None
+    seeds: npt.NDArray[np.float64] | None = None
+    premises: _premises.Premises | None = None
+    claims: _claims.Claims | None = None
+    taken: frozenset[str] = frozenset()
+
+    @classmethod
+    def read(
+        cls,
+        plane: Any,
+        households: gpd.GeoDataFrame,
+        *,
+        fixed: gpd.GeoDataFrame | None,
+        seeds: gpd.GeoDataFrame | None,
+        dedicated: gpd.GeoDataFrame | None,
+        groups: gpd.GeoDataFrame | str | None,
+        one_grid_each: bool,
+        taken: Iterable[str],
+    ) -> Wishes:
+        """Read the wishes as `draw` takes them."""
+        if fixed is not None and len(fixed) and fixed.crs != plane:
+            reason = Phrase(
+                "固定网格须与划分用同一坐标系，才能原样保留",
+                "fixed grids are kept to the byte only in the plane of the drawing",
+            )
+            raise InputError("parameter_invalid", name="fixed", value=fixed.crs, reason=reason)
+        points = None
+        if seeds is not None and len(seeds):
+            points = shapely.get_coordinates(
+                shapely.point_on_surface(seeds.geometry.to_crs(plane).values)
+            )
+        claims = _claims.read(plane, groups, households, one_grid_each=one_grid_each)
+        kept = fixed if fixed is not None and len(fixed) else None
+        codes = frozenset([] if kept is None else kept["code"].astype(str))
+        apart = _premises.read(plane, dedicated)
+        return cls(kept, points, apart, claims, codes | frozenset(taken))
 
 
 @dataclass(frozen=True)
@@ -156,6 +252,23 @@ class Given:
     walls: Shapes
 
 
+@dataclass(frozen=True)
+class _Plan:
+    """A drawing before its borders are final.
+
+    Parameters
+    ----------
+    atoms, label : ndarray
+        What is grouped, and the grid of each.
+    claim : ndarray of int
+        The group each atom is, or -1.
+    """
+
+    atoms: Shapes
+    label: npt.NDArray[np.int64]
+    claim: npt.NDArray[np.int64]
+
+
 def drawn_in(
     area: Any,
     given: Given,
@@ -164,21 +277,199 @@ def drawn_in(
     parent_code: str | None,
     seed: int,
     crs: Any,
+    wishes: Wishes = Wishes(),
     moves_per_atom: int | None = None,
 ) -> Drawn:
     """Draw an area from what is prepared already; parameters as of `draw`."""
-    low, high = target
     _require_area(area)
-    homes, lost = _inside(area, given.homes)
-    atoms, label = drawn_from(
-        area, Given(given.lines, homes, given.walls), target, seed,
-        most=max(int(high * _ATOM_SHARE), 1), moves_per_atom=moves_per_atom,
-    )  # fmt: skip
-    shapes = _atoms.dissolve(atoms, label)
-    grids = numbered(shapes, homes.weigh(shapes), parent_code, crs)
-    misses = tuple(_misses(grids, homes, low, high))
-    nodes = _blocks.rim_nodes(area, shapes)
-    return Drawn(grids, misses, _notes(grids, misses, nodes, lost, low, high), nodes)
+    rest, kept = area, np.empty(0, object)
+    if wishes.fixed is not None:
+        kept = np.asarray(wishes.fixed.geometry.values, object)
+        rest = _fixed.around(area, wishes.fixed)
+    homes, land = _inside(rest, given.homes)[0], np.empty(0, object)
+    if wishes.premises is not None:
+        rest, land = _premises.carve(rest, wishes.premises, kept)
+    if wishes.seeds is not None:
+        _seeds.require_inside(wishes.seeds, rest)
+    shapes, group_of, moved = np.empty(0, object), np.empty(0, np.int64), np.empty(0)
+    if not rest.is_empty:
+        lines = _with_borders(given.lines, wishes.claims)
+        plan = _planned(rest, given, lines, wishes, target, seed, moves_per_atom)
+        shapes, group_of = _atoms.dissolve(plan.atoms, plan.label), _group_of(plan)
+        shapes = _straight.straightened(
+            shapes,
+            lines=np.asarray(lines.geometry.values, object),
+            homes=homes,
+            walls=given.walls,
+        )
+        if len(kept):
+            shapes, moved = _fixed.end_on_corners(
+                shapes, rest, kept, lambda some: _households_off(some, homes, target)
+            )
+        shapes = _premises.put_back(shapes, rest, land) if len(land) else shapes
+    else:
+        shapes = land
+    order = west_east(shapes)
+    shapes = shapes[order]
+    names = _Names.of(group_of, wishes, order)
+    grids = numbered(shapes, homes.weigh(shapes), parent_code, crs, taken=wishes.taken)
+    grids = names.given_to(grids)
+    misses = tuple(_misses(grids, homes, target, names))
+    if wishes.fixed is not None:
+        grids = _with_fixed(grids, wishes.fixed, given.homes, crs)
+    nodes = _blocks.rim_nodes(area, np.asarray(grids.geometry.values, object))
+    lost = _inside(area, given.homes)[1]
+    notes = _notes(grids, misses, nodes, lost, target)
+    notes += _wish_notes(given.lines, area, moved, names, wishes)
+    return Drawn(grids, misses, notes, nodes)
+
+
+@dataclass(frozen=True)
+class _Names:
+    """What new grids are called that are premises or a group, and which hold whatever they hold."""
+
+    group: tuple[str, ...]
+    premises: tuple[str, ...]
+    exempt: npt.NDArray[np.bool_]
+
+    @classmethod
+    def of(
+        cls, group_of: npt.NDArray[np.int64], wishes: Wishes, order: npt.NDArray[np.intp]
+    ) -> _Names:
+        """Name the grids drawn, the premises behind them, in an order."""
+        claims = wishes.claims
+        apart = wishes.premises.name if wishes.premises is not None else ()
+        named = claims.name if claims is not None else ()
+        group = [named[at] if at >= 0 else "" for at in group_of.tolist()] + [""] * len(apart)
+        premises = [""] * len(group_of) + list(apart)
+        each = claims is not None and claims.one_grid_each
+        exempt = [bool(p) or (each and bool(g)) for g, p in zip(group, premises, strict=True)]
+        return cls(
+            tuple(group[at] for at in order),
+            tuple(premises[at] for at in order),
+            np.array(exempt, bool)[order],
+        )
+
+    def given_to(self, grids: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
+        """Name and type the grids that hold whatever they hold."""
+        told = [p or g for p, g in zip(self.premises, self.group, strict=True)]
+        kind = [_premises.KIND if p else ORDINARY for p in self.premises]
+        return grids.assign(
+            name=np.where(self.exempt, np.array(told, object), grids["name"]), kind=kind
+        )
+
+
+def _planned(
+    area: Any,
+    given: Given,
+    lines: gpd.GeoDataFrame,
+    wishes: Wishes,
+    target: tuple[int, int],
+    seed: int,
+    moves_per_atom: int | None,
+) -> _Plan:
+    """Cut and group, round groups and seeds where there are any."""
+    homes, high = _inside(area, given.homes)[0], target[1]
+    inside = Given(lines, homes, given.walls)
+    if wishes.claims is None and wishes.seeds is None:
+        most = max(int(high * _ATOM_SHARE), 1)
+        atoms, label = drawn_from(
+            area, inside, target, seed, most=most, moves_per_atom=moves_per_atom
+        )
+        return _Plan(atoms, label, np.full(len(atoms), -1, np.int64))
+    by_homes = wishes.claims is not None and len(wishes.claims.xy) > 0
+    share = _GROUP_SHARE if by_homes else _ATOM_SHARE
+    atoms = _cut(area, lines, homes, max(int(high * share), 1), given.walls)
+    claim = np.full(len(atoms), -1, np.int64)
+    alone = np.zeros(len(atoms), bool)
+    if wishes.claims is not None:
+        atoms, claim = _claims.gather(atoms, wishes.claims)
+        alone = (claim >= 0) & wishes.claims.one_grid_each
+    if wishes.seeds is not None:
+        atoms, claim = _parted(atoms, claim, wishes.seeds)
+        alone = (claim >= 0) & (wishes.claims is not None and wishes.claims.one_grid_each)
+    free = np.flatnonzero(~alone)
+    label = np.zeros(len(atoms), np.int64)
+    if len(free):
+        asked, wanted = homes.weigh(atoms)[free], target
+        if wishes.seeds is not None:
+            asked, wanted = _seeds.weigh(atoms[free], asked, wishes.seeds, target)
+        tried = (
+            group(atoms[free], asked, lines, wanted, seed + k, moves_per_atom=moves_per_atom)
+            for k in range(_TRIES)
+        )
+        label[free] = _best(tried, asked, wanted)
+    label[alone] = label[free].max(initial=-1) + 1 + np.arange(int(alone.sum()))
+    return _Plan(atoms, label, claim)
+
+
+def _best(
+    labels: Iterable[npt.NDArray[np.int64]], weight: npt.NDArray[np.int64], target: tuple[int, int]
+) -> npt.NDArray[np.int64]:
+    """Give the first grouping with every grid in the range, else the one that misses it least."""
+    found = []
+    for label in labels:
+        off = _off(np.bincount(label, weight).astype(float), target).sum()
+        if off == 0.0:
+            return label
+        found.append((float(off), label))
+    return min(found, key=lambda each: each[0])[1]
+
+
+def _with_borders(lines: gpd.GeoDataFrame, claims: _claims.Claims | None) -> gpd.GeoDataFrame:
+    """Give the lines to draw along, the borders of groups among them."""
+    if claims is None:
+        return lines
+    borders = shapely.get_parts(claims.borders())
+    further = gpd.GeoDataFrame({"kind": ["line"] * len(borders)}, geometry=borders, crs=lines.crs)
+    return pd.concat([lines, further], ignore_index=True)
+
+
+def _parted(
+    atoms: Shapes, claim: npt.NDArray[np.int64], seeds: npt.NDArray[np.float64]
+) -> tuple[Shapes, npt.NDArray[np.int64]]:
+    """Cut atoms between seeds; the parts are claimed by whoever claimed the whole."""
+    parts = _seeds.part(atoms, seeds)
+    if parts is atoms:
+        return atoms, claim
+    at = shapely.STRtree(atoms).query(shapely.point_on_surface(parts), predicate="within")[1]
+    return parts, claim[at]
+
+
+def _group_of(plan: _Plan) -> npt.NDArray[np.int64]:
+    """Give the group that is all of a grid, or -1."""
+    count = int(plan.label.max()) + 1
+    least, most = np.full(count, np.iinfo(np.int64).max), np.full(count, -1, np.int64)
+    np.minimum.at(least, plan.label, plan.claim)
+    np.maximum.at(most, plan.label, plan.claim)
+    return np.where(least == most, most, -1)
+
+
+def _with_fixed(
+    grids: gpd.GeoDataFrame, fixed: gpd.GeoDataFrame, homes: _atoms.Homes, crs: Any
+) -> gpd.GeoDataFrame:
+    """Put the fixed grids behind the new ones, their households counted where they tell none."""
+    shapes = np.asarray(fixed.geometry.values, object)
+    kept = fixed.rename_geometry("geometry") if fixed.geometry.name != "geometry" else fixed
+    if "households" not in kept:
+        held = [int(homes.count[shapely.intersects_xy(each, homes.xy)].sum()) for each in shapes]
+        kept = kept.assign(households=held)
+    together = pd.concat([grids, kept], ignore_index=True)
+    return gpd.GeoDataFrame(together, geometry="geometry", crs=crs)
+
+
+def _require_homes(area: Any, homes: _atoms.Homes) -> None:
+    if homes.count.sum() and not shapely.intersects_xy(area, homes.xy).any():
+        raise all_outside(int(homes.count.sum()))
+
+
+def all_outside(total: int) -> InputError:
+    """Refuse households that all lie elsewhere."""
+    reason = Phrase(
+        f"{total} 户全部在范围之外，请检查户数点的坐标系",
+        f"all {total} households lie outside the area; check the points' coordinate system",
+    )
+    return InputError("drawing_impossible", reason=reason)
 
 
 def drawn_from(
@@ -223,6 +514,12 @@ def _off(total: npt.NDArray[np.float64], target: tuple[int, int]) -> npt.NDArray
     """Give the households by which each grid misses the range."""
     low, high = target
     return np.maximum(np.maximum(low - total, total - high), 0.0)
+
+
+def _households_off(shapes: Shapes, homes: _atoms.Homes, target: tuple[int, int]) -> float:
+    """Give the households by which shapes, of more than these, miss the range."""
+    held = [homes.count[shapely.intersects_xy(each, homes.xy)].sum() for each in shapes]
+    return float(_off(np.array(held, float), target).sum())
 
 
 def _beside(
@@ -345,6 +642,20 @@ def group(
     moves_per_atom: int | None = None,
 ) -> npt.NDArray[np.int64]:
     """Partition the graph of the atoms; give the grid of each."""
+    table, borders = graph_of(atoms, weight, given, target)
+    rules = _objective.Rules(float(target[0]), float(target[1]))
+    if moves_per_atom is not None:
+        rules = rules._replace(moves_per_atom=moves_per_atom)
+    return _partition.partition(table, borders, rules, seed=seed)
+
+
+def graph_of(
+    atoms: Shapes,
+    weight: npt.NDArray[np.int64],
+    given: gpd.GeoDataFrame,
+    target: tuple[int, int],
+) -> tuple[_partition.Table, _partition.Table]:
+    """Give the atoms and the borders between them as `_partition.partition` takes them."""
     graph = topology.build(atoms)
     length = graph.arc_lengths()
     cost = _arc_costs(graph, given) * length
@@ -371,10 +682,7 @@ def group(
     table["rim"] = np.bincount(high[~inner], length[~inner], minlength=len(atoms))
     table["x"], table["y"] = shapely.get_coordinates(shapely.centroid(atoms)).T
     table["begin"], table["end"] = bounds[:-1], bounds[1:]
-    rules = _objective.Rules(float(target[0]), float(target[1]))
-    if moves_per_atom is not None:
-        rules = rules._replace(moves_per_atom=moves_per_atom)
-    return _partition.partition(table, borders, rules, seed=seed)
+    return table, borders
 
 
 def _arc_costs(graph: topology.Topology, given: gpd.GeoDataFrame) -> npt.NDArray[np.float64]:
@@ -394,52 +702,81 @@ def _arc_costs(graph: topology.Topology, given: gpd.GeoDataFrame) -> npt.NDArray
     return np.bincount(arc, best * long, minlength=graph.arcs) / np.maximum(total, 1e-9)
 
 
-def numbered(
-    shapes: Shapes, weight: npt.NDArray[np.int64], parent_code: str | None, crs: Any
-) -> gpd.GeoDataFrame:
-    """Give shapes as a layer, numbered west to east and north to south."""
+def west_east(shapes: Shapes) -> npt.NDArray[np.intp]:
+    """Give the order in which shapes are numbered: west to east, north to south."""
     centre = shapely.centroid(shapes)
-    order = grid_codes.order_west_east(shapely.get_x(centre), shapely.get_y(centre))
+    return grid_codes.order_west_east(shapely.get_x(centre), shapely.get_y(centre))
+
+
+def numbered(
+    shapes: Shapes,
+    weight: npt.NDArray[np.int64],
+    parent_code: str | None,
+    crs: Any,
+    *,
+    taken: Collection[str] = (),
+) -> gpd.GeoDataFrame:
+    """Give shapes as a layer with new codes, in the order they come."""
     count = len(shapes)
     if parent_code is None:
         width = max(len(str(count)), 3)
-        codes = [f"{number:0{width}d}" for number in range(1, count + 1)]
+        free = (
+            code for number in itertools.count(1) if (code := f"{number:0{width}d}") not in taken
+        )
+        codes = list(itertools.islice(free, count))
     else:
         try:
-            codes = grid_codes.next_free(parent_code, (), count)
+            codes = grid_codes.next_free(parent_code, taken, count)
         except ValueError as error:
             raise InputError("drawing_impossible", reason=error) from error
+    tail = 0 if parent_code is None else len(parent_code)
     return gpd.GeoDataFrame(
         {
             "code": codes,
-            "name": [grid_name(number) for number in range(1, count + 1)],
+            "name": [grid_name(int(code[tail:])) for code in codes],
+            "kind": ORDINARY,
             "parent_code": parent_code or "",
-            "households": weight[order],
+            "households": weight,
         },
-        geometry=shapes[order],
+        geometry=shapes,
         crs=crs,
     )
 
 
-def _misses(grids: gpd.GeoDataFrame, homes: _atoms.Homes, low: int, high: int) -> list[Miss]:
+def _misses(
+    grids: gpd.GeoDataFrame,
+    homes: _atoms.Homes,
+    target: tuple[int, int],
+    names: _Names,
+) -> Iterator[Miss]:
+    """Name the grids outside the range, and why; those that hold whatever they hold are exempt."""
+    low, high = target
+    if not len(grids):
+        return
     shapes = np.asarray(grids.geometry.values, object)
     within = homes.within(shapes)
     alone = np.bincount(np.concatenate(topology.build(shapes).neighbours()[:2]),
                         minlength=len(shapes)) == 0  # fmt: skip
-    total = int(homes.count.sum())
-    found = []
+    total = int(grids["households"][~names.exempt].sum())
     for row, (code, count) in enumerate(zip(grids["code"], grids["households"], strict=True)):
-        if low <= count <= high:
+        if names.exempt[row] or low <= count <= high:
             continue
         most = int(homes.count[within == row].max(initial=0))
         if total < low:
             zh, en = f"全区只有 {total} 户", f"the whole area has only {total} households"
+        elif (name := names.group[row]) and count > high:
+            zh, en = f"“{name}”一组就有 {count} 户", f"the group “{name}” has {count} households"
         elif most > high:
             zh, en = f"一处就有 {most} 户", f"one place alone has {most} households"
         elif alone[row] and count < low:
             zh, en = (
                 f"与其他部分不相连，只有 {count} 户",
                 f"a part of its own with {count} households",
+            )
+        elif (fewest := -(-total // high)) * low > total:
+            zh, en = (
+                f"全区 {total} 户：{fewest - 1} 个网格太多，{fewest} 个又太少",
+                f"{total} households in all: too many for {fewest - 1} grids, too few for {fewest}",
             )
         elif count < low:
             zh, en = (
@@ -451,8 +788,46 @@ def _misses(grids: gpd.GeoDataFrame, homes: _atoms.Homes, low: int, high: int) -
                 f"{count} 户，未能切到范围内",
                 f"{count} households; no cut brought it into the range",
             )
-        found.append(Miss(code, int(count), zh, en))
-    return found
+        yield Miss(code, int(count), zh, en)
+
+
+def _wish_notes(
+    lines: gpd.GeoDataFrame,
+    area: Any,
+    moved: npt.NDArray[np.float64],
+    names: _Names,
+    wishes: Wishes,
+) -> tuple[Note, ...]:
+    notes = []
+    kinds = set(lines["kind"][shapely.intersects(lines.geometry.values, area)])
+    if not kinds & STREETS:
+        notes.append(no_streets_note(kinds))
+    if names.exempt.any():
+        count = int(names.exempt.sum())
+        zh = f"其中 {count} 个为专属网格或整组成格，不按户数划分。"
+        en = f"{count} of them are dedicated or a group each, whatever they hold."
+        notes.append(Note("stand_alone", zh, en))
+    if wishes.fixed is not None:
+        count = len(wishes.fixed)
+        zh, en = f"{count} 个固定网格原样保留。", f"{count} fixed grids were kept as they are."
+        if len(moved):
+            zh += f"有 {len(moved)} 处新界线改接到其界点上，最多移动 {moved.max():.1f} 米。"
+            en += (
+                f" {len(moved)} borders were led to their corners, by {moved.max():.1f} m at most."
+            )
+        notes.append(Note("fixed_kept", zh, en))
+    return tuple(notes)
+
+
+def no_streets_note(kinds: set[str]) -> Note:
+    """Tell that there are no streets, and what was drawn along instead."""
+    named = [_OTHER_LINES[kind] for kind in sorted(kinds & set(_OTHER_LINES))]
+    named.append(Phrase("住户之间的直线", "straight lines between homes"))
+    return Note(
+        "no_streets",
+        f"范围内没有街道，界线沿{'、'.join(each.zh for each in named)}划分。",
+        f"There are no streets in the area: borders follow {', '.join(e.en for e in named)}.",
+    )
 
 
 def _notes(
@@ -460,10 +835,10 @@ def _notes(
     misses: tuple[Miss, ...],
     nodes: npt.NDArray[np.float64],
     lost: int,
-    low: int,
-    high: int,
+    target: tuple[int, int],
 ) -> tuple[Note, ...]:
-    count, right = len(grids), len(grids) - len(misses)
+    (low, high), count = target, len(grids)
+    right = int(grids["households"].between(low, high).sum())
     notes = [
         Note(
             "drawn",

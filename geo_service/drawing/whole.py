@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Executor
 from contextlib import closing
 from dataclasses import dataclass
@@ -17,13 +17,32 @@ import shapely
 
 from geo_service.drawing import _seams, anew
 from geo_service.drawing._atoms import Homes
-from geo_service.drawing.anew import Drawn, Given, Miss
-from geo_service.errors import GeoServiceError
+from geo_service.drawing.anew import Drawn, Given, Miss, Wishes
+from geo_service.errors import GeoServiceError, InputError, Phrase
 from geo_service.notes import Note
 
 _MOVES_PER_ATOM = 1000
-"""A third of what one area drawn by itself takes: at three times the moves the communities of the
-demo city come out alike (compactness, borders on streets, grids in range) at twice the time."""
+"""Half of what one area drawn by itself takes: the communities of a city are many and small."""
+
+_WORDS = {
+    "not_drawn": (
+        "{} 个区域未能划分，各为一个网格。",
+        "{} areas could not be drawn and are one grid each.",
+    ),
+    "no_streets": (
+        "{} 个区域没有街道，沿其他线或住户之间划分。",
+        "{} areas have no streets and were drawn along other lines or between homes.",
+    ),
+    "stand_alone": (
+        "{} 个区域有专属网格或整组成格。",
+        "{} areas have dedicated grids or groups that are one grid each.",
+    ),
+    "fixed_kept": (
+        "{} 个区域的固定网格原样保留。",
+        "In {} areas fixed grids were kept as they are.",
+    ),
+}
+"""What is told of the areas by their number."""
 
 Shapes = npt.NDArray[np.object_]
 IntArray = npt.NDArray[np.int64]
@@ -36,6 +55,7 @@ class _Task:
     code: str
     area: Any
     given: Given
+    wishes: Wishes
     target: tuple[int, int]
     seed: int
     crs: Any
@@ -49,6 +69,12 @@ def draw_all(
     target: tuple[int, int] = (300, 500),
     lines: gpd.GeoDataFrame | None = None,
     buildings: gpd.GeoDataFrame | None = None,
+    fixed: gpd.GeoDataFrame | None = None,
+    seeds: gpd.GeoDataFrame | None = None,
+    dedicated: gpd.GeoDataFrame | None = None,
+    groups: gpd.GeoDataFrame | str | None = None,
+    one_grid_each: bool = False,
+    taken: Iterable[str] = (),
     seed: int = 0,
     executor: Executor | None = None,
     on_progress: Callable[..., None] | None = None,
@@ -68,6 +94,8 @@ def draw_all(
         As `draw` takes them, for all areas at once.
     target : tuple of int, default (300, 500)
         Fewest and most households of a grid.
+    fixed, seeds, dedicated, groups, one_grid_each, taken
+        As `draw` takes them; each goes to the area it lies in.
     seed : int, default 0
         Same input and seed, same bytes.
     executor : concurrent.futures.Executor, optional
@@ -89,10 +117,17 @@ def draw_all(
     given = Given(
         anew.lines_in(areas.crs, streets, lines), homes, anew.footprints(areas.crs, buildings)
     )
+    wishes = Wishes.read(
+        areas.crs, households, fixed=fixed, seeds=seeds, dedicated=dedicated, groups=groups,
+        one_grid_each=one_grid_each, taken=taken,
+    )  # fmt: skip
     parts, lost = _parts(outlines, given)
+    if len(homes.count) and lost == homes.count.sum():
+        raise anew.all_outside(lost)
+    own = _wishes_of(outlines, wishes)
     tasks = [
-        _Task(code, area, part, target, _own_seed(seed, code), areas.crs)
-        for code, area, part in zip(ordered["code"], outlines, parts, strict=True)
+        _Task(code, area, part, wish, target, _own_seed(seed, code), areas.crs)
+        for code, area, part, wish in zip(ordered["code"], outlines, parts, own, strict=True)
     ]
     drawn: list[Drawn] = []
     with closing(_each_drawn(tasks, executor)) as found:
@@ -110,7 +145,7 @@ def draw_all(
     )
     whole = gpd.GeoDataFrame(grids.drop(columns="geometry"), geometry=shapes, crs=areas.crs)
     misses = tuple(miss for each in drawn for miss in each.misses)
-    return Drawn(whole, misses, _notes(whole, misses, len(drawn), target, lost), rim)
+    return Drawn(whole, misses, _notes(whole, drawn, target, lost), rim)
 
 
 def _own_seed(seed: int, code: str) -> int:
@@ -146,6 +181,56 @@ def _parts(areas: Shapes, given: Given) -> tuple[Iterator[Given], int]:
     return map(part, range(len(areas))), lost
 
 
+def _wishes_of(areas: Shapes, wishes: Wishes) -> Iterator[Wishes]:
+    """Give each area the wishes that lie in it, refusing those that lie in none."""
+    nothing = np.empty(0, np.int64)
+    fixed_in = grown_in = nothing
+    if wishes.fixed is not None:
+        names = wishes.fixed["code"].astype(str).tolist()
+        fixed_in = _holders(
+            areas,
+            shapely.point_on_surface(np.asarray(wishes.fixed.geometry.values, object)),
+            lambda row: (f"固定网格 {names[row]}", f"the fixed grid {names[row]}"),
+        )
+    if wishes.seeds is not None:
+        grown_in = _holders(
+            areas,
+            np.asarray(shapely.points(wishes.seeds), object),
+            lambda row: (f"第 {row + 1} 个种子点", f"seed {row + 1}"),
+        )
+    apart = wishes.premises
+    land_in = nothing
+    if apart is not None:
+        land_in = _holders(
+            areas,
+            shapely.point_on_surface(apart.shape),
+            lambda row: (f"专属网格“{apart.name[row]}”", f"the dedicated grid “{apart.name[row]}”"),
+        )
+    for row, area in enumerate(areas):
+        fixed, seeds = fixed_in == row, grown_in == row
+        yield Wishes(
+            wishes.fixed[fixed] if wishes.fixed is not None and fixed.any() else None,
+            wishes.seeds[seeds] if wishes.seeds is not None and seeds.any() else None,
+            None if apart is None else apart.only(land_in == row),
+            None if wishes.claims is None else wishes.claims.within(area),
+            wishes.taken,
+        )
+
+
+def _holders(areas: Shapes, points: Shapes, name: Callable[[int], tuple[str, str]]) -> IntArray:
+    """Give the first area each point lies in."""
+    area, at = shapely.STRtree(points).query(areas, predicate="intersects")
+    found = np.full(len(points), len(areas), np.int64)
+    np.minimum.at(found, at, area)
+    if (found == len(areas)).any():
+        zh, en = name(int(found.argmax()))
+        reason = Phrase(
+            f"{zh}不在要划分的任何区域内", f"{en} lies in none of the areas to be drawn"
+        )
+        raise InputError("drawing_impossible", reason=reason)
+    return found
+
+
 def _meeting(areas: Shapes, layer: Shapes) -> Callable[[int], npt.NDArray[np.intp]]:
     """Tell which of a layer meet an area, in their own order."""
     area, at = shapely.STRtree(layer).query(areas, predicate="intersects")
@@ -174,6 +259,7 @@ def _draw_one(task: _Task) -> Drawn:
         return anew.drawn_in(
             task.area,
             task.given,
+            wishes=task.wishes,
             target=task.target,
             parent_code=task.code,
             seed=task.seed,
@@ -181,6 +267,8 @@ def _draw_one(task: _Task) -> Drawn:
             moves_per_atom=_MOVES_PER_ATOM,
         )
     except GeoServiceError as error:
+        if task.wishes.fixed is not None:
+            raise  # as one grid the area would lie over those that are to stay
         return _as_it_is(task, error)
 
 
@@ -194,18 +282,21 @@ def _as_it_is(task: _Task, error: GeoServiceError) -> Drawn:
 
 
 def _notes(
-    grids: gpd.GeoDataFrame,
-    misses: Sequence[Miss],
-    areas: int,
-    target: tuple[int, int],
-    lost: int,
+    grids: gpd.GeoDataFrame, drawn: Sequence[Drawn], target: tuple[int, int], lost: int
 ) -> tuple[Note, ...]:
     low, high = target
-    right = len(grids) - len(misses)
+    right = int(grids["households"].between(low, high).sum())
+    areas = len(drawn)
     zh = f"{areas} 个区域共划出 {len(grids)} 个网格，{right} 个在 {low}–{high} 户之间。"
     en = (
         f"{len(grids)} grids were drawn in {areas} areas, {right} of them with {low}-{high} "
         "households."
     )
-    drawn = Note("drawn", zh, en)
-    return (drawn, anew.outside_note(lost)) if lost else (drawn,)
+    notes = [Note("drawn", zh, en)]
+    for code, (zh, en) in _WORDS.items():
+        count = sum(any(note.code == code for note in each.notes) for each in drawn)
+        if count:
+            notes.append(Note(code, zh.format(count), en.format(count)))
+    if lost:
+        notes.append(anew.outside_note(lost))
+    return tuple(notes)

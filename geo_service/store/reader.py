@@ -412,6 +412,11 @@ class Reader:
         what = layers.LAYERS[layer].zh if layer in layers.LAYERS else "feature"
         raise MissingError("code_unknown", code=code, what=what)
 
+    def retired_codes(self, layer: str) -> set[str]:
+        """Give the codes a layer used once and does not any more; they are never given again."""
+        with self._home.reading() as connection:
+            return register.retired(self._shelf(connection, layer))
+
     def table(self, name: str) -> pd.DataFrame:
         """Give a table back.
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
+import shapely
 
 from geo_service import crs
 from geo_service.errors import InputError
@@ -437,6 +438,37 @@ class WalkNetwork:
 
         lonlat = np.column_stack(self._plane.inverse(self.graph.shape_x, self.graph.shape_y))
         return osmnx_graphs.export(self.graph, self._streets, lonlat, self.node_lonlat)
+
+    def street_lines(self) -> gpd.GeoDataFrame:
+        """Give the streets as lines in the plane, one from junction to junction and kind to kind.
+
+        Returns
+        -------
+        geopandas.GeoDataFrame
+            Column ``highway``: what OSM says of each (``residential``, ``footway`` ...).
+        """
+        import geopandas as gpd
+
+        from geo_service.streets.osmnx_graphs import SEVERAL
+
+        graph, streets = self.graph, self._streets
+        ends = graph.shape_start[1:] - 1  # no piece leaves the last vertex of a chain
+        piece = np.delete(np.arange(len(graph.shape_x)), ends)
+        chain = np.repeat(np.arange(graph.tail.size), np.diff(graph.shape_start) - 1)
+        kind = streets.kind[graph.shape_segment[piece]]
+        begins = np.flatnonzero(
+            (np.diff(chain, prepend=-1) != 0) | (np.diff(kind, prepend=-1) != 0)
+        )
+        run = np.repeat(np.arange(len(begins)), np.diff(np.append(begins, len(piece))))
+        # Every piece's first vertex, and behind the last piece of each run its second one too.
+        stops = np.append(begins[1:], len(piece))
+        vertex = np.insert(piece, stops, piece[stops - 1] + 1)
+        of = np.insert(run, stops, np.arange(len(begins)))
+        xy = np.column_stack((graph.shape_x, graph.shape_y))
+        lines = shapely.linestrings(xy[vertex], indices=of)
+        named = [text.split(SEVERAL)[0] for text in streets.kinds.tolist()]
+        highway = np.array(named, object)[kind[begins]]
+        return gpd.GeoDataFrame({"highway": highway}, geometry=lines, crs=self._plane.crs)
 
     def __repr__(self) -> str:
         return (
