@@ -4,7 +4,8 @@ Every edit is an operation on shared borders (`Sheet`), so a tiling stays exactl
 """
 
 from geo_service.drawing._lines import street_lines
-from geo_service.drawing.anew import Drawn, Miss, draw
+from geo_service.drawing._told import Miss
+from geo_service.drawing.anew import Drawn, draw
 from geo_service.drawing.changes import Change
 from geo_service.drawing.edits import Edited, edit, merge, move_node, split
 from geo_service.drawing.quality import Quality, measure

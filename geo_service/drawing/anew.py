@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,8 +26,12 @@ from geo_service.drawing import (
     _premises,
     _seeds,
     _straight,
+    _told,
 )
 from geo_service.drawing._lines import kinds_of
+from geo_service.drawing._resplit import Table
+from geo_service.drawing._told import Miss, Names
+from geo_service.drawing._wishes import NOTHING_ASKED, Wishes
 from geo_service.errors import InputError, Phrase
 from geo_service.notes import Note
 
@@ -44,32 +48,10 @@ extracts came out less compact, by 0.02-0.04 at the median."""
 
 _TRIES = 5  # seeds and groups that are not cut leave few ways: other dice may find one
 _GROUP_SHARE = 0.05  # the same where groups are known by their homes, so that few atoms are mixed
-ORDINARY = "基础网格"
-"""The kind of a grid that is nothing else (网格类型)."""
-
-STREETS = frozenset({"major", "street", "minor"})
-_OTHER_LINES = {
-    "water": Phrase("水系", "rivers"),
-    "rail": Phrase("铁路", "railways"),
-    "line": Phrase("给定的线", "the lines given"),
-}
 _ON_LINE_M = 1.0
 _TREE_BIAS = 0.6
 
 Shapes = npt.NDArray[np.object_]
-
-
-@dataclass(frozen=True, slots=True)
-class Miss:
-    """A grid that is not of the wanted size, and why."""
-
-    code: str
-    households: int
-    zh: str
-    en: str
-
-    def __str__(self) -> str:
-        return f"{self.code}: {self.zh} · {self.en}"
 
 
 @dataclass(frozen=True)
@@ -192,48 +174,6 @@ def draw(
 
 
 @dataclass(frozen=True)
-class Wishes:
-    """What is asked of a drawing beside the range, in its plane."""
-
-    fixed: gpd.GeoDataFrame | None = None
-    seeds: npt.NDArray[np.float64] | None = None
-    premises: _premises.Premises | None = None
-    claims: _claims.Claims | None = None
-    taken: frozenset[str] = frozenset()
-
-    @classmethod
-    def read(
-        cls,
-        plane: Any,
-        households: gpd.GeoDataFrame,
-        *,
-        fixed: gpd.GeoDataFrame | None,
-        seeds: gpd.GeoDataFrame | None,
-        dedicated: gpd.GeoDataFrame | None,
-        groups: gpd.GeoDataFrame | str | None,
-        one_grid_each: bool,
-        taken: Iterable[str],
-    ) -> Wishes:
-        """Read the wishes as `draw` takes them."""
-        if fixed is not None and len(fixed) and fixed.crs != plane:
-            reason = Phrase(
-                "固定网格须与划分用同一坐标系，才能原样保留",
-                "fixed grids are kept to the byte only in the plane of the drawing",
-            )
-            raise InputError("parameter_invalid", name="fixed", value=fixed.crs, reason=reason)
-        points = None
-        if seeds is not None and len(seeds):
-            points = shapely.get_coordinates(
-                shapely.point_on_surface(seeds.geometry.to_crs(plane).values)
-            )
-        claims = _claims.read(plane, groups, households, one_grid_each=one_grid_each)
-        kept = fixed if fixed is not None and len(fixed) else None
-        codes = frozenset([] if kept is None else kept["code"].astype(str))
-        apart = _premises.read(plane, dedicated)
-        return cls(kept, points, apart, claims, codes | frozenset(taken))
-
-
-@dataclass(frozen=True)
 class Given:
     """What an area is drawn from, checked and in its plane.
 
@@ -277,7 +217,7 @@ def drawn_in(
     parent_code: str | None,
     seed: int,
     crs: Any,
-    wishes: Wishes = Wishes(),
+    wishes: Wishes = NOTHING_ASKED,
     moves_per_atom: int | None = None,
 ) -> Drawn:
     """Draw an area from what is prepared already; parameters as of `draw`."""
@@ -299,7 +239,7 @@ def drawn_in(
         shapes = _straight.straightened(
             shapes,
             lines=np.asarray(lines.geometry.values, object),
-            homes=homes,
+            homes=_with_seeds(homes, wishes.seeds),
             walls=given.walls,
         )
         if len(kept):
@@ -311,52 +251,17 @@ def drawn_in(
         shapes = land
     order = west_east(shapes)
     shapes = shapes[order]
-    names = _Names.of(group_of, wishes, order)
+    names = Names.of(group_of, wishes, order)
     grids = numbered(shapes, homes.weigh(shapes), parent_code, crs, taken=wishes.taken)
     grids = names.given_to(grids)
-    misses = tuple(_misses(grids, homes, target, names))
+    misses = tuple(_told.misses(grids, homes, target, names))
     if wishes.fixed is not None:
         grids = _with_fixed(grids, wishes.fixed, given.homes, crs)
     nodes = _blocks.rim_nodes(area, np.asarray(grids.geometry.values, object))
     lost = _inside(area, given.homes)[1]
-    notes = _notes(grids, misses, nodes, lost, target)
-    notes += _wish_notes(given.lines, area, moved, names, wishes)
+    notes = _told.notes(grids, misses, nodes, lost, target)
+    notes += _told.wish_notes(given.lines, area, moved, names, wishes)
     return Drawn(grids, misses, notes, nodes)
-
-
-@dataclass(frozen=True)
-class _Names:
-    """What new grids are called that are premises or a group, and which hold whatever they hold."""
-
-    group: tuple[str, ...]
-    premises: tuple[str, ...]
-    exempt: npt.NDArray[np.bool_]
-
-    @classmethod
-    def of(
-        cls, group_of: npt.NDArray[np.int64], wishes: Wishes, order: npt.NDArray[np.intp]
-    ) -> _Names:
-        """Name the grids drawn, the premises behind them, in an order."""
-        claims = wishes.claims
-        apart = wishes.premises.name if wishes.premises is not None else ()
-        named = claims.name if claims is not None else ()
-        group = [named[at] if at >= 0 else "" for at in group_of.tolist()] + [""] * len(apart)
-        premises = [""] * len(group_of) + list(apart)
-        each = claims is not None and claims.one_grid_each
-        exempt = [bool(p) or (each and bool(g)) for g, p in zip(group, premises, strict=True)]
-        return cls(
-            tuple(group[at] for at in order),
-            tuple(premises[at] for at in order),
-            np.array(exempt, bool)[order],
-        )
-
-    def given_to(self, grids: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
-        """Name and type the grids that hold whatever they hold."""
-        told = [p or g for p, g in zip(self.premises, self.group, strict=True)]
-        kind = [_premises.KIND if p else ORDINARY for p in self.premises]
-        return grids.assign(
-            name=np.where(self.exempt, np.array(told, object), grids["name"]), kind=kind
-        )
 
 
 def _planned(
@@ -425,6 +330,14 @@ def _with_borders(lines: gpd.GeoDataFrame, claims: _claims.Claims | None) -> gpd
     return pd.concat([lines, further], ignore_index=True)
 
 
+def _with_seeds(homes: _atoms.Homes, seeds: npt.NDArray[np.float64] | None) -> _atoms.Homes:
+    """Give the homes and the seeds: neither changes sides when a border is straightened."""
+    if seeds is None:
+        return homes
+    nobody = np.zeros(len(seeds), np.int64)
+    return _atoms.Homes(np.vstack([homes.xy, seeds]), np.append(homes.count, nobody))
+
+
 def _parted(
     atoms: Shapes, claim: npt.NDArray[np.int64], seeds: npt.NDArray[np.float64]
 ) -> tuple[Shapes, npt.NDArray[np.int64]]:
@@ -460,16 +373,7 @@ def _with_fixed(
 
 def _require_homes(area: Any, homes: _atoms.Homes) -> None:
     if homes.count.sum() and not shapely.intersects_xy(area, homes.xy).any():
-        raise all_outside(int(homes.count.sum()))
-
-
-def all_outside(total: int) -> InputError:
-    """Refuse households that all lie elsewhere."""
-    reason = Phrase(
-        f"{total} 户全部在范围之外，请检查户数点的坐标系",
-        f"all {total} households lie outside the area; check the points' coordinate system",
-    )
-    return InputError("drawing_impossible", reason=reason)
+        raise _told.all_outside(int(homes.count.sum()))
 
 
 def drawn_from(
@@ -654,7 +558,7 @@ def graph_of(
     weight: npt.NDArray[np.int64],
     given: gpd.GeoDataFrame,
     target: tuple[int, int],
-) -> tuple[_partition.Table, _partition.Table]:
+) -> tuple[Table, Table]:
     """Give the atoms and the borders between them as `_partition.partition` takes them."""
     graph = topology.build(atoms)
     length = graph.arc_lengths()
@@ -734,135 +638,10 @@ def numbered(
         {
             "code": codes,
             "name": [grid_name(int(code[tail:])) for code in codes],
-            "kind": ORDINARY,
+            "kind": _told.ORDINARY,
             "parent_code": parent_code or "",
             "households": weight,
         },
         geometry=shapes,
         crs=crs,
-    )
-
-
-def _misses(
-    grids: gpd.GeoDataFrame,
-    homes: _atoms.Homes,
-    target: tuple[int, int],
-    names: _Names,
-) -> Iterator[Miss]:
-    """Name the grids outside the range, and why; those that hold whatever they hold are exempt."""
-    low, high = target
-    if not len(grids):
-        return
-    shapes = np.asarray(grids.geometry.values, object)
-    within = homes.within(shapes)
-    alone = np.bincount(np.concatenate(topology.build(shapes).neighbours()[:2]),
-                        minlength=len(shapes)) == 0  # fmt: skip
-    total = int(grids["households"][~names.exempt].sum())
-    for row, (code, count) in enumerate(zip(grids["code"], grids["households"], strict=True)):
-        if names.exempt[row] or low <= count <= high:
-            continue
-        most = int(homes.count[within == row].max(initial=0))
-        if total < low:
-            zh, en = f"全区只有 {total} 户", f"the whole area has only {total} households"
-        elif (name := names.group[row]) and count > high:
-            zh, en = f"“{name}”一组就有 {count} 户", f"the group “{name}” has {count} households"
-        elif most > high:
-            zh, en = f"一处就有 {most} 户", f"one place alone has {most} households"
-        elif alone[row] and count < low:
-            zh, en = (
-                f"与其他部分不相连，只有 {count} 户",
-                f"a part of its own with {count} households",
-            )
-        elif (fewest := -(-total // high)) * low > total:
-            zh, en = (
-                f"全区 {total} 户：{fewest - 1} 个网格太多，{fewest} 个又太少",
-                f"{total} households in all: too many for {fewest - 1} grids, too few for {fewest}",
-            )
-        elif count < low:
-            zh, en = (
-                f"{count} 户，与任一邻格合并都会失衡",
-                f"{count} households; joining a neighbour would be too many",
-            )
-        else:
-            zh, en = (
-                f"{count} 户，未能切到范围内",
-                f"{count} households; no cut brought it into the range",
-            )
-        yield Miss(code, int(count), zh, en)
-
-
-def _wish_notes(
-    lines: gpd.GeoDataFrame,
-    area: Any,
-    moved: npt.NDArray[np.float64],
-    names: _Names,
-    wishes: Wishes,
-) -> tuple[Note, ...]:
-    notes = []
-    kinds = set(lines["kind"][shapely.intersects(lines.geometry.values, area)])
-    if not kinds & STREETS:
-        notes.append(no_streets_note(kinds))
-    if names.exempt.any():
-        count = int(names.exempt.sum())
-        zh = f"其中 {count} 个为专属网格或整组成格，不按户数划分。"
-        en = f"{count} of them are dedicated or a group each, whatever they hold."
-        notes.append(Note("stand_alone", zh, en))
-    if wishes.fixed is not None:
-        count = len(wishes.fixed)
-        zh, en = f"{count} 个固定网格原样保留。", f"{count} fixed grids were kept as they are."
-        if len(moved):
-            zh += f"有 {len(moved)} 处新界线改接到其界点上，最多移动 {moved.max():.1f} 米。"
-            en += (
-                f" {len(moved)} borders were led to their corners, by {moved.max():.1f} m at most."
-            )
-        notes.append(Note("fixed_kept", zh, en))
-    return tuple(notes)
-
-
-def no_streets_note(kinds: set[str]) -> Note:
-    """Tell that there are no streets, and what was drawn along instead."""
-    named = [_OTHER_LINES[kind] for kind in sorted(kinds & set(_OTHER_LINES))]
-    named.append(Phrase("住户之间的直线", "straight lines between homes"))
-    return Note(
-        "no_streets",
-        f"范围内没有街道，界线沿{'、'.join(each.zh for each in named)}划分。",
-        f"There are no streets in the area: borders follow {', '.join(e.en for e in named)}.",
-    )
-
-
-def _notes(
-    grids: gpd.GeoDataFrame,
-    misses: tuple[Miss, ...],
-    nodes: npt.NDArray[np.float64],
-    lost: int,
-    target: tuple[int, int],
-) -> tuple[Note, ...]:
-    (low, high), count = target, len(grids)
-    right = int(grids["households"].between(low, high).sum())
-    notes = [
-        Note(
-            "drawn",
-            f"划出 {count} 个网格，{right} 个在 {low}–{high} 户之间。",
-            f"{count} grids were drawn, {right} of them with {low}-{high} households.",
-        )
-    ]
-    if len(nodes):
-        notes.append(
-            Note(
-                "rim_nodes",
-                f"外边界上增加了 {len(nodes)} 个交点，原有顶点未动。",
-                f"{len(nodes)} nodes were added on the outline; its own vertices are unchanged.",
-            )
-        )
-    if lost:
-        notes.append(outside_note(lost))
-    return tuple(notes)
-
-
-def outside_note(lost: int) -> Note:
-    """Tell of households that lie in no area."""
-    return Note(
-        "households_outside",
-        f"{lost} 户在范围之外，未计入。",
-        f"{lost} households lie outside the area and were not counted.",
     )

@@ -20,7 +20,7 @@ import shapely
 from geo_service import codes as grid_codes
 from geo_service import topology
 from geo_service.drawing import _atoms, anew
-from geo_service.drawing.anew import Miss
+from geo_service.drawing._told import Miss
 from geo_service.drawing.changes import Change
 from geo_service.drawing.edits import applied
 from geo_service.drawing.session import Session

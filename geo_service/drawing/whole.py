@@ -15,9 +15,11 @@ import numpy.typing as npt
 import pandas as pd
 import shapely
 
-from geo_service.drawing import _seams, anew
+from geo_service.drawing import _seams, _told, anew
 from geo_service.drawing._atoms import Homes
-from geo_service.drawing.anew import Drawn, Given, Miss, Wishes
+from geo_service.drawing._told import Miss
+from geo_service.drawing._wishes import Wishes
+from geo_service.drawing.anew import Drawn, Given
 from geo_service.errors import GeoServiceError, InputError, Phrase
 from geo_service.notes import Note
 
@@ -123,7 +125,7 @@ def draw_all(
     )  # fmt: skip
     parts, lost = _parts(outlines, given)
     if len(homes.count) and lost == homes.count.sum():
-        raise anew.all_outside(lost)
+        raise _told.all_outside(lost)
     own = _wishes_of(outlines, wishes)
     tasks = [
         _Task(code, area, part, wish, target, _own_seed(seed, code), areas.crs)
@@ -298,5 +300,5 @@ def _notes(
         if count:
             notes.append(Note(code, zh.format(count), en.format(count)))
     if lost:
-        notes.append(anew.outside_note(lost))
+        notes.append(_told.outside_note(lost))
     return tuple(notes)
