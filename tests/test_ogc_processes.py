@@ -117,19 +117,18 @@ def test_drawing_gives_a_draft_that_can_be_checked(
 def test_a_township_is_drawn_with_what_stays_and_what_stands_apart(
     http: httpx.Client, grids: gpd.GeoDataFrame
 ) -> None:
-    by_community = grids.groupby("parent_code")["code"].count()
-    code = by_community.idxmax()
-    fixed = grids[grids["parent_code"] == code].iloc[0]
-    apart = grids[grids["parent_code"] == code].iloc[-1]
-    spot = grids[["geometry"]].set_geometry("geometry").to_crs(4326).loc[apart.name, "geometry"]
-    market = shapely.box(*shapely.Point(spot.representative_point()).buffer(3e-4).bounds)
+    community = grids["code"].str[:12]
+    own = grids[community == community.value_counts().idxmax()]
+    fixed, host = own.iloc[0]["code"], own.geometry.iloc[[-1]].representative_point()
+    lon, lat = host.to_crs(4490).iloc[0].coords[0]
+    market = shapely.box(lon - 3e-4, lat - 3e-4, lon + 3e-4, lat + 3e-4)
     told = computed(
         http,
         "draw",
         {
-            "within": code[:9],
+            "within": fixed[:9],
             "target": [60, 200],
-            "fixed": [fixed["code"]],
+            "fixed": [fixed],
             "dedicated": [{"name": "大市场", "coordinates": [list(market.exterior.coords)]}],
             "datum": "wgs84",
         },
@@ -270,7 +269,7 @@ def test_a_job_is_dismissed_and_restarted(http: httpx.Client, places: list[list[
         ("check", {}, 400, "parameter_missing"),
         ("check", {"layer": "rivers"}, 404, "layer_unknown"),
         ("draw", {"within": "411002999999"}, 404, "code_unknown"),
-        ("draw", {"within": "411002001", "seeds": [[113.8, 34.0]]}, 422, "parameter_missing"),
+        ("draw", {"within": "411002001", "seeds": [[113.8, 34.0]]}, 400, "parameter_missing"),
         ("draw", {"within": "411002001", "fixed": ["411002999999001"]}, 404, "code_unknown"),
     ],
 )
