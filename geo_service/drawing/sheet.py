@@ -7,8 +7,8 @@ edit does not touch keep their geometry object, hence their bytes.
 
 Why an edit is sound where its own polygons are: all borders are walked once in either direction, so
 the winding numbers of the polygons still add up to 1 everywhere within the rim; where each changed
-polygon is valid and their areas add up to what they were, none of them winds backward, and so each
-place lies in exactly one.
+polygon is valid, holds more land than rounding could feign, and their areas add up to what they
+were, none of them winds backward, and so each place lies in exactly one.
 """
 
 from __future__ import annotations
