@@ -277,3 +277,26 @@ def test_every_kernel_is_kept_on_disk():
 def test_after_warming_up_no_check_and_no_repair_compiles():
     done = subprocess.run([sys.executable, "-c", WARM], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
+
+
+@given(st.data())
+def test_boxes_that_meet_others_are_all_told(data: st.DataObject) -> None:
+    unit = data.draw(st.sampled_from([1e-9, 1.0, 1e7]))
+    place = st.integers(-6, 6).map(lambda k: k * unit)
+
+    def boxes(least: int) -> np.ndarray:
+        drawn = data.draw(st.lists(st.tuples(*[place] * 4), min_size=least, max_size=12))
+        ends = np.array(drawn, float).reshape(-1, 2, 2)
+        return np.concatenate([ends.min(axis=1), ends.max(axis=1)], axis=1)
+
+    ours, others = boxes(1), boxes(0)
+    apart = (ours[:, None, :2] > others[None, :, 2:]).any(axis=2)
+    apart |= (ours[:, None, 2:] < others[None, :, :2]).any(axis=2)
+    assert set(np.flatnonzero(~apart.all(axis=1))) <= set(_arrays.met(ours, others).tolist())
+
+
+def test_few_boxes_come_in_question() -> None:
+    xy = np.stack(np.meshgrid(np.arange(100.0), np.arange(100.0)), axis=2).reshape(-1, 2)
+    boxes = np.concatenate([xy, xy + 1.0], axis=1)
+    others = np.array([[0.5, 0.5, 0.5, 0.5], [99.5, 99.5, 99.5, 99.5], [20.5, 70.5, 20.5, 70.5]])
+    assert len(_arrays.met(boxes, others)) < 20

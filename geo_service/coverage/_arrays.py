@@ -20,6 +20,8 @@ BoolArray = npt.NDArray[np.bool_]
 HashArray = npt.NDArray[np.uint64]
 GeometryArray = npt.NDArray[np.object_]
 
+_CELLS = 256  # of a raster, each way
+
 
 def array_of(*shapes: Geometry | None) -> GeometryArray:
     """Give shapes as an array."""
@@ -105,6 +107,30 @@ def among(xy: FloatArray, places: FloatArray) -> BoolArray:
     present = np.zeros(len(number) + 1, np.bool_)
     present[number[len(xy) :]] = True
     return present[number[: len(xy)]]
+
+
+def met(boxes: FloatArray, others: FloatArray) -> IntArray:
+    """Give the boxes that may meet any of some others, told by the cells of a raster.
+
+    None that meets one is left out: cells are found by the same, monotone rounding for both.
+    """
+    if len(others) == 0:
+        return np.empty(0, np.int64)
+    low = others[:, :2].min(axis=0)
+    size = (others[:, 2:].max(axis=0) - low) / _CELLS
+    scale = np.concatenate([1.0 / np.where(size > 0.0, size, 1.0)] * 2)
+    low = np.concatenate([low, low])
+    x0, y0, x1, y1 = np.clip((others - low) * scale, 0, _CELLS - 1).astype(np.int64).T
+    steps = np.zeros((_CELLS + 1, _CELLS + 1), np.int64)
+    for x, y, step in ((x0, y0, 1), (x1 + 1, y0, -1), (x0, y1 + 1, -1), (x1 + 1, y1 + 1, 1)):
+        np.add.at(steps, (x, y), step)
+    taken = steps.cumsum(axis=0).cumsum(axis=1)[:-1, :-1] > 0
+    total = np.zeros_like(steps)
+    total[1:, 1:] = taken.cumsum(axis=0).cumsum(axis=1)
+    cell = np.floor((boxes - low) * scale)
+    x0, y0 = np.clip(cell[:, :2], 0, _CELLS - 1).astype(np.int64).T
+    x1, y1 = np.clip(cell[:, 2:] + 1.0, 0, _CELLS).astype(np.int64).T
+    return np.flatnonzero(total[x1, y1] - total[x0, y1] - total[x1, y0] + total[x0, y0])
 
 
 def relative(shapes: GeometryArray, origin: FloatArray) -> GeometryArray:

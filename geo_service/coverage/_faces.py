@@ -139,13 +139,12 @@ def _inner_points(polygons: GeometryArray) -> FloatArray:
 
 
 class Areas(Protocol):
-    """Anything with polygons in a tree."""
+    """Anything with polygons that tells which are near a shape."""
 
     @property
     def geometries(self) -> GeometryArray | Column: ...
 
-    @property
-    def tree(self) -> shapely.STRtree: ...
+    def near(self, shapes: GeometryArray) -> tuple[IntArray, IntArray]: ...
 
 
 def covers(faces: Faces, *layers: Areas) -> list[Cover]:
@@ -187,7 +186,7 @@ def cover(points: FloatArray, areas: Areas) -> Cover:
 
     Each place is tried against the few features whose box holds it: near-linear.
     """
-    at, row = areas.tree.query(points_at(points))
+    at, row = areas.near(points_at(points))
     near = np.unique(row)
     shapes = areas.geometries
     unprepared = shapes[near[~shapely.is_prepared(shapes[near])]]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from typing import Any
 
 import geopandas as gpd
@@ -58,13 +57,17 @@ class Layer:
     ground: Ground
     under: IntArray = field(default_factory=lambda: np.empty(0, np.int64))
 
-    @cached_property
-    def tree(self) -> shapely.STRtree:
-        """The tree of all rows' boxes but for `under`; a clean layer is never asked for it."""
+    def near(self, shapes: GeometryArray) -> tuple[IntArray, IntArray]:
+        """Pairs of a shape and a row whose boxes meet, but for rows `under`.
+
+        A tree of the few rows that come in question at all: of every row it would cost more than
+        all that is asked of it.
+        """
+        rows = np.setdiff1d(_arrays.met(self.boxes, shapely.bounds(shapes)), self.under)
         # A box's diagonal has the same bounds, and is made in a fifth of the time.
-        standing = _arrays.lines_between(self.boxes.reshape(-1, 2, 2))
-        standing[self.under] = None
-        return shapely.STRtree(standing)
+        tree = shapely.STRtree(_arrays.lines_between(self.boxes[rows].reshape(-1, 2, 2)))
+        at, found = tree.query(shapes)
+        return at, rows[found]
 
     @property
     def coded(self) -> bool:
@@ -118,6 +121,11 @@ class Outline:
     tree: shapely.STRtree
     codes: list[str]
     area_m2: float
+
+    def near(self, shapes: GeometryArray) -> tuple[IntArray, IntArray]:
+        """Pairs of a shape and an area whose boxes meet."""
+        at, area = self.tree.query(shapes)
+        return at, area
 
     def surely_contains(self, shapes: GeometryArray) -> npt.NDArray[np.bool_]:
         """Tell which shapes lie inside one of the areas without touching its line."""

@@ -74,7 +74,7 @@ def _tried(
     shapes: GeometryArray, wide: BoolArray, cover: Cover, asked: IntArray, layer: Layer
 ) -> tuple[IntArray, IntArray]:
     """Pairs (face asked, row) that may cover: by box where wide, else those at the face's place."""
-    at, row = layer.tree.query(shapes[wide])
+    at, row = layer.near(shapes[wide])
     at = np.flatnonzero(wide)[at]
     number = np.full(len(cover.number), -1, np.int64)
     number[asked[~wide]] = np.flatnonzero(~wide)

@@ -108,7 +108,7 @@ def _spot(examined: Examined, origin: FloatArray, row: int, polygon: Geometry) -
 def _sides(examined: Examined, origin: FloatArray, row: int, near: Geometry) -> Sides:
     layer = examined.layer
     found: Sides = {}
-    for other in sorted(layer.tree.query(near).tolist()):
+    for other in sorted(layer.near(_arrays.array_of(near))[1].tolist()):
         if other == row:
             continue
         shape = shapely.orient_polygons(layer.geometries[other])
