@@ -7,6 +7,7 @@ from typing import Any
 
 import geopandas as gpd
 import numpy as np
+import pandas as pd
 import pytest
 import shapely
 from hypothesis import given, settings
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 from shapely import LineString, Point, Polygon, box
 
 from geo_service import drawing
-from geo_service.drawing import _atoms, _blocks, _straight
+from geo_service.drawing import _atoms, _blocks, _splits, _straight, anew
 from geo_service.errors import InputError, MissingError
 
 PLANE = 4547
@@ -126,6 +127,8 @@ def test_a_block_without_streets_is_cut_between_homes() -> None:
     assert drawn.misses == ()
     assert drawn.grids.households.between(300, 500).all()
     assert (4 * np.pi * drawn.grids.area / drawn.grids.length**2).median() > 0.4
+    (note,) = (note for note in drawn.notes if note.code == "no_streets")
+    assert "no " in note.en
 
 
 def test_cuts_keep_clear_of_buildings() -> None:
@@ -138,6 +141,53 @@ def test_cuts_keep_clear_of_buildings() -> None:
     borders = shapely.union_all(shapely.boundary(drawn.grids.geometry.values))
     assert shapely.intersection(borders, buildings.union_all()).length == 0.0
     assert drawn.misses == ()
+
+
+def test_a_building_is_cut_only_where_the_range_can_not_be_had_without() -> None:
+    """A wall across a block of 480 households leaves it whole; one of 960 is cut through it."""
+    area = square(0, 0, 300, 300)
+    wall = gpd.GeoDataFrame(geometry=[square(20, 145, 260, 10)], crs=PLANE)
+    cross = gpd.GeoDataFrame(geometry=[square(145, 20, 10, 260)], crs=PLANE)
+    buildings = gpd.GeoDataFrame(pd.concat([wall, cross], ignore_index=True))
+    streets = lattice(0, 0).iloc[:0]
+    cut = []
+    for held in (120, 240):
+        people = homes([(x, y, held) for x in (75, 225) for y in (75, 225)])
+        drawn = drawing.draw(area, streets=streets, households=people, buildings=buildings)
+        assert drawn.misses == ()
+        cut.append(drawing.measure(drawn.grids, buildings=buildings).buildings_cut)
+    assert cut[0] == 0
+    assert cut[1] > 0
+
+
+def test_atoms_are_cut_smaller_only_where_grids_miss_the_range() -> None:
+    """Blocks of 290 households fit no range of 300-500 whole: two are 580."""
+    area = square(0, 0, 600, 400)
+    places = [(x + 25, y + 25, 29) for x in range(0, 600, 100) for y in range(0, 400, 100)]
+    places = [(x + dx, y + dy, n) for x, y, n in places for dx in (0, 50) for dy in (0, 50)]
+    people = homes([*places, *((x + 20, y + 20, 29) for x, y, _ in places[::4] for _ in range(6))])
+    given = anew.Given(
+        anew.lines_in(PLANE, lattice(6, 4), None), anew.homes_of(people), np.empty(0, object)
+    )
+    atoms, label = anew.drawn_from(area, given, (300, 500), 0, most=300)
+    held = np.bincount(label, given.homes.weigh(atoms))
+    assert len(atoms) > 24
+    assert ((held >= 300) & (held <= 500)).all()
+    assert shapely.coverage_is_valid(atoms)
+
+
+def test_a_part_is_cut_where_a_hole_touches_its_outline() -> None:
+    ring = [(0, 0), (50, 0), (100, 0), (100, 100), (0, 100)]
+    shape = Polygon(ring, [[(50, 0), (70, 40), (30, 40)]])
+    line = shapely.intersection(LineString([(-1, 20), (101, 20)]), shape)
+    parts, nodes = _splits.split(shape, shapely.get_parts(line), {})
+    assert sorted(shapely.area(parts)) == pytest.approx([900.0, 900.0, 7400.0])
+    assert len(nodes) == 4
+    beside = _splits.with_nodes(square(0, 0, 1, 1), nodes)
+    assert beside.equals(square(0, 0, 1, 1))
+    neighbour = _splits.with_nodes(box(100, 0, 150, 100), nodes)
+    assert (100.0, 20.0) in neighbour.exterior.coords
+    assert shapely.coverage_is_valid([*parts, neighbour])
 
 
 def test_the_same_input_in_any_order_gives_the_same_bytes() -> None:
@@ -327,3 +377,50 @@ def test_real_streets_are_drawn_right(real_data: Path) -> None:
     assert_tiles(drawn, area, people)
     assert drawn.misses == ()
     assert (4 * np.pi * drawn.grids.area / drawn.grids.length**2).median() > 0.5
+
+
+@pytest.mark.real
+def test_figures_of_quality_are_those_of_plain_geometry(real_data: Path) -> None:
+    """Every figure again from buffers, unions and hulls, none of it by way of arcs or samples."""
+    lines = drawing.street_lines(real_data / "osm" / "beijing_tsinghua.osm.pbf", None, crs=32650)
+    area = shapely.convex_hull(lines.union_all()).buffer(-900)
+    random = np.random.default_rng(0)
+    x0, y0, x1, y1 = area.bounds
+    xy = random.uniform((x0, y0), (x1, y1), (3000, 2))
+    people = gpd.GeoDataFrame(
+        {"households": random.poisson(8, 3000)}, geometry=gpd.points_from_xy(*xy.T), crs=32650
+    )
+    corners = random.uniform((x0, y0), (x1, y1), (400, 2))
+    sheds = gpd.GeoDataFrame(geometry=[box(x, y, x + 30, y + 12) for x, y in corners], crs=32650)
+    grids = drawing.draw(area, streets=lines, households=people).grids
+    found = drawing.measure(grids, streets=lines, buildings=sheds)
+
+    every = shapely.union_all(shapely.boundary(grids.geometry.values))
+    borders = shapely.difference(every, area.boundary.buffer(1e-6))
+    strong = lines[lines.kind != "minor"].union_all().buffer(1.0)
+    assert found.border_on_street == pytest.approx(
+        borders.intersection(strong).length / borders.length, abs=0.01
+    )
+    assert found.border_on_line == pytest.approx(
+        borders.intersection(lines.union_all().buffer(1.0)).length / borders.length, abs=0.01
+    )
+    main = [way.intersection(area) for way in lines[lines.kind == "major"].geometry]
+    inside = sum(way.difference(every.buffer(20.0)).length for way in main)
+    assert found.main_ways_inside == pytest.approx(
+        inside / sum(way.length for way in main), abs=0.01
+    )
+    cut = [borders.intersection(shed).length > 0.5 for shed in sheds.geometry]
+    assert found.buildings_cut == pytest.approx(sum(cut), abs=2)
+    across = [
+        2 * max(point.distance(shapely.Point(c)) for c in grid.exterior.coords)
+        for grid in grids.geometry
+        for point in [shapely.minimum_bounding_circle(grid).centroid]
+    ]
+    assert found.across_median_m == pytest.approx(np.median(across), rel=0.01)
+    assert found.across_most_m == pytest.approx(max(across), rel=0.01)
+    compact = [4 * np.pi * g.area / g.exterior.length**2 for g in grids.geometry if not g.interiors]
+    assert len(compact) == len(grids)
+    assert found.compactness_median == pytest.approx(np.median(compact))
+    held = [people.households[people.within(grid)].sum() for grid in grids.geometry]
+    assert (found.households_least, found.households_most) == (min(held), max(held))
+    assert found.in_range == sum(300 <= each <= 500 for each in held)

@@ -93,6 +93,7 @@ def cut(
     homes: Homes,
     most: int,
     buildings: Shapes,
+    through: int = 0,
 ) -> Shapes:
     """Cut an area into atoms.
 
@@ -108,6 +109,9 @@ def cut(
         The households an atom may hold, as far as cuts can help.
     buildings : ndarray of shapely polygons
         What straight cuts keep clear of.
+    through : int, default 0
+        A block with more households than this is cut through a building where no cut keeps clear;
+        one with fewer is left whole.
 
     Returns
     -------
@@ -119,7 +123,7 @@ def cut(
     if len(big) and len(minor):
         inside = shapely.get_parts(shapely.intersection(shapely.union_all(minor), big))
         blocks = weld(_blocks.cut_by_lines(area, np.concatenate([lines, inside])))
-    return cut_big(blocks, homes, most, buildings)
+    return cut_big(blocks, homes, most, buildings, through)
 
 
 def weld(shapes: Shapes) -> Shapes:
@@ -155,7 +159,11 @@ def _single(shape: Any) -> bool:
 
 
 def cut_big(
-    blocks: Shapes, homes: Homes, most: int | npt.NDArray[Any], buildings: Shapes
+    blocks: Shapes,
+    homes: Homes,
+    most: int | npt.NDArray[Any],
+    buildings: Shapes,
+    through: int = 0,
 ) -> Shapes:
     """Cut blocks straight until none holds more households than it may, as far as cuts can help.
 
@@ -176,7 +184,7 @@ def cut_big(
         shape, here, may = waiting.pop()
         parts: list[tuple[Any, Homes]] = []
         if len(here.count) > 1 and here.count.sum() > may:
-            parts = _cut_once(shape, here, may, buildings[near.query(shape)], nodes)
+            parts = _cut_once(shape, here, may, buildings[near.query(shape)], through, nodes)
         waiting += [(part, held, may) for part, held in parts]
         if not parts:
             whole.append(shape)
@@ -184,10 +192,11 @@ def cut_big(
 
 
 def _cut_once(
-    shape: Any, homes: Homes, most: int, avoid: Shapes, nodes: _splits.Nodes
+    shape: Any, homes: Homes, most: int, avoid: Shapes, through: int, nodes: _splits.Nodes
 ) -> list[tuple[Any, Homes]]:
     """Cut a block by the best line that leaves homes on both sides; give the parts and theirs."""
-    for chords in _cuts_across(shape, homes, most, avoid):
+    clear = homes.count.sum() <= through
+    for chords in _cuts_across(shape, homes, most, avoid, clear=clear):
         parts, added = _splits.split(shape, chords, nodes)
         if not parts:
             continue
@@ -198,7 +207,9 @@ def _cut_once(
     return []
 
 
-def _cuts_across(shape: Any, homes: Homes, most: int, avoid: Shapes) -> list[Shapes]:
+def _cuts_across(
+    shape: Any, homes: Homes, most: int, avoid: Shapes, *, clear: bool
+) -> list[Shapes]:
     """Give straight cuts between homes, the best first: short, even, clear of buildings."""
     corner = shapely.get_coordinates(shapely.minimum_rotated_rectangle(shape))
     sides = np.array([corner[1] - corner[0], corner[2] - corner[1]])
@@ -224,14 +235,15 @@ def _cuts_across(shape: Any, homes: Homes, most: int, avoid: Shapes) -> list[Sha
     cost = shapely.length(chords) / np.sqrt(shape.area) + _IMBALANCE_COST * np.array(uneven)[line]
     if len(avoid):
         crossed = shapely.length(shapely.intersection(chords[:, None], avoid)).sum(axis=1)
-        cost += _BUILDING_COST_PER_M * crossed
+        cost += np.where(crossed > 0.0, np.inf if clear else _BUILDING_COST_PER_M * crossed, 0.0)
     found = [(cost[k], k, chords[k : k + 1]) for k in range(len(chords))]
     if shapely.get_num_interior_rings(shape):
         # Round a hole one chord cuts nothing apart: there a line is taken whole too.
         found += [
             (cost[line == k].sum(), len(chords) + k, chords[line == k]) for k in np.unique(line)
         ]
-    return [each for *_, each in sorted(found, key=lambda each: each[:2])]
+    found.sort(key=lambda each: each[:2])
+    return [each for price, _, each in found if price < np.inf]
 
 
 def _between_homes(

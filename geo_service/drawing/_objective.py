@@ -19,8 +19,10 @@ class Rules(NamedTuple):
         Of a grid outside them, besides what grows with how far it is outside.
     roundness : float
         The weight of compactness against that of borders on streets.
+    round_enough : float
+        The compactness beyond which a grid gains nothing.
     thin, thinness : float
-        Below this compactness a grid is too thin, and what every step further weighs.
+        The compactness below which a grid is too thin, and what every step further weighs.
     hot, cold : float
         The temperature at the beginning and at the end.
     moves_per_atom : int
@@ -32,28 +34,26 @@ class Rules(NamedTuple):
     low: float
     high: float
     penalty: float = 6.0
-    roundness: float = 1.15
-    thin: float = 0.32
-    thinness: float = 1.0
+    roundness: float = 1.5
+    round_enough: float = 0.62
+    thin: float = 0.35
+    thinness: float = 0.4
     hot: float = 0.5
     cold: float = 0.01
     moves_per_atom: int = 2000
     recombine: float = 0.01
 
 
-_EVEN_COMPACTNESS = 0.7
-"""A grid like a 2:1 rectangle adds nothing to the objective, so their number is free."""
-
-
 @numba.njit(cache=True, nogil=True)
 def strain(weight: float, area: float, perimeter: float, rules: Rules) -> float:
     """Give what a grid adds to the objective.
 
-    Its compactness is Polsby and Popper's, ``4 pi A / P^2``. A sum of it is what a median follows:
-    the round grids gain as much as the thin ones lose. So the thin ones are held up from below.
+    Its compactness is Polsby and Popper's, ``4 pi A / P^2``. Somewhat less than a rectangle of
+    5:2 (0.64) is round enough: were rounder grids worth more, a few discs would pay for ragged ones beside them, and
+    borders would leave streets for nothing. The thin are held up from below.
     """
     compactness = 4.0 * math.pi * area / (perimeter * perimeter)
-    total = rules.roundness * (_EVEN_COMPACTNESS - compactness)
+    total = rules.roundness * max(rules.round_enough - compactness, 0.0)
     if compactness < rules.thin:
         total += rules.thinness * (1.0 / math.sqrt(compactness) - 1.0 / math.sqrt(rules.thin))
     off = max(rules.low - weight, weight - rules.high)

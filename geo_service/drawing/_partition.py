@@ -10,6 +10,7 @@ a main street costs less than nothing.
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numba
 import numpy as np
@@ -19,9 +20,12 @@ from scipy.sparse.csgraph import breadth_first_order, minimum_spanning_tree
 
 from geo_service.drawing._dice import Dice, below, chance, new_dice
 from geo_service.drawing._objective import Rules, strain
-from geo_service.drawing._resplit import GRID, Desk, Table, new_desk, recombine
+from geo_service.drawing._resplit import GRID, Desk, new_desk, recombine
 
 IntArray = npt.NDArray[np.int64]
+
+Table = Any
+"""A structured array; numba reads its fields as attributes, which the type checker can't."""
 
 ATOM = np.dtype(
     [

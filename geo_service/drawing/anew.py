@@ -35,8 +35,8 @@ from geo_service.drawing._wishes import NOTHING_ASKED, Wishes
 from geo_service.errors import InputError, Phrase
 from geo_service.notes import Note
 
-BORDER_COST = {"major": -1.0, "rail": -0.36, "water": -0.36, "line": -1.0, "street": -0.34,
-               "minor": 0.27, "none": 0.63}  # fmt: skip
+BORDER_COST = {"major": -0.95, "rail": -0.43, "water": -0.43, "line": -0.95, "street": -0.24,
+               "minor": 0.24, "none": 0.58}  # fmt: skip
 """What a border costs by the line it runs on, per length of a mean grid's outline.
 
 Below nothing: wanted. ``none`` is a straight cut on open ground.
@@ -277,7 +277,7 @@ def _planned(
     homes, high = _inside(area, given.homes)[0], target[1]
     inside = Given(lines, homes, given.walls)
     if wishes.claims is None and wishes.seeds is None:
-        most = max(int(high * _ATOM_SHARE), 1)
+        most = atom_size(target)
         atoms, label = drawn_from(
             area, inside, target, seed, most=most, moves_per_atom=moves_per_atom
         )
@@ -376,6 +376,11 @@ def _require_homes(area: Any, homes: _atoms.Homes) -> None:
         raise _told.all_outside(int(homes.count.sum()))
 
 
+def atom_size(target: tuple[int, int]) -> int:
+    """Give the households an atom may hold."""
+    return max(int(target[1] * _ATOM_SHARE), 1)
+
+
 def drawn_from(
     area: Any,
     given: Given,
@@ -388,7 +393,7 @@ def drawn_from(
     """Cut an area into atoms of at most so many households and group them to grids.
 
     Where grids miss the range, their atoms and those of their neighbours are cut in two, as often
-    as it helps.
+    as it helps; then, or where a block holds more than a grid may, a cut may go through a building.
 
     Returns
     -------
@@ -398,7 +403,7 @@ def drawn_from(
         The grid of each.
     """
     homes = given.homes
-    atoms = _cut(area, given.lines, homes, most, given.walls)
+    atoms = _cut(area, given.lines, homes, most, given.walls, through=target[1])
     best: tuple[float, Shapes, npt.NDArray[np.int64]] | None = None
     while True:
         weight = homes.weigh(atoms)
@@ -527,12 +532,23 @@ def footprints(crs: Any, buildings: gpd.GeoDataFrame | None) -> Shapes:
 
 
 def _cut(
-    area: Any, given: gpd.GeoDataFrame, homes: _atoms.Homes, most: int, buildings: Shapes
+    area: Any,
+    given: gpd.GeoDataFrame,
+    homes: _atoms.Homes,
+    most: int,
+    buildings: Shapes,
+    through: int = 0,
 ) -> Shapes:
     shapes = np.asarray(given.geometry.values, object)
     minor = (given["kind"] == "minor").to_numpy()
     return _atoms.cut(
-        area, lines=shapes[~minor], minor=shapes[minor], homes=homes, most=most, buildings=buildings
+        area,
+        lines=shapes[~minor],
+        minor=shapes[minor],
+        homes=homes,
+        most=most,
+        buildings=buildings,
+        through=through,
     )
 
 

@@ -15,7 +15,7 @@ from geo_service import topology
 from geo_service.drawing._lines import kinds_of
 
 SAMPLE_M = 4.0
-"""Lengths are told by a point every so many metres."""
+"""Lengths are told in pieces of at most so many metres, each by its middle."""
 
 ON_LINE_M = 1.0
 """A border this near a street, river or given line runs on it."""
@@ -165,27 +165,27 @@ def _along(
         return None, None, None
     ways, kind = np.asarray(streets.geometry.values, object), kinds_of(streets)
     further = np.empty(0, object) if lines is None else np.asarray(lines.geometry.values, object)
-    border = _sampled(arcs)
     area = shapely.coverage_union_all(shapes)
-    major = _sampled(shapely.intersection(ways[kind == "major"], area))
-    every = np.concatenate([ways, further])
-    inside = (
-        1 - _near(major, np.array([*arcs, area.boundary], object), INSIDE_M) if len(major) else 0.0
-    )
+    major = shapely.intersection(ways[kind == "major"], area)
     strong = np.concatenate([ways[kind != "minor"], further])
-    return _near(border, strong, ON_LINE_M), _near(border, every, ON_LINE_M), inside
+    every = np.concatenate([ways, further])
+    all_borders = np.array([*arcs, area.boundary], object)
+    inside = 1 - _near(major, all_borders, INSIDE_M) if shapely.length(major).sum() else 0.0
+    return _near(arcs, strong, ON_LINE_M), _near(arcs, every, ON_LINE_M), inside
 
 
-def _sampled(lines: Shapes) -> Shapes:
-    xy = shapely.get_coordinates(shapely.segmentize(lines, SAMPLE_M))
-    return np.asarray(shapely.points(xy), object)
-
-
-def _near(points: Shapes, lines: Shapes, metres: float) -> float:
-    if not len(points):
+def _near(what: Shapes, lines: Shapes, metres: float) -> float:
+    """Give the share of the length of some lines that runs near others, short piece by piece."""
+    short = shapely.segmentize(shapely.get_parts(what), SAMPLE_M)
+    xy, row = shapely.get_coordinates(short, return_index=True)
+    joined = row[1:] == row[:-1]
+    middle = ((xy[1:] + xy[:-1]) / 2)[joined]
+    length = np.hypot(*(xy[1:] - xy[:-1])[joined].T)
+    if not length.sum():
         return 0.0
-    found = shapely.STRtree(lines).query(points, predicate="dwithin", distance=metres)[0]
-    return float((np.bincount(found, minlength=len(points)) > 0).mean())
+    pieces = np.asarray(shapely.points(middle), object)
+    found = shapely.STRtree(lines).query(pieces, predicate="dwithin", distance=metres)[0]
+    return float(length[np.unique(found)].sum() / length.sum())
 
 
 def _cut(buildings: gpd.GeoDataFrame, arcs: Shapes) -> int:

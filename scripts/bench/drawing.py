@@ -2,8 +2,8 @@
 
     python scripts/bench/drawing.py [--grids 18936] [--edits 5000] [--seeds 1] [--growths 8]
 
-Ratios carry between machines, seconds don't. The draw table needs $GEO_SERVICE_REAL_DATA; its
-households are synthetic: Poisson places along the streets of an extract.
+Ratios carry between machines, seconds don't. Drawing anew, beside the peers, is a bench of its own,
+`drawing_anew.py`, run here as well; it needs $GEO_SERVICE_REAL_DATA, as the redraws do.
 """
 
 from __future__ import annotations
@@ -17,21 +17,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import drawing_anew
 import geopandas as gpd
 import numpy as np
 import pandas as pd
 import shapely
+from drawing_anew import EXTRACTS, HOUSEHOLDS_A_PLACE, TARGET, outline, synthetic_households
 
 from geo_service import drawing, topology
 from geo_service.errors import InputError
-
-EXTRACTS = (
-    ("beijing_tsinghua", 32650, 40_000),
-    ("helsinki_center", 3067, 20_000),
-    ("shenzhen_longgang", 32650, 80_000),
-)
-TARGET = (300, 500)
-HOUSEHOLDS_A_PLACE = 12
 
 
 def main() -> None:
@@ -46,7 +40,7 @@ def main() -> None:
     bench_topology(np.asarray(grids.geometry.values, object))
     bench_edits(grids, chosen.edits)
     bench_frame(grids)
-    bench_draw(chosen.seeds)
+    drawing_anew.bench(range(chosen.seeds))
     bench_redraw(chosen.growths)
 
 
@@ -135,62 +129,6 @@ def bench_frame(grids: gpd.GeoDataFrame) -> None:
     split = cpu_seconds(lambda: drawing.split(grids, code, line))
     merge = cpu_seconds(lambda: drawing.merge(cut.grids, list(cut.created)))
     print(f"one edit of the whole frame: split {split * 1e3:.0f} ms, merge {merge * 1e3:.0f} ms")
-
-
-def bench_draw(seeds: int) -> None:
-    named = os.environ.get("GEO_SERVICE_REAL_DATA")
-    if not named:
-        print("draw: $GEO_SERVICE_REAL_DATA names no folder, left out")
-        return
-    print("extract seed grids in_range compact p10 on_street on_any_way main_inside drift_m2 cpu_s")
-    for name, plane, total in EXTRACTS:
-        path = Path(named) / "osm" / f"{name}.osm.pbf"
-        lines = drawing.street_lines(path, None, crs=plane)
-        area = outline(lines)
-        for seed in range(seeds):
-            people = synthetic_households(lines, total, seed)
-            start = time.process_time()
-            drawn = drawing.draw(area, streets=lines, households=people, target=TARGET, seed=seed)
-            seconds = time.process_time() - start
-            print(name, seed, *quality(drawn, area, lines).values(), f"{seconds:.1f}")
-            for miss in drawn.misses:
-                print("   ", miss)
-
-
-def outline(lines: gpd.GeoDataFrame) -> Any:
-    """A plausible outline: round the streets, 30 m in."""
-    hull = shapely.concave_hull(lines[lines.kind != "water"].union_all(), 0.4).buffer(-30)
-    return shapely.simplify(max(shapely.get_parts(hull), key=shapely.area), 5)
-
-
-def synthetic_households(lines: gpd.GeoDataFrame, total: int, seed: int) -> gpd.GeoDataFrame:
-    random = np.random.default_rng(seed)
-    walk = lines[lines.kind.isin(["street", "minor", "major"])]
-    length = walk.length.to_numpy()
-    count = total // HOUSEHOLDS_A_PLACE
-    on = walk.geometry.to_numpy()[random.choice(len(walk), count, p=length / length.sum())]
-    spots = shapely.line_interpolate_point(on, random.random(count), normalized=True)
-    xy = shapely.get_coordinates(spots) + random.normal(0, 25, (count, 2))
-    return gpd.GeoDataFrame(
-        {"households": random.poisson(HOUSEHOLDS_A_PLACE, count)},
-        geometry=gpd.points_from_xy(*xy.T),
-        crs=lines.crs,
-    )
-
-
-def quality(drawn: drawing.Drawn, area: Any, lines: gpd.GeoDataFrame) -> dict[str, str]:
-    found = drawing.measure(drawn.grids, streets=lines, target=TARGET)
-    in_range = np.floor(1e4 * (found.in_range or 0) / found.grids) / 1e4
-    return {
-        "grids": str(found.grids),
-        "in_range": f"{in_range:.4f}",
-        "compact": f"{found.compactness_median:.3f}",
-        "p10": f"{found.compactness_p10:.3f}",
-        "on_street": f"{found.border_on_street:.2f}",
-        "on_any_way": f"{found.border_on_line:.2f}",
-        "main_inside": f"{found.main_ways_inside:.2f}",
-        "drift_m2": f"{drawn.grids.area.sum() - area.area:.0e}",
-    }
 
 
 def bench_redraw(growths: int) -> None:
