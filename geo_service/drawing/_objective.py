@@ -48,9 +48,9 @@ class Rules(NamedTuple):
 def strain(weight: float, area: float, perimeter: float, rules: Rules) -> float:
     """Give what a grid adds to the objective.
 
-    Its compactness is Polsby and Popper's, ``4 pi A / P^2``. Somewhat less than a rectangle of
-    5:2 (0.64) is round enough: were rounder grids worth more, a few discs would pay for ragged ones beside them, and
-    borders would leave streets for nothing. The thin are held up from below.
+    Its compactness is Polsby and Popper's, ``4 pi A / P^2``. A little less than a rectangle of 5:2
+    (0.64) is round enough: were rounder grids worth more, a few discs would pay for ragged ones
+    beside them, and borders would leave streets for nothing. The thin are held up from below.
     """
     compactness = 4.0 * math.pi * area / (perimeter * perimeter)
     total = rules.roundness * max(rules.round_enough - compactness, 0.0)
