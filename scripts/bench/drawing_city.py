@@ -113,15 +113,15 @@ def metis(table: Any, borders: Any, count: int, seed: int) -> list[int]:
     )[1]  # fmt: skip
 
 
-def paid(borders: Any) -> np.ndarray:
-    """What each border costs, a main street nothing: `anew.BORDER_COST` moved up, by length."""
+def paid(borders: Any, *, up: bool) -> np.ndarray:
+    """What each border costs by its length, moved up so that a main street costs nothing."""
     per_metre = -borders["apart"] / anew._TREE_BIAS
-    return borders["length"] * (per_metre - min(anew.BORDER_COST.values()))
+    return borders["length"] * (per_metre - up * min(anew.BORDER_COST.values()))
 
 
-def line_cost(table: Any, borders: Any, label: np.ndarray) -> float:
+def line_cost(table: Any, borders: Any, label: np.ndarray, *, up: bool) -> float:
     source = np.repeat(np.arange(len(table)), table["end"] - table["begin"])
-    return float(paid(borders)[label[source] != label[borders["other"]]].sum() / 2)
+    return float(paid(borders, up=up)[label[source] != label[borders["other"]]].sum() / 2)
 
 
 def told(table: Any, borders: Any, label: np.ndarray, weight: np.ndarray) -> str:
