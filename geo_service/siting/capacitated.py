@@ -21,7 +21,7 @@ import numpy.typing as npt
 from scipy import sparse
 
 from geo_service.errors import InputError, Phrase
-from geo_service.siting import _exact, _flows
+from geo_service.siting import _exact, _flow_bounds, _flows
 from geo_service.siting._cover import indices, matrix
 from geo_service.siting.covering import maximal_cover
 from geo_service.siting.plans import Clock, FloatArray, IntArray, Plan, Progress, judge
@@ -241,7 +241,7 @@ def _most_served(
         return np.concatenate([task.must, chosen]), flow.served, ceiling
     clock.tell(0.2, "bound")
     small = task.rows.nnz <= _EXACT_WALKS
-    bound, worth, near = _flows.bound(
+    bound, worth, near = _flow_bounds.bound(
         task.rows, task.weights, task.room, fixed, task.free, wanted, flow.served, clock=clock,
         until=0.2 if small else 0.45,
     )  # fmt: skip
@@ -336,7 +336,7 @@ def _fewest(task: _Task, target: int, clock: Clock, seed: int) -> tuple[IntArray
         at = len(chosen) - 1
         clock.tell(0.1 + 0.8 * min(clock.spent() / clock.seconds, 1.0), "bound")
         until = clock.spent() / clock.seconds + 0.25
-        bound, worth, _ = _flows.bound(
+        bound, worth, _ = _flow_bounds.bound(
             task.rows, task.weights, task.room, fixed, task.free, at, target - 1, clock=clock,
             until=min(until, 0.9),
         )  # fmt: skip
@@ -354,7 +354,7 @@ def _fewest(task: _Task, target: int, clock: Clock, seed: int) -> tuple[IntArray
             chosen = before
             break
     if least < len(chosen):
-        least = max(least, _flows.least_sites(task.room, task.free, target, fixed,
+        least = max(least, _flow_bounds.least_sites(task.room, task.free, target, fixed,
                                               task.weights, task.rows))  # fmt: skip
     return np.concatenate([task.must, chosen]), least + len(task.must)
 
