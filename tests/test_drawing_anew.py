@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from shapely import LineString, Point, Polygon, box
 
 from geo_service import drawing
-from geo_service.drawing import _atoms, _blocks, _splits, _straight, anew
+from geo_service.drawing import _atoms, _blocks, _given, _splits, _straight, anew
 from geo_service.errors import InputError, MissingError
 
 PLANE = 4547
@@ -166,8 +166,8 @@ def test_atoms_are_cut_smaller_only_where_grids_miss_the_range() -> None:
     places = [(x + 25, y + 25, 29) for x in range(0, 600, 100) for y in range(0, 400, 100)]
     places = [(x + dx, y + dy, n) for x, y, n in places for dx in (0, 50) for dy in (0, 50)]
     people = homes([*places, *((x + 20, y + 20, 29) for x, y, _ in places[::4] for _ in range(6))])
-    given = anew.Given(
-        anew.lines_in(PLANE, lattice(6, 4), None), anew.homes_of(people), np.empty(0, object)
+    given = _given.Given(
+        _given.lines_in(PLANE, lattice(6, 4), None), _given.homes_of(people), np.empty(0, object)
     )
     atoms, label = anew.drawn_from(area, given, (300, 500), 0, most=300)
     held = np.bincount(label, given.homes.weigh(atoms))

@@ -21,26 +21,18 @@ from geo_service.drawing import (
     _blocks,
     _claims,
     _fixed,
-    _objective,
-    _partition,
+    _given,
+    _grouping,
     _premises,
     _seeds,
     _straight,
     _told,
 )
-from geo_service.drawing._lines import kinds_of
-from geo_service.drawing._resplit import Table
+from geo_service.drawing._given import Given
 from geo_service.drawing._told import Miss, Names
 from geo_service.drawing._wishes import NOTHING_ASKED, Wishes
-from geo_service.errors import InputError, Phrase
+from geo_service.errors import InputError
 from geo_service.notes import Note
-
-BORDER_COST = {"major": -0.95, "rail": -0.43, "water": -0.43, "line": -0.95, "street": -0.24,
-               "minor": 0.24, "none": 0.58}  # fmt: skip
-"""What a border costs by the line it runs on, per length of a mean grid's outline.
-
-Below nothing: wanted. ``none`` is a straight cut on open ground.
-"""
 
 _ATOM_SHARE = 0.1
 """How big an atom may be, of the upper bound. With atoms twice as big the grids of three real
@@ -48,8 +40,6 @@ extracts came out less compact, by 0.02-0.04 at the median."""
 
 _TRIES = 5  # seeds and groups that are not cut leave few ways: other dice may find one
 _GROUP_SHARE = 0.05  # the same where groups are known by their homes, so that few atoms are mixed
-_ON_LINE_M = 1.0
-_TREE_BIAS = 0.6
 
 Shapes = npt.NDArray[np.object_]
 
@@ -155,41 +145,22 @@ def draw(
     A range can be impossible: too few homes in all, an island of few, a tower of many at one
     place. Such grids are drawn as near as can be and named in `Drawn.misses`.
     """
-    target = require_range(target)
-    _require_area(area)
-    plane = require_plane(crs if crs is not None else streets.crs)
+    target = _given.require_range(target)
+    _given.require_area(area)
+    plane = _given.require_plane(crs if crs is not None else streets.crs)
     given = Given(
-        lines_in(plane, streets, lines),
-        homes_of(households.to_crs(plane)),
-        footprints(plane, buildings),
+        _given.lines_in(plane, streets, lines),
+        _given.homes_of(households.to_crs(plane)),
+        _given.footprints(plane, buildings),
     )
     wishes = Wishes.read(
         plane, households, fixed=fixed, seeds=seeds, dedicated=dedicated, groups=groups,
         one_grid_each=one_grid_each, taken=taken,
     )  # fmt: skip
-    _require_homes(area, given.homes)
+    _given.require_homes(area, given.homes)
     return drawn_in(
         area, given, wishes=wishes, target=target, parent_code=parent_code, seed=seed, crs=plane
     )
-
-
-@dataclass(frozen=True)
-class Given:
-    """What an area is drawn from, checked and in its plane.
-
-    Parameters
-    ----------
-    lines : geopandas.GeoDataFrame
-        Single LineStrings with their ``kind``, as `lines_in` gives them.
-    homes : Homes
-        They may lie outside the area.
-    walls : ndarray of shapely polygons
-        Footprints of buildings.
-    """
-
-    lines: gpd.GeoDataFrame
-    homes: _atoms.Homes
-    walls: Shapes
 
 
 @dataclass(frozen=True)
@@ -221,12 +192,12 @@ def drawn_in(
     moves_per_atom: int | None = None,
 ) -> Drawn:
     """Draw an area from what is prepared already; parameters as of `draw`."""
-    _require_area(area)
+    _given.require_area(area)
     rest, kept = area, np.empty(0, object)
     if wishes.fixed is not None:
         kept = np.asarray(wishes.fixed.geometry.values, object)
         rest = _fixed.around(area, wishes.fixed)
-    homes, land = _inside(rest, given.homes)[0], np.empty(0, object)
+    homes, land = _given.inside(rest, given.homes)[0], np.empty(0, object)
     if wishes.premises is not None:
         rest, land = _premises.carve(rest, wishes.premises, kept)
     if wishes.seeds is not None:
@@ -258,7 +229,7 @@ def drawn_in(
     if wishes.fixed is not None:
         grids = _with_fixed(grids, wishes.fixed, given.homes, crs)
     nodes = _blocks.rim_nodes(area, np.asarray(grids.geometry.values, object))
-    lost = _inside(area, given.homes)[1]
+    lost = _given.inside(area, given.homes)[1]
     notes = _told.notes(grids, misses, nodes, lost, target)
     notes += _told.wish_notes(given.lines, area, moved, names, wishes)
     return Drawn(grids, misses, notes, nodes)
@@ -274,7 +245,7 @@ def _planned(
     moves_per_atom: int | None,
 ) -> _Plan:
     """Cut and group, round groups and seeds where there are any."""
-    homes, high = _inside(area, given.homes)[0], target[1]
+    homes, high = _given.inside(area, given.homes)[0], target[1]
     inside = Given(lines, homes, given.walls)
     if wishes.claims is None and wishes.seeds is None:
         most = atom_size(target)
@@ -300,7 +271,9 @@ def _planned(
         if wishes.seeds is not None:
             asked, wanted = _seeds.weigh(atoms[free], asked, wishes.seeds, target)
         tried = (
-            group(atoms[free], asked, lines, wanted, seed + k, moves_per_atom=moves_per_atom)
+            _grouping.group(
+                atoms[free], asked, lines, wanted, seed + k, moves_per_atom=moves_per_atom
+            )
             for k in range(_TRIES)
         )
         label[free] = _best(tried, asked, wanted)
@@ -371,11 +344,6 @@ def _with_fixed(
     return gpd.GeoDataFrame(together, geometry="geometry", crs=crs)
 
 
-def _require_homes(area: Any, homes: _atoms.Homes) -> None:
-    if homes.count.sum() and not shapely.intersects_xy(area, homes.xy).any():
-        raise _told.all_outside(int(homes.count.sum()))
-
-
 def atom_size(target: tuple[int, int]) -> int:
     """Give the households an atom may hold."""
     return max(int(target[1] * _ATOM_SHARE), 1)
@@ -407,7 +375,9 @@ def drawn_from(
     best: tuple[float, Shapes, npt.NDArray[np.int64]] | None = None
     while True:
         weight = homes.weigh(atoms)
-        label = group(atoms, weight, given.lines, target, seed, moves_per_atom=moves_per_atom)
+        label = _grouping.group(
+            atoms, weight, given.lines, target, seed, moves_per_atom=moves_per_atom
+        )
         off = _off(np.bincount(label, weight).astype(float), target)
         if best is not None and off.sum() >= best[0]:
             return best[1:]
@@ -442,95 +412,6 @@ def _beside(
     return wider
 
 
-def require_range(target: tuple[int, int]) -> tuple[int, int]:
-    """Give the fewest and most households, refusing what is no range."""
-    low, high = target
-    if not 0 < low <= high:
-        reason = Phrase(
-            "请给出最少和最多户数", "give fewest and most households, such as 300 and 500"
-        )
-        raise InputError("parameter_invalid", name="target", value=f"{low}-{high}", reason=reason)
-    return int(low), int(high)
-
-
-def require_plane(crs: Any) -> Any:
-    """Give a coordinate system, refusing one that is not in metres."""
-    plane = gpd.GeoSeries([], crs=crs).crs
-    if plane is None or plane.is_geographic:
-        reason = Phrase("需要投影坐标系", "a metric plane is needed, such as EPSG:4547")
-        raise InputError("parameter_invalid", name="crs", value=plane, reason=reason)
-    return plane
-
-
-def _require_area(area: Any) -> None:
-    if not isinstance(area, shapely.Polygon | shapely.MultiPolygon) or area.is_empty:
-        found = "empty" if shapely.is_empty(area) else area.geom_type
-        raise InputError("not_polygons", file="area", row=1, found=found)
-    if not area.is_valid:
-        reason = Phrase(
-            f"外边界无效：{shapely.is_valid_reason(area)}",
-            f"the outline is not valid: {shapely.is_valid_reason(area)}",
-        )
-        raise InputError("drawing_impossible", reason=reason)
-
-
-def lines_in(
-    crs: Any, streets: gpd.GeoDataFrame, lines: gpd.GeoDataFrame | None
-) -> gpd.GeoDataFrame:
-    """Give all lines with their kind, single, in the plane."""
-    given = [gpd.GeoDataFrame({"kind": kinds_of(streets)}, geometry=streets.geometry.values)]
-    given[0] = given[0].set_crs(streets.crs).to_crs(crs)
-    if lines is not None:
-        further = lines.geometry.to_crs(crs)
-        kind = ["line"] * len(further)
-        given.append(gpd.GeoDataFrame({"kind": kind}, geometry=further.values, crs=crs))
-    together = pd.concat(given, ignore_index=True).explode(ignore_index=True)
-    kept = together.geometry.notna() & (together.geom_type == "LineString")
-    unknown = sorted(set(together["kind"]) - set(BORDER_COST))
-    if unknown:
-        reason = f"known: {', '.join(BORDER_COST)}"
-        raise InputError("parameter_invalid", name="kind", value=unknown[0], reason=reason)
-    return together[kept].reset_index(drop=True)
-
-
-def homes_in(area: Any, places: gpd.GeoDataFrame) -> tuple[_atoms.Homes, int]:
-    """Give the homes in the area, ordered by place, and how many households lie outside."""
-    return _inside(area, homes_of(places))
-
-
-def homes_of(places: gpd.GeoDataFrame) -> _atoms.Homes:
-    """Give the homes that places stand for, ordered by place."""
-    column = next((c for c in ("households", "population") if c in places), None)
-    count = np.ones(len(places)) if column is None else places[column].fillna(0).to_numpy(float)
-    if (count < 0).any():
-        row = int(np.argmax(count < 0)) + 1
-        raise InputError(
-            "value_invalid", file="households", row=row, field=column, value=count[row - 1],
-            reason=Phrase("户数不能为负", "a count can't be negative"),
-        )  # fmt: skip
-    points = places.geometry.values
-    if len(places) and not (shapely.get_type_id(points) == shapely.GeometryType.POINT).all():
-        points = shapely.point_on_surface(points)
-    xy = np.column_stack((shapely.get_x(points), shapely.get_y(points)))  # nan: no place known
-    whole = np.rint(count).astype(np.int64)
-    order = np.lexsort((whole, xy[:, 1], xy[:, 0]))
-    return _atoms.Homes(xy[order], whole[order])
-
-
-def _inside(area: Any, homes: _atoms.Homes) -> tuple[_atoms.Homes, int]:
-    shapely.prepare(area)
-    inside = shapely.intersects_xy(area, homes.xy)
-    lost = int(homes.count[~inside].sum())
-    return _atoms.Homes(homes.xy[inside], homes.count[inside]), lost
-
-
-def footprints(crs: Any, buildings: gpd.GeoDataFrame | None) -> Shapes:
-    """Give the buildings' shapes in the plane."""
-    if buildings is None:
-        return np.empty(0, object)
-    return np.asarray(buildings.geometry.to_crs(crs).values, object)
-
-
 def _cut(
     area: Any,
     given: gpd.GeoDataFrame,
@@ -550,76 +431,6 @@ def _cut(
         buildings=buildings,
         through=through,
     )
-
-
-def group(
-    atoms: Shapes,
-    weight: npt.NDArray[np.int64],
-    given: gpd.GeoDataFrame,
-    target: tuple[int, int],
-    seed: int,
-    *,
-    moves_per_atom: int | None = None,
-) -> npt.NDArray[np.int64]:
-    """Partition the graph of the atoms; give the grid of each."""
-    table, borders = graph_of(atoms, weight, given, target)
-    rules = _objective.Rules(float(target[0]), float(target[1]))
-    if moves_per_atom is not None:
-        rules = rules._replace(moves_per_atom=moves_per_atom)
-    return _partition.partition(table, borders, rules, seed=seed)
-
-
-def graph_of(
-    atoms: Shapes,
-    weight: npt.NDArray[np.int64],
-    given: gpd.GeoDataFrame,
-    target: tuple[int, int],
-) -> tuple[Table, Table]:
-    """Give the atoms and the borders between them as `_partition.partition` takes them."""
-    graph = topology.build(atoms)
-    length = graph.arc_lengths()
-    cost = _arc_costs(graph, given) * length
-    low, high = np.minimum(graph.left, graph.right), np.maximum(graph.left, graph.right)
-    inner = low >= 0
-    pairs, pair = np.unique(low[inner] * len(atoms) + high[inner], return_inverse=True)
-    a, b = np.divmod(pairs, len(atoms))
-    shared = np.bincount(pair, length[inner], minlength=len(pairs))
-    paid = np.bincount(pair, cost[inner], minlength=len(pairs))
-
-    source, sink = np.append(a, b), np.append(b, a)
-    order = np.lexsort((sink, source))
-    bounds = np.searchsorted(source[order], np.arange(len(atoms) + 1))
-    outline_m = 4 * np.sqrt(shapely.area(atoms).sum() / max(weight.sum() / np.mean(target), 1.0))
-    each = np.append(np.arange(len(a)), np.arange(len(a)))[order]
-    borders = np.zeros(len(each), _partition.BORDER)
-    borders["other"] = sink[order]
-    borders["length"] = shared[each]
-    borders["cost"] = 2 * paid[each] / outline_m
-    borders["apart"] = -_TREE_BIAS * (paid / shared)[each]
-    table = np.zeros(len(atoms), _partition.ATOM)
-    table["weight"] = weight
-    table["area"] = shapely.area(atoms)
-    table["rim"] = np.bincount(high[~inner], length[~inner], minlength=len(atoms))
-    table["x"], table["y"] = shapely.get_coordinates(shapely.centroid(atoms)).T
-    table["begin"], table["end"] = bounds[:-1], bounds[1:]
-    return table, borders
-
-
-def _arc_costs(graph: topology.Topology, given: gpd.GeoDataFrame) -> npt.NDArray[np.float64]:
-    """Give the border cost of each arc, the mean over its segments by the best line on each."""
-    points = graph.xy[graph.arc_vertices]
-    arc = np.repeat(np.arange(graph.arcs), np.diff(graph.arc_offsets))
-    inner = arc[1:] == arc[:-1]
-    middle = shapely.points(((points[1:] + points[:-1]) / 2)[inner])
-    long = np.hypot(*(points[1:] - points[:-1]).T)[inner]
-    tree = shapely.STRtree(given.geometry.values)
-    segment, line = tree.query(middle, predicate="dwithin", distance=_ON_LINE_M)
-    price = given["kind"].map(BORDER_COST).to_numpy(float)
-    best = np.full(len(middle), BORDER_COST["none"])
-    np.minimum.at(best, segment, price[line])
-    arc = arc[:-1][inner]
-    total = np.bincount(arc, long, minlength=graph.arcs)
-    return np.bincount(arc, best * long, minlength=graph.arcs) / np.maximum(total, 1e-9)
 
 
 def west_east(shapes: Shapes) -> npt.NDArray[np.intp]:

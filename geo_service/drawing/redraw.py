@@ -19,7 +19,7 @@ import shapely
 
 from geo_service import codes as grid_codes
 from geo_service import topology
-from geo_service.drawing import _atoms, anew
+from geo_service.drawing import _atoms, _given
 from geo_service.drawing._told import Miss
 from geo_service.drawing.changes import Change
 from geo_service.drawing.edits import applied
@@ -109,9 +109,9 @@ def redraw(
     InputError
         ``parameter_invalid``, ``drawing_impossible``.
     """
-    low, high = anew.require_range(target)
+    low, high = _given.require_range(target)
     area = shapely.coverage_union_all(np.asarray(grids.geometry.values, object))
-    homes, lost = anew.homes_in(area, households.to_crs(grids.crs))
+    homes, lost = _given.homes_in(area, households.to_crs(grids.crs))
     if not isinstance(streets, Terrain):
         streets = Terrain(grids.crs, streets, lines=lines, buildings=buildings)
     ground = _Growth(

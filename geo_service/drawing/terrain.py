@@ -10,7 +10,7 @@ import numpy.typing as npt
 import shapely
 
 from geo_service import topology
-from geo_service.drawing import anew
+from geo_service.drawing import _given
 
 _ON_WAY_M = 1.0
 
@@ -41,11 +41,11 @@ class Terrain:
         lines: gpd.GeoDataFrame | None = None,
         buildings: gpd.GeoDataFrame | None = None,
     ) -> None:
-        ways = anew.lines_in(crs, streets, lines)
+        ways = _given.lines_in(crs, streets, lines)
         self.crs = crs
         self._ways = np.asarray(ways.geometry.values, object)
         self._minor = (ways["kind"] == "minor").to_numpy()
-        self._buildings = anew.footprints(crs, buildings)
+        self._buildings = _given.footprints(crs, buildings)
         self._ways_by_place = shapely.STRtree(self._ways)
         self._buildings_by_place = shapely.STRtree(self._buildings)
 

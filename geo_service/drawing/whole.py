@@ -15,11 +15,12 @@ import numpy.typing as npt
 import pandas as pd
 import shapely
 
-from geo_service.drawing import _seams, _told, anew
+from geo_service.drawing import _given, _seams, _told, anew
 from geo_service.drawing._atoms import Homes
+from geo_service.drawing._given import Given
 from geo_service.drawing._told import Miss
 from geo_service.drawing._wishes import Wishes
-from geo_service.drawing.anew import Drawn, Given
+from geo_service.drawing.anew import Drawn
 from geo_service.errors import GeoServiceError, InputError, Phrase
 from geo_service.notes import Note
 
@@ -111,13 +112,13 @@ def draw_all(
         `Drawn.misses` names every grid out of the range, and areas nothing could be drawn in: those
         are one grid each.
     """
-    target = anew.require_range(target)
-    anew.require_plane(areas.crs)
+    target = _given.require_range(target)
+    _given.require_plane(areas.crs)
     ordered = areas.assign(code=areas["code"].astype(str)).sort_values("code", kind="stable")
     outlines = _seams.matched(np.asarray(ordered.geometry.values, object))
-    homes = anew.homes_of(households.to_crs(areas.crs))
+    homes = _given.homes_of(households.to_crs(areas.crs))
     given = Given(
-        anew.lines_in(areas.crs, streets, lines), homes, anew.footprints(areas.crs, buildings)
+        _given.lines_in(areas.crs, streets, lines), homes, _given.footprints(areas.crs, buildings)
     )
     wishes = Wishes.read(
         areas.crs, households, fixed=fixed, seeds=seeds, dedicated=dedicated, groups=groups,

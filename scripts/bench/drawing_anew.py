@@ -24,7 +24,7 @@ import pandas as pd
 import shapely
 
 from geo_service import drawing, topology
-from geo_service.drawing import _atoms, _objective, _partition, anew
+from geo_service.drawing import _atoms, _given, _grouping, _objective, _partition, anew
 
 EXTRACTS = (
     ("beijing_tsinghua", 32650, 40_000),
@@ -48,11 +48,11 @@ class Town:
         self.area = outline(self.lines)
         self.buildings = footprints(path, plane)
 
-    def given(self, people: gpd.GeoDataFrame) -> anew.Given:
-        return anew.Given(
-            anew.lines_in(self.lines.crs, self.lines, None),
-            anew.homes_in(self.area, people)[0],
-            anew.footprints(self.lines.crs, self.buildings),
+    def given(self, people: gpd.GeoDataFrame) -> _given.Given:
+        return _given.Given(
+            _given.lines_in(self.lines.crs, self.lines, None),
+            _given.homes_in(self.area, people)[0],
+            _given.footprints(self.lines.crs, self.buildings),
         )
 
     def draw(self, people: gpd.GeoDataFrame, seed: int, **other: Any) -> drawing.Drawn:
@@ -136,7 +136,7 @@ def head_to_head(
     most = anew.atom_size(TARGET)
     atoms, label = anew.drawn_from(town.area, given, TARGET, seed, most=most)  # compiles
     weight = given.homes.weigh(atoms)
-    table, borders = anew.graph_of(atoms, weight, given.lines, TARGET)
+    table, borders = _grouping.graph_of(atoms, weight, given.lines, TARGET)
     rules = _objective.Rules(*map(float, TARGET))
     start = time.process_time()
     again = _partition.partition(table, borders, rules, seed=seed)

@@ -4,7 +4,7 @@
     python scripts/bench/drawing_city.py --draw [--workers 2] [--target 60-110]
 
 The first needs pymetis and is D7: grids out of range, seconds and line cost, ours over METIS'. Line
-cost is what borders cost by the lines they run on, per metre as `anew.BORDER_COST` says: below
+cost is what borders cost by the lines they run on, per metre as `_grouping.BORDER_COST` says: below
 nothing on wanted lines. METIS takes no such weights, so it minimises the cost moved up until a main
 street costs nothing; both are told. The second draws every community of the demo city and counts
 what is out of range, and why.
@@ -28,7 +28,7 @@ import numpy as np
 import shapely
 
 from geo_service import crs, demo_city, drawing, topology
-from geo_service.drawing import _objective, _partition, anew
+from geo_service.drawing import _grouping, _objective, _partition
 
 GRIDS = 18_936
 TARGET = (60, 110)
@@ -54,10 +54,10 @@ def main() -> None:
 
 def beside_metis(blocks: int, moves: int, seed: int) -> None:
     atoms, weight, lines = city_blocks(blocks, seed)
-    table, borders = anew.graph_of(atoms, weight, lines, TARGET)
+    table, borders = _grouping.graph_of(atoms, weight, lines, TARGET)
     rules = _objective.Rules(*map(float, TARGET), moves_per_atom=moves)
     _partition.partition(table[:1], borders[:0], rules, seed=0)
-    small = anew.graph_of(atoms[:50], weight[:50], lines, TARGET)
+    small = _grouping.graph_of(atoms[:50], weight[:50], lines, TARGET)
     _partition.partition(*small, rules, seed=0)  # compile
     count = round(2 * weight.sum() / sum(TARGET))
     print(f"{blocks} blocks, {weight.sum()} households, about {count} grids of {TARGET}")
@@ -115,8 +115,8 @@ def metis(table: Any, borders: Any, count: int, seed: int) -> list[int]:
 
 def paid(borders: Any, *, up: bool) -> np.ndarray:
     """What each border costs by its length, moved up so that a main street costs nothing."""
-    per_metre = -borders["apart"] / anew._TREE_BIAS
-    return borders["length"] * (per_metre - up * min(anew.BORDER_COST.values()))
+    per_metre = -borders["apart"] / _grouping.TREE_BIAS
+    return borders["length"] * (per_metre - up * min(_grouping.BORDER_COST.values()))
 
 
 def line_cost(table: Any, borders: Any, label: np.ndarray, *, up: bool) -> float:
