@@ -188,11 +188,13 @@ def test_a_city_gives_each_community_its_own_wishes(
     areas = layer([square(0, 0, 500, 800), square(500, 0, 500, 800)], code=["411002001001",
                   "411002001002"])  # fmt: skip
     before = drawing.draw_all(areas, streets=streets, households=homes, target=(150, 300)).grids
-    fixed = before[before.parent_code == "411002001001"].iloc[:2]
+    tower = square(450, 700, 45, 60)
+    west = before[before.parent_code == "411002001001"]
+    fixed = west[west.disjoint(tower)].iloc[:2]
     drawn = drawing.draw_all(
         areas, streets=streets, households=homes, target=(150, 300), fixed=fixed,
         seeds=layer([Point(WEST + 700, SOUTH + 90), Point(WEST + 740, SOUTH + 90)]),
-        dedicated=layer([square(450, 700, 45, 60)], name=["塔"]),
+        dedicated=layer([tower], name=["塔"]),
         groups=layer([square(500, 500, 200, 300)], name=["南组"]),
         taken=["411002001002009"],
     )  # fmt: skip
