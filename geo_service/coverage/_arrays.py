@@ -116,8 +116,12 @@ def met(boxes: FloatArray, others: FloatArray) -> IntArray:
     """
     if len(others) == 0:
         return np.empty(0, np.int64)
-    low = others[:, :2].min(axis=0)
-    size = (others[:, 2:].max(axis=0) - low) / _CELLS
+    low, high = others[:, :2].min(axis=0), others[:, 2:].max(axis=0)
+    x0, y0, x1, y1 = boxes.T
+    rows = np.flatnonzero((x0 <= high[0]) & (y0 <= high[1]) & (x1 >= low[0]) & (y1 >= low[1]))
+    if len(others) == 1:
+        return rows
+    boxes, size = boxes[rows], (high - low) / _CELLS
     scale = np.concatenate([1.0 / np.where(size > 0.0, size, 1.0)] * 2)
     low = np.concatenate([low, low])
     x0, y0, x1, y1 = np.clip((others - low) * scale, 0, _CELLS - 1).astype(np.int64).T
@@ -130,7 +134,7 @@ def met(boxes: FloatArray, others: FloatArray) -> IntArray:
     cell = np.floor((boxes - low) * scale)
     x0, y0 = np.clip(cell[:, :2], 0, _CELLS - 1).astype(np.int64).T
     x1, y1 = np.clip(cell[:, 2:] + 1.0, 0, _CELLS).astype(np.int64).T
-    return np.flatnonzero(total[x1, y1] - total[x0, y1] - total[x1, y0] + total[x0, y0])
+    return rows[total[x1, y1] - total[x0, y1] - total[x1, y0] + total[x0, y0] > 0]
 
 
 def relative(shapes: GeometryArray, origin: FloatArray) -> GeometryArray:
