@@ -10,7 +10,7 @@ import geopandas as gpd
 import numpy as np
 import pytest
 import shapely
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from shapely import LineString, Point, Polygon, box
 
@@ -145,6 +145,7 @@ def test_both_sides_of_a_line_get_the_same_nodes(
     sides = [strips(start, along, across, west), strips(start, along, -across, east)]
     areas = np.array([strips(start, along, a, [])[0] for a in (across, -across)], object)
     shapes = np.array([*sides[0], *sides[1]], object)
+    assume(shapely.is_valid(shapes).all())  # two shares that round to one place are no tiling
     owner = np.repeat([0, 1], [len(side) for side in sides])
     nodes = [np.array([start + s * along for s in each]).reshape(-1, 2) for each in (west, east)]
     joined, placed = _seams.share_nodes(shapes, owner, areas, nodes)
