@@ -14,7 +14,8 @@ from scipy.sparse.csgraph import connected_components
 
 from geo_service import topology
 from geo_service.drawing import _atoms
-from geo_service.errors import InputError, Phrase
+from geo_service.drawing._refusals import impossible, overlap
+from geo_service.errors import InputError
 
 _SAME_M2 = 1.0
 
@@ -105,9 +106,7 @@ def gather(atoms: Shapes, claims: Claims) -> tuple[Shapes, IntArray]:
     if len(claims.xy):
         of = _by_homes(atoms, claims, of)
     a, b, _ = topology.build(atoms).neighbours()
-    same = (of[a] == of[b]) & (of[a] >= 0)
-    links = coo_array((np.ones(int(same.sum())), (a[same], b[same])), shape=(len(atoms),) * 2)
-    piece = connected_components(links, directed=False)[1]
+    piece = _pieces(of, a, b)
     first = np.unique(piece, return_index=True)[1]
     return _atoms.dissolve(atoms, piece), of[first]
 
@@ -146,15 +145,21 @@ def _by_homes(atoms: Shapes, claims: Claims, of: IntArray) -> IntArray:
 
 def _main_pieces(of: IntArray, votes: IntArray, a: IntArray, b: IntArray) -> IntArray:
     """Free the pieces of a group that lie apart from where most of its homes are."""
-    same = (of[a] == of[b]) & (of[a] >= 0)
-    links = coo_array((np.ones(int(same.sum())), (a[same], b[same])), shape=(len(of),) * 2)
-    count, piece = connected_components(links, directed=False)
+    piece = _pieces(of, a, b)
     first = np.unique(piece, return_index=True)[1]
+    count = len(first)
     own = np.bincount(piece, votes[np.arange(len(of)), np.maximum(of, 0)], minlength=count)
     order = np.lexsort((first, -own, of[first]))
     main = np.zeros(count, bool)
     main[order[np.unique(of[first][order], return_index=True)[1]]] = True
     return np.where(main[piece], of, -1)
+
+
+def _pieces(of: IntArray, a: IntArray, b: IntArray) -> IntArray:
+    """Number the pieces that atoms of one group make up together; an unclaimed one is alone."""
+    same = (of[a] == of[b]) & (of[a] >= 0)
+    links = coo_array((np.ones(int(same.sum())), (a[same], b[same])), shape=(len(of),) * 2)
+    return np.asarray(connected_components(links, directed=False)[1], np.int64)
 
 
 def polygons_of(layer: gpd.GeoDataFrame, plane: Any, what: str) -> tuple[list[str], Shapes]:
@@ -176,15 +181,10 @@ def polygons_of(layer: gpd.GeoDataFrame, plane: Any, what: str) -> tuple[list[st
 
 
 def _require_apart(names: list[str], land: Shapes) -> None:
-    one, other = shapely.STRtree(land).query(land, predicate="intersects")
-    pairs = one < other
-    one, other = one[pairs], other[pairs]
-    shared = shapely.area(shapely.intersection(land[one], land[other]))
-    if (shared > _SAME_M2).any():
-        at = int((shared > _SAME_M2).argmax())
-        a, b = sorted((names[one[at]], names[other[at]]))
-        reason = Phrase(
-            f"“{a}”与“{b}”重叠 {shared[at]:.4g} 平方米",
-            f"“{a}” and “{b}” overlap by {shared[at]:.4g} m2",
+    found = overlap(land, _SAME_M2)
+    if found is not None:
+        a, b = sorted((names[found[0]], names[found[1]]))
+        raise impossible(
+            f"“{a}”与“{b}”重叠 {found[2]:.4g} 平方米",
+            f"“{a}” and “{b}” overlap by {found[2]:.4g} m2",
         )
-        raise InputError("drawing_impossible", reason=reason)

@@ -11,9 +11,10 @@ import numpy.typing as npt
 import shapely
 
 from geo_service.drawing import _blocks, _seams
-from geo_service.errors import InputError, Phrase
+from geo_service.drawing._refusals import impossible, overlap
 
 _ON_LINE_M = 1e-6
+_SAME_M2 = 1e-6
 
 FloatArray = npt.NDArray[np.float64]
 Shapes = npt.NDArray[np.object_]
@@ -36,7 +37,7 @@ def around(area: Any, fixed: gpd.GeoDataFrame) -> Any:
     for name, shape in zip(names, shapes, strict=True):
         if not shapely.covers(outline, shape):
             over = float(shapely.area(shapely.difference(shape, outline)))
-            raise _impossible(
+            raise impossible(
                 f"固定网格 {name} 有 {over:.4g} 平方米在范围之外",
                 f"the fixed grid {name} has {over:.4g} m2 outside the area",
             )
@@ -44,7 +45,7 @@ def around(area: Any, fixed: gpd.GeoDataFrame) -> Any:
     rest = shapely.difference(outline, shapely.union_all(shapes))
     parts = shapely.get_parts(rest)
     if not shapely.coverage_is_valid(np.concatenate([parts, shapes])):
-        raise _impossible(
+        raise impossible(
             "固定网格之间或与外边界之间没有共同的界点，请先检查修复",
             "fixed grids touch each other or the outline without common corners; "
             "check and repair them first",
@@ -93,7 +94,7 @@ def end_on_corners(
         found = min(sound, key=lambda led: led[:2], default=None)
         if found is None:
             x, y = node
-            raise _impossible(
+            raise impossible(
                 f"固定网格在 ({x:.1f}, {y:.1f}) 附近没有新界线可接的界点，请在那里加一个界点",
                 f"near ({x:.1f}, {y:.1f}) a fixed grid has no corner a new border could end on; "
                 "put one there",
@@ -130,17 +131,10 @@ def _led(
 
 
 def _require_apart(names: list[str], shapes: Shapes) -> None:
-    one, other = shapely.STRtree(shapes).query(shapes, predicate="intersects")
-    pairs = one < other
-    one, other = one[pairs], other[pairs]
-    shared = shapely.area(shapely.intersection(shapes[one], shapes[other]))
-    for a, b, area in zip(one.tolist(), other.tolist(), shared.tolist(), strict=True):
-        if area > _ON_LINE_M:
-            raise _impossible(
-                f"固定网格 {names[a]} 与 {names[b]} 重叠 {area:.4g} 平方米",
-                f"the fixed grids {names[a]} and {names[b]} overlap by {area:.4g} m2",
-            )
-
-
-def _impossible(zh: str, en: str) -> InputError:
-    return InputError("drawing_impossible", reason=Phrase(zh, en))
+    found = overlap(shapes, _SAME_M2)
+    if found is not None:
+        a, b, area_m2 = found
+        raise impossible(
+            f"固定网格 {names[a]} 与 {names[b]} 重叠 {area_m2:.4g} 平方米",
+            f"the fixed grids {names[a]} and {names[b]} overlap by {area_m2:.4g} m2",
+        )

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import shapely
 
 from geo_service.drawing import _atoms, _blocks, _claims, _seams
-from geo_service.errors import InputError, Phrase
+from geo_service.drawing._refusals import impossible
 
 KIND = "专属网格"
 _OUTSIDE_M = 0.5  # how far premises may reach over the outline: they are digitised apart from it
@@ -44,7 +44,7 @@ def read(plane: Any, dedicated: gpd.GeoDataFrame | None) -> Premises | None:
     if small.any():
         name, area = names[int(small.argmax())], float(shapely.area(shapes[small][0]))
         least = _atoms.SLIVER_AREA_M2
-        raise _impossible(
+        raise impossible(
             f"专属网格“{name}”只有 {area:.4g} 平方米，小于可单独成格的 {least:g} 平方米",
             f"the dedicated grid “{name}” has {area:.4g} m2, less than the {least:g} m2 it needs",
         )
@@ -60,7 +60,7 @@ def carve(area: Any, premises: Premises, fixed: Shapes) -> tuple[Any, Shapes]:
     for name, shape in zip(premises.name, premises.shape, strict=True):
         if not shapely.covers(wide, shape):
             over = float(shapely.area(shapely.difference(shape, area)))
-            raise _impossible(
+            raise impossible(
                 f"专属网格“{name}”有 {over:.4g} 平方米在范围之外或在固定网格里",
                 f"the dedicated grid “{name}” has {over:.4g} m2 outside the area or in fixed grids",
             )
@@ -77,7 +77,7 @@ def carve(area: Any, premises: Premises, fixed: Shapes) -> tuple[Any, Shapes]:
     rest, *land_of = _seams.matched(np.array([shapely.multipolygons(parts[~crumb]), *land], object))
     land = np.array(land_of, object)
     if len(fixed) and not shapely.coverage_is_valid([*land, *shapely.get_parts(rest), *fixed]):
-        raise _impossible(
+        raise impossible(
             "专属网格与固定网格相接处没有共同的界点",
             "dedicated grids touch fixed ones without common corners",
         )
@@ -93,7 +93,3 @@ def put_back(shapes: Shapes, rest: Any, land: Shapes) -> Shapes:
     nodes = [_blocks.rim_nodes(rest, shapes), *[np.empty((0, 2))] * len(land)]
     areas = np.array([rest, *land], object)
     return _seams.share_nodes(together, owner, areas, nodes)[0]
-
-
-def _impossible(zh: str, en: str) -> InputError:
-    return InputError("drawing_impossible", reason=Phrase(zh, en))

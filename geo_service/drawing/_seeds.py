@@ -14,8 +14,8 @@ import numpy as np
 import numpy.typing as npt
 import shapely
 
+from geo_service.drawing._refusals import impossible
 from geo_service.drawing.sheet import Sheet
-from geo_service.errors import InputError, Phrase
 
 _ROUNDS = 10
 _FAR_M = 1e5
@@ -32,12 +32,12 @@ def require_inside(seeds: FloatArray, area: Any) -> None:
     if outside.any():
         number = int(outside.argmax())
         x, y = seeds[number]
-        raise _impossible(
+        raise impossible(
             f"第 {number + 1} 个种子点 ({x:.1f}, {y:.1f}) 不在要划分的范围内",
             f"seed {number + 1} at ({x:.1f}, {y:.1f}) lies outside what is to be drawn",
         )
     if len(np.unique(seeds, axis=0)) < len(seeds):
-        raise _impossible("有两个种子点在同一处", "two seeds are at one place")
+        raise impossible("有两个种子点在同一处", "two seeds are at one place")
 
 
 def part(atoms: Shapes, seeds: FloatArray) -> Shapes:
@@ -73,7 +73,7 @@ def weigh(
     low, high = target
     total = int(weight.sum())
     if len(seeds) > total // low:
-        raise _impossible(
+        raise impossible(
             f"有 {len(seeds)} 个种子点，但 {total} 户最多只够 {total // low} 个 {low} 户以上的网格",
             f"there are {len(seeds)} seeds, but {total} households make {total // low} grids of "
             f"{low} or more at most",
@@ -115,7 +115,3 @@ def _apart(xy: FloatArray, others: FloatArray) -> FloatArray:
 def _holder(shapes: Shapes, seeds: FloatArray) -> IntArray:
     tree = shapely.STRtree(shapes)
     return np.asarray(tree.nearest(np.asarray(shapely.points(seeds))), np.int64)
-
-
-def _impossible(zh: str, en: str) -> InputError:
-    return InputError("drawing_impossible", reason=Phrase(zh, en))

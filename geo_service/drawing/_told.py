@@ -13,6 +13,7 @@ import shapely
 
 from geo_service import topology
 from geo_service.drawing import _atoms, _premises
+from geo_service.drawing._refusals import impossible
 from geo_service.drawing._wishes import Wishes
 from geo_service.errors import InputError, Phrase
 from geo_service.notes import Note
@@ -203,8 +204,7 @@ def outside_note(lost: int) -> Note:
 
 def all_outside(total: int) -> InputError:
     """Refuse households that all lie elsewhere."""
-    reason = Phrase(
+    return impossible(
         f"{total} 户全部在范围之外，请检查户数点的坐标系",
         f"all {total} households lie outside the area; check the points' coordinate system",
     )
-    return InputError("drawing_impossible", reason=reason)
