@@ -59,6 +59,7 @@ def require_plane(crs: Any) -> Any:
 
 
 def require_area(area: Any) -> None:
+    """Refuse what is no polygon, or none that is valid."""
     if not isinstance(area, shapely.Polygon | shapely.MultiPolygon) or area.is_empty:
         found = "empty" if shapely.is_empty(area) else area.geom_type
         raise InputError("not_polygons", file="area", row=1, found=found)
@@ -71,6 +72,7 @@ def require_area(area: Any) -> None:
 
 
 def require_homes(area: Any, homes: _atoms.Homes) -> None:
+    """Refuse households that all lie outside an area."""
     if homes.count.sum() and not shapely.intersects_xy(area, homes.xy).any():
         raise _told.all_outside(int(homes.count.sum()))
 
@@ -119,10 +121,10 @@ def homes_of(places: gpd.GeoDataFrame) -> _atoms.Homes:
 
 
 def inside(area: Any, homes: _atoms.Homes) -> tuple[_atoms.Homes, int]:
+    """Give the homes in an area, and how many households lie outside."""
     shapely.prepare(area)
-    inside = shapely.intersects_xy(area, homes.xy)
-    lost = int(homes.count[~inside].sum())
-    return _atoms.Homes(homes.xy[inside], homes.count[inside]), lost
+    here = shapely.intersects_xy(area, homes.xy)
+    return homes.some(here), int(homes.count[~here].sum())
 
 
 def footprints(crs: Any, buildings: gpd.GeoDataFrame | None) -> Shapes:

@@ -22,7 +22,6 @@ _ON_LINE_M = 1.0
 _SNAP_M = 1e-6
 
 FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
 Shapes = npt.NDArray[np.object_]
 
 
@@ -80,7 +79,7 @@ class _Ground:
 
     def __init__(self, lines: Shapes, homes: Homes, walls: Shapes) -> None:
         self._lines = shapely.STRtree(lines)
-        self._homes = shapely.STRtree(np.asarray(shapely.points(homes.xy), object))
+        self._homes = homes.by_place
         self._walls, self._near_walls = walls, shapely.STRtree(walls)
 
     def open_runs(self, xy: FloatArray) -> Iterator[tuple[int, int]]:

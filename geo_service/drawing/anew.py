@@ -197,7 +197,9 @@ def drawn_in(
     if wishes.fixed is not None:
         kept = np.asarray(wishes.fixed.geometry.values, object)
         rest = _fixed.around(area, wishes.fixed)
-    homes, land = _given.inside(rest, given.homes)[0], np.empty(0, object)
+    everyone, lost = _given.inside(area, given.homes)
+    homes = everyone if rest is area else _given.inside(rest, everyone)[0]
+    land = np.empty(0, object)
     if wishes.premises is not None:
         rest, land = _premises.carve(rest, wishes.premises, kept)
     if wishes.seeds is not None:
@@ -205,7 +207,9 @@ def drawn_in(
     shapes, group_of, moved = np.empty(0, object), np.empty(0, np.int64), np.empty(0)
     if not rest.is_empty:
         lines = _with_borders(given.lines, wishes.claims)
-        plan = _planned(rest, given, lines, wishes, target, seed, moves_per_atom)
+        around = homes if wishes.premises is None else _given.inside(rest, homes)[0]
+        inside = Given(lines, around, given.walls)
+        plan = _planned(rest, inside, wishes, target, seed, moves_per_atom)
         shapes, group_of = _atoms.dissolve(plan.atoms, plan.label), _group_of(plan)
         shapes = _straight.straightened(
             shapes,
@@ -229,7 +233,6 @@ def drawn_in(
     if wishes.fixed is not None:
         grids = _with_fixed(grids, wishes.fixed, given.homes, crs)
     nodes = _blocks.rim_nodes(area, np.asarray(grids.geometry.values, object))
-    lost = _given.inside(area, given.homes)[1]
     notes = _told.notes(grids, misses, nodes, lost, target)
     notes += _told.wish_notes(given.lines, area, moved, names, wishes)
     return Drawn(grids, misses, notes, nodes)
@@ -238,19 +241,17 @@ def drawn_in(
 def _planned(
     area: Any,
     given: Given,
-    lines: gpd.GeoDataFrame,
     wishes: Wishes,
     target: tuple[int, int],
     seed: int,
     moves_per_atom: int | None,
 ) -> _Plan:
-    """Cut and group, round groups and seeds where there are any."""
-    homes, high = _given.inside(area, given.homes)[0], target[1]
-    inside = Given(lines, homes, given.walls)
+    """Cut and group, round groups and seeds where there are any; homes are those in the area."""
+    lines, homes, high = given.lines, given.homes, target[1]
     if wishes.claims is None and wishes.seeds is None:
         most = atom_size(target)
         atoms, label = drawn_from(
-            area, inside, target, seed, most=most, moves_per_atom=moves_per_atom
+            area, given, target, seed, most=most, moves_per_atom=moves_per_atom
         )
         return _Plan(atoms, label, np.full(len(atoms), -1, np.int64))
     by_homes = wishes.claims is not None and len(wishes.claims.xy) > 0
@@ -338,8 +339,7 @@ def _with_fixed(
     shapes = np.asarray(fixed.geometry.values, object)
     kept = fixed.rename_geometry("geometry") if fixed.geometry.name != "geometry" else fixed
     if "households" not in kept:
-        held = [int(homes.count[shapely.intersects_xy(each, homes.xy)].sum()) for each in shapes]
-        kept = kept.assign(households=held)
+        kept = kept.assign(households=_held(shapes, homes))
     together = pd.concat([grids, kept], ignore_index=True)
     return gpd.GeoDataFrame(together, geometry="geometry", crs=crs)
 
@@ -397,8 +397,13 @@ def _off(total: npt.NDArray[np.float64], target: tuple[int, int]) -> npt.NDArray
 
 def _households_off(shapes: Shapes, homes: _atoms.Homes, target: tuple[int, int]) -> float:
     """Give the households by which shapes, of more than these, miss the range."""
+    return float(_off(_held(shapes, homes).astype(float), target).sum())
+
+
+def _held(shapes: Shapes, homes: _atoms.Homes) -> npt.NDArray[np.int64]:
+    """Give the households in each of some shapes, which need not hold all of them."""
     held = [homes.count[shapely.intersects_xy(each, homes.xy)].sum() for each in shapes]
-    return float(_off(np.array(held, float), target).sum())
+    return np.array(held, np.int64)
 
 
 def _beside(

@@ -158,38 +158,18 @@ class _Growth:
         shapes = np.asarray(grids.geometry.values, object)
         self.codes = grids["code"].astype(str).tolist()
         self.terrain = terrain
-        self.near_homes = shapely.STRtree(np.asarray(shapely.points(homes.xy), object))
-        by_place = shapely.STRtree(shapes)
-        row = self._rows_of_homes(shapes, by_place)
+        row = homes.within(shapes)
         counted = np.bincount(row, homes.count, len(shapes))
         held = np.rint(counted).astype(int).tolist()
         self.weight: dict[str, int] = dict(zip(self.codes, held, strict=True))
-        self.session = self._session(shapes, by_place, row, retired)
+        self.session = self._session(shapes, row, retired)
         self.blocks: dict[str, tuple[Any, _Blocks]] = {}
         self.changes: list[Change] = []
         self.moved = 0
 
-    def _rows_of_homes(self, shapes: Shapes, by_place: shapely.STRtree) -> IntArray:
-        """Give the grid of every home (the first of several, the nearest of none).
-
-        Asked from the side of the grids, which GEOS prepares: twice as fast as from the homes'.
-        """
-        rows, homes = self.near_homes.query(shapes, predicate="intersects")
-        found = np.full(len(self.homes.xy), -1, np.int64)
-        found[homes[::-1]] = rows[::-1]
-        lost = found < 0
-        if lost.any():
-            found[lost] = by_place.nearest(shapely.points(self.homes.xy[lost]))
-        return found
-
-    def _session(
-        self,
-        shapes: Shapes,
-        by_place: shapely.STRtree,
-        row_of_home: IntArray,
-        retired: Sequence[str],
-    ) -> Session:
+    def _session(self, shapes: Shapes, row_of_home: IntArray, retired: Sequence[str]) -> Session:
         """Open the grids within two neighbours of those that must change."""
+        by_place = shapely.STRtree(shapes)
         off = [row for row, code in enumerate(self.codes) if self._is_off(code)]
         near = np.array(off, int)
         for _ in range(3):  # the third ring is the rim, which stays
@@ -250,9 +230,8 @@ class _Growth:
 
     def _counted(self, codes: Sequence[str]) -> dict[str, int]:
         shapes = np.array([self.session.grid(code).geometry for code in codes], object)
-        here = np.unique(self.near_homes.query(shapes, predicate="intersects")[1])
-        local = _atoms.Homes(self.homes.xy[here], self.homes.count[here])
-        return dict(zip(codes, local.weigh(shapes).tolist(), strict=True))
+        here = np.unique(self.homes.by_place.query(shapes, predicate="intersects")[1])
+        return dict(zip(codes, self.homes.some(here).weigh(shapes).tolist(), strict=True))
 
     def _rounds(self, code: str) -> Iterator[Iterable[_Step]]:
         """Give the steps that may be tried, round by round: a later round is asked for last.
@@ -344,8 +323,7 @@ class _Growth:
         return self.blocks[code][1]
 
     def _cut(self, shape: Any) -> _Blocks:
-        here = np.sort(self.near_homes.query(shape, predicate="intersects"))
-        local = _atoms.Homes(self.homes.xy[here], self.homes.count[here])
+        local = self.homes.some(np.sort(self.homes.by_place.query(shape, predicate="intersects")))
         ways, minor = self.terrain.ways_in(shape)
         atoms = _atoms.cut(
             shape,

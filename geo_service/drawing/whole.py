@@ -16,7 +16,6 @@ import pandas as pd
 import shapely
 
 from geo_service.drawing import _given, _seams, _told, anew
-from geo_service.drawing._atoms import Homes
 from geo_service.drawing._given import Given
 from geo_service.drawing._told import Miss
 from geo_service.drawing._wishes import Wishes
@@ -162,8 +161,7 @@ def _parts(areas: Shapes, given: Given) -> tuple[Iterator[Given], int]:
     A home on a line between areas counts in the first of them.
     """
     homes = given.homes
-    points = np.asarray(shapely.points(homes.xy), object)
-    area, place = shapely.STRtree(points).query(areas, predicate="intersects")
+    area, place = homes.by_place.query(areas, predicate="intersects")
     first = np.lexsort((area, place))
     place, at = np.unique(place[first], return_index=True)
     area = area[first][at]
@@ -177,7 +175,7 @@ def _parts(areas: Shapes, given: Given) -> tuple[Iterator[Given], int]:
         own = place[by_area[bounds[row] : bounds[row + 1]]]
         return Given(
             given.lines.iloc[line_of(row)],
-            Homes(homes.xy[own], homes.count[own]),
+            homes.some(own),
             given.walls[wall_of(row)],
         )
 
