@@ -105,6 +105,13 @@ class Topology:
         total = np.concatenate(([0.0], np.cumsum(steps)))
         return total[self.arc_offsets[1:] - 1] - total[self.arc_offsets[:-1]]
 
+    def arc_segments(self) -> tuple[IntArray, FloatArray]:
+        """Give the segments of all arcs: the arc of each, and its ends, shape (segments, 2, 2)."""
+        points = self.xy[self.arc_vertices]
+        arc = np.repeat(np.arange(self.arcs), np.diff(self.arc_offsets))
+        within = arc[1:] == arc[:-1]  # not from one arc's end to the next one's beginning
+        return arc[:-1][within], np.stack([points[:-1][within], points[1:][within]], axis=1)
+
     def neighbours(self) -> tuple[IntArray, IntArray, FloatArray]:
         """Give the pairs of faces with a common border.
 

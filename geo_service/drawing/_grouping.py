@@ -81,16 +81,13 @@ def graph_of(
 
 def _arc_costs(graph: topology.Topology, given: gpd.GeoDataFrame) -> npt.NDArray[np.float64]:
     """Give the border cost of each arc, the mean over its segments by the best line on each."""
-    points = graph.xy[graph.arc_vertices]
-    arc = np.repeat(np.arange(graph.arcs), np.diff(graph.arc_offsets))
-    inner = arc[1:] == arc[:-1]
-    middle = shapely.points(((points[1:] + points[:-1]) / 2)[inner])
-    long = np.hypot(*(points[1:] - points[:-1]).T)[inner]
+    arc, ends = graph.arc_segments()
+    middle = np.asarray(shapely.points(ends.mean(axis=1)))
+    long = np.hypot(*(ends[:, 1] - ends[:, 0]).T)
     tree = shapely.STRtree(given.geometry.values)
     segment, line = tree.query(middle, predicate="dwithin", distance=_ON_LINE_M)
     price = given["kind"].map(BORDER_COST).to_numpy(float)
     best = np.full(len(middle), BORDER_COST["none"])
     np.minimum.at(best, segment, price[line])
-    arc = arc[:-1][inner]
     total = np.bincount(arc, long, minlength=graph.arcs)
     return np.bincount(arc, best * long, minlength=graph.arcs) / np.maximum(total, 1e-9)

@@ -61,11 +61,8 @@ class Terrain:
 
     def carries(self, graph: topology.Topology) -> npt.NDArray[np.bool_]:
         """Tell the arcs that run on a way for more than half their segments."""
-        points = graph.xy[graph.arc_vertices]
-        arc = np.repeat(np.arange(graph.arcs), np.diff(graph.arc_offsets))
-        within = arc[1:] == arc[:-1]
-        middle = shapely.points(((points[1:] + points[:-1]) / 2)[within])
-        arc = arc[:-1][within]
+        arc, ends = graph.arc_segments()
+        middle = shapely.points(ends.mean(axis=1))
         found = self._ways_by_place.query(middle, predicate="dwithin", distance=_ON_WAY_M)[0]
         on = np.bincount(arc[np.unique(found)], minlength=graph.arcs)
         return 2 * on > np.bincount(arc, minlength=graph.arcs)

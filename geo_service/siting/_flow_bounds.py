@@ -42,8 +42,9 @@ def bound(
     some = scale > 0
     is_fixed = np.zeros(rows.shape[0], dtype=bool)
     is_fixed[fixed] = True
-    is_free = np.zeros(rows.shape[0], dtype=bool)
-    is_free[free] = True
+    usable = is_fixed.copy()
+    usable[free] = True
+    most = room.astype(float)
     taken = np.zeros(rows.nnz)
     often = np.zeros(rows.shape[0])
 
@@ -54,7 +55,7 @@ def bound(
 
     def relaxed(paid: FloatArray) -> tuple[float, FloatArray]:
         u = np.divide(paid, scale, out=np.ones_like(paid), where=some)
-        sums = _fill(starts, demand, scale, room.astype(float), 1.0 - u, is_fixed | is_free, taken)
+        sums = _fill(starts, demand, scale, most, 1.0 - u, usable, taken)
         inside = pick(sums)
         often[:] += 0.01 * (inside - often)
         got = _add_up(starts, demand, inside, taken, len(scale))
@@ -67,8 +68,8 @@ def bound(
                           clock=clock, until=until, look_every=10)  # fmt: skip
     u = np.divide(paid, scale, out=np.ones_like(paid), where=some)
     fine = np.clip(np.rint(u * _FINE).astype(np.int64), 0, _FINE)
-    sums = _fill(starts, demand, weights, room, _FINE - fine, is_fixed | is_free,
-                 np.zeros(rows.nnz, dtype=np.int64))  # fmt: skip
+    none = np.zeros(rows.nnz, dtype=np.int64)
+    sums = _fill(starts, demand, weights, room, _FINE - fine, usable, none)
     inside = pick(sums)
     value = sum((weights * fine).tolist()) + sum(sums[inside].tolist())
     likely = free[_bounds.largest(often[free], count)]

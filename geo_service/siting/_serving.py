@@ -73,7 +73,7 @@ def with_capacity(
         case.standing_metres, case.weights, own, seconds=max(0.2 * clock.left(), 0.5),
         shortest=False,
     )  # fmt: skip
-    missing = share * math.fsum(case.weights.tolist()) - standing.served
+    missing = share * total - standing.served
     both: Any = sparse.vstack([case.metres[plan.sites], case.standing_metres], format="csr")
     assignment = assign(
         both, case.weights, np.concatenate([np.full(len(plan.sites), float(capacity)), own]),

@@ -11,8 +11,6 @@ Give a fresh seed: a figure on a seed that was tuned on says nothing.
 from __future__ import annotations
 
 import argparse
-import importlib.util
-import sys
 import time
 import tracemalloc
 from collections import Counter, defaultdict
@@ -20,11 +18,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from tests_beside import beside_the_tests
 
 from geo_service.addresses import AddressBook
 from geo_service.addresses.openstreetmap import read_addresses
-
-STYLES = Path(__file__).parents[2] / "tests" / "address_styles.py"
 
 
 def main() -> None:
@@ -40,7 +37,7 @@ def main() -> None:
     if given.osm:
         return
 
-    styles = _styles()
+    styles = beside_the_tests("address_styles")
     table = styles.table(given.rows, given.seed)
     asked = styles.questions(table, given.per_style, given.seed + 1)
     began = time.process_time()
@@ -77,7 +74,7 @@ def main() -> None:
 
 
 def _mistyped(file: Path, seed: int) -> None:
-    styles = _styles()
+    styles = beside_the_tests("address_styles")
     table = read_addresses(file)
     book = AddressBook(table)
     counts = Counter(
@@ -98,15 +95,6 @@ def _megabytes(table: Any) -> float:
     tracemalloc.stop()
     del book
     return held
-
-
-def _styles() -> Any:
-    spec = importlib.util.spec_from_file_location("address_styles", STYLES)
-    assert spec is not None
-    assert spec.loader is not None
-    module = sys.modules["address_styles"] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ Ratios carry between machines, seconds don't. Drawing anew, beside the peers, is
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import os
 import time
 from collections import Counter, defaultdict
@@ -23,6 +22,7 @@ import numpy as np
 import pandas as pd
 import shapely
 from drawing_anew import EXTRACTS, HOUSEHOLDS_A_PLACE, TARGET, outline, synthetic_households
+from tests_beside import beside_the_tests
 
 from geo_service import drawing, topology
 from geo_service.errors import InputError
@@ -42,17 +42,6 @@ def main() -> None:
     bench_frame(grids)
     drawing_anew.bench(range(chosen.seeds))
     bench_redraw(chosen.growths)
-
-
-def beside_the_tests(name: str) -> Any:
-    """Load what the tests make tilings and edits with."""
-    path = Path(__file__).resolve().parents[2] / "tests" / f"{name}.py"
-    spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def cpu_seconds(work: Callable[[], Any]) -> float:

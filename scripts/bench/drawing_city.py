@@ -13,7 +13,6 @@ what is out of range, and why.
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import re
 import time
 from collections import Counter
@@ -26,6 +25,7 @@ from typing import Any
 import geopandas as gpd
 import numpy as np
 import shapely
+from tests_beside import beside_the_tests
 
 from geo_service import crs, demo_city, drawing, topology
 from geo_service.drawing import _grouping, _objective, _partition
@@ -180,17 +180,6 @@ def progress(start: float) -> Any:
             print(f"  {done}/{total} communities, {time.perf_counter() - start:.0f} s", flush=True)
 
     return tell
-
-
-def beside_the_tests(name: str) -> Any:
-    """Load what the tests make tilings with."""
-    path = Path(__file__).resolve().parents[2] / "tests" / f"{name}.py"
-    spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 if __name__ == "__main__":

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import functools
-import importlib.util
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -20,10 +19,9 @@ import geopandas as gpd
 import numpy as np
 import rtree
 import shapely
+from tests_beside import beside_the_tests
 
 from geo_service.locate import Locator
-
-TESTS = Path(__file__).parents[2] / "tests"
 
 
 def main() -> None:
@@ -119,12 +117,7 @@ def _layer(file: Path, code_field: str | None) -> Any:
 
 
 def _tiling(count: int) -> Any:
-    spec = importlib.util.spec_from_file_location("tilings", TESTS / "tilings.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.tiling(count, 1, points=16)[0]
+    return beside_the_tests("tilings").tiling(count, 1, points=16)[0]
 
 
 def _timed(work: Callable[[], Any]) -> tuple[Any, float]:

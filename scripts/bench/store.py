@@ -10,7 +10,6 @@ started from the system's packages, with the settings that servers have (fsync o
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import os
 import tempfile
 import time
@@ -18,15 +17,14 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import geopandas as gpd
 import numpy as np
+from tests_beside import beside_the_tests
 
 from geo_service.store import Store, create_store
 
-TESTS = Path(__file__).parents[2] / "tests"
 ROUNDS = 3
 BOX_M = 1_000.0
 
@@ -40,7 +38,7 @@ def main() -> None:
     options.add_argument("--url", help="postgresql://… instead of a private server")
     given = options.parse_args()
 
-    frame, _ = _beside("tilings").tiling(given.grids, seed=1, points=16)
+    frame, _ = beside_the_tests("tilings").tiling(given.grids, seed=1, points=16)
     grids = frame.assign(households=np.arange(len(frame)))
     content_mb = sum(map(len, grids.geometry.to_wkb())) / 1e6
     print(f"{len(grids):,} grids, {content_mb:.0f} MB of geometry")
@@ -139,7 +137,7 @@ def _database(url: str | None) -> Iterator[str | None]:
     if url is not None:
         yield f"{url}{'&' if '?' in url else '?'}schema={name}"
         return
-    server = _beside("postgis_server")
+    server = beside_the_tests("postgis_server")
     programs = server.programs()
     if isinstance(programs, str):
         yield None
@@ -147,15 +145,6 @@ def _database(url: str | None) -> Iterator[str | None]:
     usual = {"listen_addresses": "", "logging_collector": "off"}
     with server.server(programs, settings=usual) as private:
         yield f"{private}&schema={name}"
-
-
-def _beside(name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(name, TESTS / f"{name}.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 if __name__ == "__main__":
