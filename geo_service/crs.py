@@ -10,13 +10,17 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 import pyproj
 
 from geo_service.errors import InputError
+
+if TYPE_CHECKING:
+    import geopandas as gpd
+    import pandas as pd
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -271,6 +275,24 @@ def from_wgs84(
     if kind in {"bd09", "gcj02"}:
         x, y = _wgs84_to_gcj02(x, y)
     return _gcj02_to_bd09(x, y) if kind == "bd09" else (x, y)
+
+
+def placed(table: pd.DataFrame, plane: Any, *, datum: str) -> gpd.GeoDataFrame:
+    """Give a table with ``lon`` and ``lat`` as points in a plane.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Degrees of `datum`; its other columns stay.
+    plane : Any
+        What names a metric coordinate system.
+    datum : str
+        As `Plane.forward` takes it.
+    """
+    import geopandas as gpd  # most of those who convert a coordinate have no use for it
+
+    x, y = Plane.of(plane).forward(table["lon"], table["lat"], datum=datum)
+    return gpd.GeoDataFrame(table, geometry=gpd.points_from_xy(x, y), crs=plane)
 
 
 @dataclass(frozen=True)

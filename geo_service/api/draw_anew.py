@@ -92,9 +92,7 @@ def answer(state: State, question: Question, context: Context) -> dict[str, Any]
     tables = state.store.tables()
     if "buildings" not in tables:
         raise MissingError("table_missing", table="buildings", known=", ".join(tables) or "-")
-    homes = state.store.table("buildings")
-    x, y = crs.Plane.of(areas.crs).forward(homes["lon"], homes["lat"], datum="wgs84")
-    homes = gpd.GeoDataFrame(homes, geometry=gpd.points_from_xy(x, y), crs=areas.crs)
+    homes = crs.placed(state.store.table("buildings"), areas.crs, datum="wgs84")
     asked = {
         "streets": streets, "households": homes, "target": question.target, "seed": question.seed,
         "taken": state.store.retired_codes("grids"), **_wishes(state, question, areas.crs),
@@ -150,12 +148,7 @@ def _wishes(state: State, question: Question, plane: Any) -> dict[str, Any]:
     """Give what is asked beside the range as `geo_service.drawing.draw` takes it."""
     asked: dict[str, Any] = {"one_grid_each": question.one_grid_each}
     if question.fixed:
-        grids = state.store.frame("grids")
-        known = set(grids["code"])
-        unknown = next((code for code in question.fixed if code not in known), None)
-        if unknown is not None:
-            raise MissingError("code_unknown", code=unknown, what=Phrase("网格", "grid"))
-        asked["fixed"] = grids[grids["code"].isin(question.fixed)].reset_index(drop=True)
+        asked["fixed"] = state.store.features("grids", question.fixed)
     if question.seeds:
         asked["seeds"] = _placed(question, plane, [shapely.Point(xy) for xy in question.seeds])
     if question.dedicated:

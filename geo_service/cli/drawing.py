@@ -12,7 +12,7 @@ import typer
 
 from geo_service.cli import _terminal as terminal
 from geo_service.cli.walking import read_points
-from geo_service.errors import InputError, MissingError, Phrase
+from geo_service.errors import InputError, MissingError
 
 if TYPE_CHECKING:
     import geopandas as gpd
@@ -234,12 +234,7 @@ def _fixed(asked: str | None, areas: gpd.GeoDataFrame, store: str | None) -> Any
         return boundary_files.read(asked).layer_frame()
     wanted = [code.strip() for code in asked.split(",") if code.strip()]
     with open_store(terminal.store_path(store)) as opened:
-        grids = opened.frame("grids")
-    known = set(grids["code"])
-    unknown = next((code for code in wanted if code not in known), None)
-    if unknown is not None:
-        raise MissingError("code_unknown", code=unknown, what=Phrase("网格", "grid"))
-    return grids[grids["code"].isin(wanted)].reset_index(drop=True)
+        return opened.features("grids", wanted)
 
 
 def _layer(
@@ -257,8 +252,6 @@ def _layer(
 
 def households_at(path: Path | None, area: gpd.GeoDataFrame, store: str | None) -> gpd.GeoDataFrame:
     """Points with households: a table, a point layer, or the published grids' own counts."""
-    import geopandas as gpd
-
     from geo_service import boundary_files, crs
 
     if path is not None and path.suffix.lower() not in {".csv", ".xlsx"}:
@@ -281,5 +274,4 @@ def households_at(path: Path | None, area: gpd.GeoDataFrame, store: str | None) 
             "field_missing", file=str(path), field="户数 / households", found=", ".join(table)
         )
     table["households"] = table["households"].astype(float).astype(int)
-    x, y = crs.Plane.of(area.crs).forward(table["lon"], table["lat"], datum="wgs84")
-    return gpd.GeoDataFrame(table, geometry=gpd.points_from_xy(x, y), crs=area.crs)
+    return crs.placed(table, area.crs, datum="wgs84")

@@ -237,8 +237,7 @@ def _homes(shelf: Shelf, plane: str) -> gpd.GeoDataFrame | None:
     houses = tables.get(shelf.schema, shelf.connection, HOMES)
     if not {"lon", "lat", "households"} <= set(houses):
         return None
-    x, y = crs.Plane.of(plane).forward(houses["lon"], houses["lat"], datum="wgs84")
-    return gpd.GeoDataFrame(houses[["households"]], geometry=gpd.points_from_xy(x, y), crs=plane)
+    return crs.placed(houses, plane, datum="wgs84")
 
 
 def _state(shelf: Shelf, draft: int) -> _State:

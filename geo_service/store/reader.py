@@ -15,7 +15,7 @@ import shapely
 import sqlalchemy as sa
 
 from geo_service import georeference, layers, profiles
-from geo_service.errors import MissingError
+from geo_service.errors import MissingError, Phrase
 from geo_service.store import (
     checking,
     differences,
@@ -312,6 +312,22 @@ class Reader:
             frame = _meeting(frame, bbox)
         frame.attrs.update(layer=layer, revision=revision.number)
         return frame
+
+    def features(self, layer: str, codes: Sequence[str]) -> gpd.GeoDataFrame:
+        """Give the current features of a layer that have these codes, ordered by code.
+
+        Raises
+        ------
+        MissingError
+            ``code_unknown`` where the layer lacks one.
+        """
+        frame = self.frame(layer)
+        known = set(frame["code"])
+        unknown = next((code for code in codes if code not in known), None)
+        if unknown is not None:
+            what = Phrase(layers.LAYERS[layer].zh, layers.LAYERS[layer].level)
+            raise MissingError("code_unknown", code=unknown, what=what)
+        return frame[frame["code"].isin(codes)].reset_index(drop=True)
 
     def diff(self, layer: str, a: times.Moment, b: times.Moment | None = None) -> Diff:
         """Compare two revisions of a layer.
