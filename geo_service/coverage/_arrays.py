@@ -101,6 +101,18 @@ def distinct(keys: IntArray) -> IntArray:
     return keys[new]
 
 
+def forward(ends: FloatArray) -> BoolArray:
+    """Which segments run from the smaller end to the larger."""
+    return (ends[:, 0] < ends[:, 2]) | ((ends[:, 0] == ends[:, 2]) & (ends[:, 1] < ends[:, 3]))
+
+
+def turned(ends: FloatArray, which: BoolArray) -> FloatArray:
+    """Segments, some of them the other way round."""
+    out = ends.copy()
+    out[which] = out[which][:, [2, 3, 0, 1]]
+    return out
+
+
 def among(xy: FloatArray, places: FloatArray) -> BoolArray:
     """Tell which places are among others, bit by bit."""
     _, number = numbered(np.concatenate([xy, places]))

@@ -7,7 +7,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from geo_service.coverage._arrays import BoolArray, FloatArray, HashArray, IntArray, numbered
+from geo_service.coverage._arrays import (
+    BoolArray,
+    FloatArray,
+    HashArray,
+    IntArray,
+    forward,
+    numbered,
+    turned,
+)
 from geo_service.coverage._segments import MODULUS, Scan
 from geo_service.rings import Rings
 
@@ -135,8 +143,7 @@ def _gathered(
         row = rings.row[of[here]]
         rows[mine] = -1 - row if k else row
         first += len(at)
-    forward = (ends[:, 0] < ends[:, 2]) | ((ends[:, 0] == ends[:, 2]) & (ends[:, 1] < ends[:, 3]))
-    return np.where(forward[:, None], ends, ends[:, [2, 3, 0, 1]]), rows
+    return turned(ends, ~forward(ends)), rows
 
 
 def _sorted(ends: FloatArray, row: IntArray, group: IntArray) -> Residual:

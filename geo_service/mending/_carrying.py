@@ -9,12 +9,12 @@ import numpy as np
 import shapely
 
 from geo_service.coverage import _arrays
-from geo_service.coverage._arrays import FloatArray, Geometry, GeometryArray
+from geo_service.coverage._arrays import FloatArray, Geometry, GeometryArray, forward, turned
 from geo_service.coverage._layer import Layer
 from geo_service.mending import _chains
 from geo_service.mending._chains import Exchange
 from geo_service.mending._distance import borders_of, farthest_each
-from geo_service.mending._matching import first_equal, forward, turned
+from geo_service.mending._matching import first_equal
 from geo_service.mending._plan import Move, Plan
 from geo_service.mending._rules import Rules
 from geo_service.mending._spots import scale_at

@@ -17,14 +17,22 @@ import numpy as np
 import shapely
 
 from geo_service.coverage import _arrays
-from geo_service.coverage._arrays import BoolArray, FloatArray, Geometry, GeometryArray, IntArray
+from geo_service.coverage._arrays import (
+    BoolArray,
+    FloatArray,
+    Geometry,
+    GeometryArray,
+    IntArray,
+    forward,
+    turned,
+)
 from geo_service.coverage._faces import Faces
 from geo_service.coverage._layer import Layer
 from geo_service.coverage._places import Lines
 from geo_service.coverage._segments import Scan
 from geo_service.coverage._walk import walk
 from geo_service.mending._distance import borders_of
-from geo_service.mending._matching import first_equal, forward, turned
+from geo_service.mending._matching import first_equal
 from geo_service.mending._spots import Segments
 from geo_service.rings import Rings
 

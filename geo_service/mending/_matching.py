@@ -5,7 +5,7 @@ from __future__ import annotations
 import numba
 import numpy as np
 
-from geo_service.coverage._arrays import BoolArray, FloatArray, HashArray, IntArray
+from geo_service.coverage._arrays import FloatArray, HashArray, IntArray
 
 _MIX, _FOLD = np.uint64(0x9E3779B97F4A7C15), np.uint64(29)
 
@@ -35,18 +35,6 @@ def distinct_pairs(a: IntArray, b: IntArray) -> tuple[IntArray, IntArray]:
     span = int(b.max(initial=0)) - least + 1
     once = np.unique(a * span + b - least)
     return once // span, once % span + least
-
-
-def forward(ends: FloatArray) -> BoolArray:
-    """Which segments run from the smaller end to the larger."""
-    return (ends[:, 0] < ends[:, 2]) | ((ends[:, 0] == ends[:, 2]) & (ends[:, 1] < ends[:, 3]))
-
-
-def turned(ends: FloatArray, which: BoolArray) -> FloatArray:
-    """Segments, some of them the other way round."""
-    out = ends.copy()
-    out[which] = out[which][:, [2, 3, 0, 1]]
-    return out
 
 
 @numba.njit(nogil=True, cache=True)

@@ -9,7 +9,7 @@ import numpy as np
 import shapely
 
 from geo_service.coverage import _arrays, _faces, _holes, _surplus, _tiling
-from geo_service.coverage._arrays import BoolArray, FloatArray, Geometry, IntArray
+from geo_service.coverage._arrays import BoolArray, FloatArray, Geometry, IntArray, forward, turned
 from geo_service.coverage._examined import Examined
 from geo_service.coverage._faces import Faces
 from geo_service.coverage._layer import Layer, Outline
@@ -17,7 +17,7 @@ from geo_service.coverage._places import Lines, Places, places_of
 from geo_service.coverage._residual import Residual
 from geo_service.mending._chains import NONE_BROKEN, Chains, broken_of, ring_segments
 from geo_service.mending._division import WAYS, divided
-from geo_service.mending._matching import distinct_pairs, first_equal, forward, turned
+from geo_service.mending._matching import distinct_pairs, first_equal
 from geo_service.mending._rules import Rules
 from geo_service.mending._spots import Segments, Shift, Spot, segments_of, shift, spots_of
 from geo_service.rings import Rings
