@@ -458,6 +458,37 @@ def test_a_drawing_keeps_what_is_to_stay_and_sets_apart_what_stands_alone(
     assert (grouped.code, grouped.json["error"]["code"]) == (2, "field_missing")
 
 
+def test_grids_are_brought_back_into_the_range_and_the_rest_stays(
+    run: Run, stored: Path, files: dict[str, Path], small_city: DemoCity, tmp_path: Path
+) -> None:
+    grids = small_city.grids.set_index("code")
+    low, high = (int(each) for each in np.quantile(grids["households"], [0.1, 0.9]))
+    most = str(grids["households"].idxmax())
+    township = most[:9]
+    out = tmp_path / "redrawn.gpkg"
+    asked = (
+        *("redraw", "--within", township, "--streets", files["streets"], "-o", out),
+        *("--households", files["buildings"], "--target", f"{low}-{high}"),
+    )
+    told = run(*asked, "--fixed", most, "--json", store=stored)
+    assert told.code == int(bool(told.json["misses"]))
+    redrawn = boundary_files.read(out).layer_frame().set_index("code")
+    off = set(redrawn.index[~redrawn["households"].astype(int).between(low, high)])
+    assert off == {most, *(miss["code"] for miss in told.json["misses"])}
+    assert told.json["operations"]
+    untouched = set(grids.index) & set(redrawn.index) - set(told.json["touched"])
+    assert most in untouched
+    old, new = (frame.geometry[sorted(untouched)].to_numpy() for frame in (grids, redrawn))
+    assert shapely.area(shapely.symmetric_difference(old, new)).max() < 1e-6  # a node at most
+    area = shapely.coverage_union_all(redrawn.geometry.to_numpy())
+    assert coverage.certificate(redrawn.geometry.to_numpy(), area).clean
+    shown = run(*asked, store=stored).out
+    assert "→" in shown
+    assert "no other grid was touched" in shown or "其余网格未动" in shown
+    elsewhere = run(*asked, "--within", "411099", "--json", store=stored)
+    assert (elsewhere.code, elsewhere.json["error"]["code"]) == (2, "code_unknown")
+
+
 def test_a_crosswalk_shares_out_every_grid(
     run: Run, files: dict[str, Path], tmp_path: Path
 ) -> None:

@@ -43,6 +43,7 @@ COMMANDS = {
     "site": "--kind --count --cover --candidates --existing --demand --minutes --capacity --must "
     "--never --seconds --output",
     "draw": "--within --streets --households --target --output",
+    "redraw": "--within --streets --households --target --fixed --output",
     "split": "",
     "merge": "",
     "crosswalk": "--output",

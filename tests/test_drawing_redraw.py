@@ -121,6 +121,11 @@ def test_what_can_not_be_mended_is_named_and_left(town: gpd.GeoDataFrame) -> Non
     )
     assert (kept.operations, kept.misses) == ((), ())
     other = town.assign(code=[f"41100200100{1 + n % 2}{n:03d}" for n in range(8)])
+    kinds = ["专属网格", *["基础网格"] * 7]
+    alone = drawing.redraw(
+        town.assign(kind=kinds), streets=lattice(8, 4), households=grown((150, 150, 130))
+    )
+    assert (alone.operations, alone.misses) == ((), ())
     apart = drawing.redraw(other, streets=lattice(8, 4), households=grown((150, 150, 130)))
     assert all(op.get("to", "")[:12] == other.code[0][:12] for op in apart.operations)
     with pytest.raises(InputError):

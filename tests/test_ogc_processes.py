@@ -77,7 +77,7 @@ def test_owslib_finds_describes_and_executes(service: str, ogc_clients: ModuleTy
         ],
     )
     assert {one["id"] for one in listed} == {
-        "check", "repair", "catchments", "life-circles", "siting", "draw",
+        "check", "repair", "catchments", "life-circles", "siting", "draw", "redraw",
     }  # fmt: skip
     assert described["inputs"]["layer"]["minOccurs"] == 0
     assert "async-execute" in described["jobControlOptions"]
@@ -137,6 +137,26 @@ def test_a_township_is_drawn_with_what_stays_and_what_stands_apart(
     checked = computed(http, "check", {"draft": told["draft"]["id"]})
     assert not {"gap", "overlap", "overrun", "rim_gap"} & set(checked["counts"])
     assert http.delete(f"/drafts/{told['draft']['id']}").status_code == 204
+
+
+def test_redrawing_gives_a_draft_of_few_changes(
+    http: httpx.Client, grids: gpd.GeoDataFrame
+) -> None:
+    township = grids["code"].iloc[0][:9]
+    told = computed(http, "redraw", {"within": township, "target": [60, 100]})
+    off = set(grids["code"][grids["code"].str.startswith(township)])  # 40 households in each
+    assert set(told["touched"]) == off - {miss["code"] for miss in told["misses"]}
+    assert told["touched"]
+    assert told["draft"]["source"] == f"redraw {township}"
+    draft = told["draft"]["id"]
+    difference = http.get(f"/drafts/{draft}/diff").json()
+    moved = {*difference["moved"], *difference["removed"]}
+    assert moved >= set(told["touched"])
+    checked = computed(http, "check", {"draft": draft})
+    assert not {"gap", "overlap", "overrun", "rim_gap"} & set(checked["counts"])
+    assert http.delete(f"/drafts/{draft}").status_code == 204
+    nothing = computed(http, "redraw", {"within": township, "target": [1, 100_000]})
+    assert (nothing["draft"], nothing["touched"]) == (None, [])
 
 
 def test_an_upload_becomes_a_draft_and_is_mended(

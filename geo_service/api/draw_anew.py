@@ -86,15 +86,9 @@ def answer(state: State, question: Question, context: Context) -> dict[str, Any]
     """
     context.tell(0.05, "正在读取街道和户数", "Reading streets and households")
     areas = areas_of(state, question.within)
-    outline = shapely.union_all(areas.geometry.values)
-    streets = state.network().street_lines().to_crs(areas.crs)
-    streets = streets[streets.intersects(outline)]
-    tables = state.store.tables()
-    if "buildings" not in tables:
-        raise MissingError("table_missing", table="buildings", known=", ".join(tables) or "-")
-    homes = crs.placed(state.store.table("buildings"), areas.crs, datum="wgs84")
     asked = {
-        "streets": streets, "households": homes, "target": question.target, "seed": question.seed,
+        "streets": streets_of(state, areas), "households": households_of(state, areas),
+        "target": question.target, "seed": question.seed,
         "taken": state.store.retired_codes("grids"), **_wishes(state, question, areas.crs),
     }  # fmt: skip
     drawn = _drawn(areas, asked, context)
@@ -127,6 +121,28 @@ def areas_of(state: State, within: str) -> gpd.GeoDataFrame:
         below = below[[codes.is_within(code, within) for code in below["code"]]]
         own = below if len(below) else own
     return own[["code", own.geometry.name]].reset_index(drop=True)
+
+
+def streets_of(state: State, areas: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
+    """Give the streets of the walk network that meet areas, in their plane."""
+    streets = state.network().street_lines().to_crs(areas.crs)
+    return streets[streets.intersects(areas.geometry.union_all())]
+
+
+def households_of(state: State, areas: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
+    """Give the houses of the store that stand in areas, with their households, in their plane.
+
+    Raises
+    ------
+    MissingError
+        ``table_missing``.
+    """
+    tables = state.store.tables()
+    if "buildings" not in tables:
+        raise MissingError("table_missing", table="buildings", known=", ".join(tables) or "-")
+    houses = crs.placed(state.store.table("buildings"), areas.crs, datum="wgs84")
+    inside = houses.sindex.query(areas.geometry.union_all(), predicate="intersects", sort=True)
+    return houses.iloc[inside]
 
 
 def _drawn(areas: gpd.GeoDataFrame, asked: dict[str, Any], context: Context) -> Drawn:

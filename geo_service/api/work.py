@@ -18,7 +18,7 @@ import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from geo_service import layers
-from geo_service.api import catchments, desk, drafts, draw_anew, life_circles, sites
+from geo_service.api import catchments, desk, drafts, draw_anew, life_circles, redraw, sites
 from geo_service.api.life_circles import Circles
 from geo_service.api.state import GEOJSON, State
 from geo_service.errors import InputError, Phrase
@@ -186,6 +186,12 @@ def _draw(state: State, question: draw_anew.Question, context: Context) -> Resul
     return _json(told | {"draft": drafts.told(told["draft"])})
 
 
+def _redraw(state: State, question: redraw.Question, context: Context) -> Result:
+    told = redraw.answer(state, question, context)
+    made = told["draft"]
+    return _json(told | {"draft": None if made is None else drafts.told(made)})
+
+
 PROCESSES: dict[str, Process] = {
     process.id: process
     for process in (
@@ -225,6 +231,13 @@ PROCESSES: dict[str, Process] = {
                    "Draw a community, or every one of what holds it, into grids along its streets "
                    "to a household target: a draft."),
             draw_anew.Question, _draw, writes=True,
+        ),
+        Process(
+            "redraw", Phrase("调整网格", "Redraw grids"),
+            Phrase("人口变化后，只改动必须改的网格，使户数回到范围内，得到一个草稿。",
+                   "After growth, bring grids back into the range of households and change as few "
+                   "as can be: a draft."),
+            redraw.Question, _redraw, writes=True,
         ),
     )
 }  # fmt: skip

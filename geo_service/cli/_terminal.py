@@ -229,6 +229,11 @@ def lonlat(text: str, *, name: str) -> tuple[float, float]:
     return number(parts[0], name=name), number(parts[1], name=name)
 
 
+def codes(text: str) -> list[str]:
+    """Read codes separated by commas, of either script."""
+    return [code.strip() for code in text.replace("，", ",").split(",") if code.strip()]
+
+
 def numbers(text: str, *, name: str) -> list[float]:
     """Numbers out of a list such as ``5,10,15``."""
     return [number(part, name=name) for part in text.replace("，", ",").split(",") if part.strip()]

@@ -1,4 +1,4 @@
-"""``draw``, ``split``, ``merge``: grids drawn anew and edited."""
+"""``draw``, ``redraw``: grids drawn anew, and brought back into the range after growth."""
 
 from __future__ import annotations
 
@@ -12,31 +12,42 @@ import typer
 
 from geo_service.cli import _terminal as terminal
 from geo_service.cli.walking import read_points
-from geo_service.errors import InputError, MissingError
+from geo_service.errors import InputError, MissingError, Phrase
 
 if TYPE_CHECKING:
     import geopandas as gpd
 
-    from geo_service.drawing import Drawn, Quality
+    from geo_service.drawing import Drawn, Miss, Quality, Redrawn
 
 
-_SHOWN = 20  # misses told on the terminal; all are in the machine form
+_SHOWN = 20  # misses and steps told on the terminal; all are in the machine form
+_STEPS = {
+    "reassign": ("划转地块", "a block goes over:"),
+    "split": ("拆分", "split:"),
+    "merge": ("并入", "joined by:"),
+}
 
 
 def register(app: terminal.App) -> None:
     """Put this file's commands on the app."""
     app.command("draw")(draw)
+    app.command("redraw")(redraw)
+
+
+Streets = Annotated[Path, typer.Option(help="街道 · An .osm.pbf extract")]
+Households = Annotated[
+    Path | None, typer.Option(help="户数点 · Points with a households column (CSV, GPKG)")
+]
+Target = Annotated[str, typer.Option(help="每格户数 · Households a grid")]
 
 
 def draw(
     within: Annotated[
         str, typer.Option(help="范围：文件或区划编码 · A file, or a code of the store")
     ],
-    streets: Annotated[Path, typer.Option(help="街道 · An .osm.pbf extract")],
-    households: Annotated[
-        Path | None, typer.Option(help="户数点 · Points with a households column (CSV, GPKG)")
-    ] = None,
-    target: Annotated[str, typer.Option(help="每格户数 · Households a grid")] = "300-500",
+    streets: Streets,
+    households: Households = None,
+    target: Target = "300-500",
     seed: Annotated[int, typer.Option(help="随机种子 · Seed of the search")] = 0,
     against: Annotated[
         int | None,
@@ -65,9 +76,7 @@ def draw(
         bool, typer.Option("--one-grid-each", help="一组一格，不论户数 · A grid a group")
     ] = False,
     workers: Annotated[int, typer.Option(min=1, help="进程数 · Processes")] = 1,
-    output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="写到文件 · Write to this file")
-    ] = None,
+    output: terminal.Output = None,
     store: terminal.StorePath = None,
     as_json: terminal.AsJson = False,
 ) -> int:
@@ -109,6 +118,49 @@ def draw(
     else:
         _say(drawn, measured, [seed, against])
     return terminal.FOUND_FAULTS if drawn.misses else 0
+
+
+def redraw(
+    within: Annotated[
+        str, typer.Option(help="网格：文件或区划编码 · Grids: a file, or a code of the store")
+    ],
+    streets: Streets,
+    households: Households = None,
+    target: Target = "300-500",
+    fixed: Annotated[
+        str, typer.Option(help="原样保留的网格编码，逗号分隔 · Codes of grids that stay, by comma")
+    ] = "",
+    output: terminal.Output = None,
+    store: terminal.StorePath = None,
+    as_json: terminal.AsJson = False,
+) -> int:
+    """调整网格 · Bring grids back into the range after growth; only what must change does."""
+    from geo_service import boundary_files, drawing
+
+    target_range = _range(target)
+    grids, retired = _grids(within, store)
+    lines = drawing.street_lines(streets, grids.geometry.union_all(), crs=grids.crs)
+    redrawn = drawing.redraw(
+        grids, streets=lines, households=households_at(households, grids, store),
+        target=target_range, fixed=terminal.codes(fixed), retired=retired,
+    )  # fmt: skip
+    if output is not None:
+        boundary_files.write(redrawn.grids, output)
+    if as_json:
+        terminal.print_json(
+            {
+                "grids": len(redrawn.grids),
+                "touched": list(redrawn.touched),
+                "households_moved": redrawn.households_moved,
+                "operations": list(redrawn.operations),
+                "misses": [asdict(miss) for miss in redrawn.misses],
+                "notes": [asdict(note) for note in redrawn.notes],
+                "written": str(output or ""),
+            }
+        )
+    else:
+        _say_redrawn(redrawn)
+    return terminal.FOUND_FAULTS if redrawn.misses else 0
 
 
 def _draw(
@@ -173,11 +225,34 @@ def _say(drawn: Drawn, measured: Sequence[Quality], seeds: Sequence[int | None])
     console.print(terminal.table(say("方案", "drawing"), (say("指标", "figure"), *named), rows))
     for note in drawn.notes[1:]:
         console.print(f"· {say(note.zh, note.en)}", markup=False)
-    for miss in drawn.misses[:_SHOWN]:
-        console.print(f"· {miss.code} {say(miss.zh, miss.en)}", markup=False)
-    if len(drawn.misses) > _SHOWN:
-        more = len(drawn.misses) - _SHOWN
-        console.print(say(f"…… 还有 {more} 个", f"… and {more} more"))
+    _say_misses(drawn.misses)
+
+
+def _say_redrawn(redrawn: Redrawn) -> None:
+    say, console = terminal.say, terminal.out()
+    for note in redrawn.notes:
+        console.print(say(note.zh, note.en), markup=False)
+    _say_each([_step(operation) for operation in redrawn.operations])
+    _say_misses(redrawn.misses)
+
+
+def _step(operation: Mapping[str, Any]) -> str:
+    named = (operation.get("code"), operation.get("to"), *operation.get("codes", ()))
+    codes = dict.fromkeys(code for code in named if code)
+    return f"{terminal.say(*_STEPS[operation['op']])} {' → '.join(codes)}"
+
+
+def _say_misses(misses: Sequence[Miss]) -> None:
+    _say_each([f"{miss.code} {terminal.say(miss.zh, miss.en)}" for miss in misses])
+
+
+def _say_each(lines: Sequence[str]) -> None:
+    console = terminal.out()
+    for line in lines[:_SHOWN]:
+        console.print(f"· {line}", markup=False)
+    if len(lines) > _SHOWN:
+        more = len(lines) - _SHOWN
+        console.print(terminal.say(f"…… 还有 {more} 个", f"… and {more} more"))
 
 
 def _figure(value: float | int | None) -> str:
@@ -189,7 +264,7 @@ def _figure(value: float | int | None) -> str:
 def _range(text: str) -> tuple[int, int]:
     found = re.fullmatch(r"\s*(\d+)\s*[-–~]\s*(\d+)\s*", text)
     if not found or int(found[1]) > int(found[2]):
-        reason = "write it as LOW-HIGH, e.g. 300-500"
+        reason = Phrase("应写作 最少-最多，如 300-500", "write it as LOW-HIGH, e.g. 300-500")
         raise InputError("parameter_invalid", name="--target", value=text, reason=reason)
     return int(found[1]), int(found[2])
 
@@ -223,6 +298,21 @@ def _areas(within: str, store: str | None) -> gpd.GeoDataFrame:
     return found[["code", "geometry"]].reset_index(drop=True)
 
 
+def _grids(within: str, store: str | None) -> tuple[gpd.GeoDataFrame, list[str]]:
+    """The grids of a file, or of the store under a code, and the codes they can't be given."""
+    from geo_service import boundary_files, codes
+    from geo_service.store import open_store
+
+    if Path(within).exists():
+        return boundary_files.read(within).layer_frame(), []
+    with open_store(terminal.store_path(store)) as opened:
+        frame, retired = opened.frame("grids"), sorted(opened.retired_codes("grids"))
+    found = frame[[codes.is_within(code, within) for code in frame["code"]]]
+    if not len(found):
+        raise MissingError("code_unknown", code=within, what="grids")
+    return found.reset_index(drop=True), retired
+
+
 def _fixed(asked: str | None, areas: gpd.GeoDataFrame, store: str | None) -> Any:
     """Grids that stay: of a file, or those of the store with these codes."""
     from geo_service import boundary_files
@@ -232,9 +322,8 @@ def _fixed(asked: str | None, areas: gpd.GeoDataFrame, store: str | None) -> Any
         return None
     if Path(asked).exists():
         return boundary_files.read(asked).layer_frame()
-    wanted = [code.strip() for code in asked.split(",") if code.strip()]
     with open_store(terminal.store_path(store)) as opened:
-        return opened.features("grids", wanted)
+        return opened.features("grids", terminal.codes(asked))
 
 
 def _layer(
@@ -251,7 +340,7 @@ def _layer(
 
 
 def households_at(path: Path | None, area: gpd.GeoDataFrame, store: str | None) -> gpd.GeoDataFrame:
-    """Points with households: a table, a point layer, or the published grids' own counts."""
+    """Points with households: of a table or a point layer, else those of the store in the area."""
     from geo_service import boundary_files, crs
 
     if path is not None and path.suffix.lower() not in {".csv", ".xlsx"}:
@@ -267,11 +356,18 @@ def households_at(path: Path | None, area: gpd.GeoDataFrame, store: str | None) 
         with open_store(terminal.store_path(store)) as opened:
             table = opened.table("buildings") if "buildings" in opened.tables() else None
         if table is None:
-            reason = "name a file of points with a households column"
+            reason = Phrase(
+                "请给出带 households（户数）列的点文件",
+                "name a file of points with a households column",
+            )
             raise InputError("parameter_invalid", name="--households", value="", reason=reason)
     if "households" not in table:
         raise InputError(
             "field_missing", file=str(path), field="户数 / households", found=", ".join(table)
         )
     table["households"] = table["households"].astype(float).astype(int)
-    return crs.placed(table, area.crs, datum="wgs84")
+    places = crs.placed(table, area.crs, datum="wgs84")
+    if path is not None:
+        return places  # all of them: what lies outside is told
+    inside = places.sindex.query(area.geometry.union_all(), predicate="intersects", sort=True)
+    return places.iloc[inside]

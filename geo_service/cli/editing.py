@@ -138,8 +138,7 @@ def merge(
     place: _Place,
 ) -> dict[str, Any]:
     """合并网格 · Merge neighbouring grids; nothing else moves."""
-    wanted = [code.strip() for code in codes.replace("，", ",").split(",") if code.strip()]
-    return {"op": "merge", "codes": wanted}
+    return {"op": "merge", "codes": terminal.codes(codes)}
 
 
 def move(

@@ -35,6 +35,13 @@ class Premises:
         )
 
 
+def among(grids: gpd.GeoDataFrame) -> npt.NDArray[np.bool_]:
+    """Tell which grids of a layer are premises."""
+    if "kind" not in grids:
+        return np.zeros(len(grids), bool)
+    return (grids["kind"] == KIND).to_numpy(bool)
+
+
 def read(plane: Any, dedicated: gpd.GeoDataFrame | None) -> Premises | None:
     """Read premises, refusing those that overlap or are too small for a grid."""
     if dedicated is None or not len(dedicated):

@@ -19,7 +19,7 @@ import shapely
 
 from geo_service import codes as grid_codes
 from geo_service import topology
-from geo_service.drawing import _atoms, _given
+from geo_service.drawing import _atoms, _given, _premises
 from geo_service.drawing._told import Miss
 from geo_service.drawing.changes import Change
 from geo_service.drawing.edits import applied
@@ -85,7 +85,8 @@ def redraw(
     Parameters
     ----------
     grids : geopandas.GeoDataFrame
-        An exact tiling in a metric plane, with a column ``code``; community lines stay.
+        An exact tiling in a metric plane, with a column ``code``; community lines stay, and so do
+        grids whose ``kind`` is 专属网格 (premises), whatever they hold.
     streets : geopandas.GeoDataFrame or Terrain
         As `geo_service.drawing.draw` takes them; or prepared once, with `lines` and `buildings`,
         by whoever redraws again and again.
@@ -96,7 +97,7 @@ def redraw(
     target : tuple of int, default (300, 500)
         Fewest and most households of a grid.
     fixed : sequence of str
-        Codes of grids that stay as they are, such as dedicated ones.
+        Codes of further grids that stay as they are.
     retired : sequence of str
         Codes of the past, never to be given again.
 
@@ -119,7 +120,7 @@ def redraw(
         homes,
         streets,
         (low, high),
-        fixed=set(fixed),
+        fixed={*fixed, *grids["code"][_premises.among(grids)]},
         retired=retired,
     )
     for code in ground.off():
