@@ -11,6 +11,7 @@ import pytest
 import shapely
 
 from geo_service import cli, coverage, layers, profiles
+from geo_service.coverage import _messages
 from geo_service.errors import InputError, MissingError
 
 
@@ -187,3 +188,19 @@ def test_the_command_shows_every_rule(capsys: pytest.CaptureFixture[str]) -> Non
     told = json.loads(capsys.readouterr().out)
     assert (told["households"], told["severities"]["gap"]) == ([300, 500], "error")
     assert told["digest"] == profiles.load("urban").digest
+
+
+def test_the_page_of_checking_tells_every_kind_and_rule(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[1] / "docs" / "checking.md").read_text("utf-8")
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in page.splitlines()
+            if line.startswith("| `")]  # fmt: skip
+    told = {row[0].strip("`"): (row[1], row[2]) for row in rows if len(row) == 5}
+    default = profiles.load("default")
+    assert told == {
+        kind: (zh, default.severity(kind)) for kind, (zh, *_) in _messages._WORDS.items()
+    }
+    rules = {name.strip("` ") for row in rows if len(row) == 2 for name in row[0].split(",")}
+    assert rules == set(profiles.to_dict(default)) - {"name", "version", "digest"}
+    sample = tmp_path / "weidu.toml"
+    sample.write_text(page.partition("```toml\n")[2].partition("```")[0], "utf-8")
+    assert profiles.load(sample).label == "weidu@2"
