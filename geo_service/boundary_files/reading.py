@@ -53,6 +53,10 @@ class BoundaryFile:
     source: str
     sha256: str
 
+    def __repr__(self) -> str:
+        columns = self.layer.columns if isinstance(self.layer, wkb.Table) else self.layer
+        return f"<BoundaryFile {self.source}: {len(columns)} features, {columns.crs}>"
+
     @cached_property
     def frame(self) -> gpd.GeoDataFrame:
         """`layer` with its geometries made."""

@@ -88,6 +88,12 @@ class CoverageReport:
     reference: gpd.GeoDataFrame
     profile_digest: str = ""
 
+    def __repr__(self) -> str:
+        return (
+            f"<CoverageReport {self.verdict}: {self.features} features, {len(self.faults)} listed, "
+            f"coverage {self.coverage_percent} %, {self.profile}, {self.crs}>"
+        )
+
     def to_dict(self) -> dict[str, Any]:
         """Give the report as plain data, the form that ``check --json`` prints.
 

@@ -66,6 +66,9 @@ class Drawn:
     notes: tuple[Note, ...]
     rim_nodes: npt.NDArray[np.float64]
 
+    def __repr__(self) -> str:
+        return f"<Drawn {len(self.grids)} grids, {len(self.misses)} out of range>"
+
 
 def draw(
     area: Any,

@@ -68,6 +68,12 @@ class Redrawn:
     misses: tuple[Miss, ...]
     notes: tuple[Note, ...]
 
+    def __repr__(self) -> str:
+        return (
+            f"<Redrawn {len(self.grids)} grids: {len(self.touched)} touched, "
+            f"{self.households_moved} households moved, {len(self.misses)} out of range>"
+        )
+
 
 def redraw(
     grids: gpd.GeoDataFrame,

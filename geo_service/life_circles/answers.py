@@ -55,6 +55,12 @@ class LifeCircles:
     centres: pd.DataFrame
     notes: list[dict[str, str]]
 
+    def __repr__(self) -> str:
+        return (
+            f"<LifeCircles {len(self.centres)} circles, {len(self.standard)} categories: "
+            f"{len(self.missing)} missing, {len(self.unbuilt)} unbuilt>"
+        )
+
     def table(self) -> pd.DataFrame:
         """The matrix as a sheet: a row per circle, a column per category, Chinese status inside."""
         order = list(dict.fromkeys(self.matrix["kind_zh"]))

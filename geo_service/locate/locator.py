@@ -111,6 +111,9 @@ class Locator:
     def __len__(self) -> int:
         return self._row_of.size - 1
 
+    def __repr__(self) -> str:
+        return f"<Locator {len(self)} grids, {self.crs}>"
+
     @property
     def nbytes(self) -> int:
         """Memory the index takes, bytes."""

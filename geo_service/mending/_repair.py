@@ -62,6 +62,10 @@ class Mended:
     report: CoverageReport
     rows: IntArray
 
+    def __repr__(self) -> str:
+        changed = self.changes["code"].nunique()
+        return f"<Mended {len(self.grids)} grids: {changed} changed, {len(self.left)} faults left>"
+
     def to_dict(self) -> dict[str, Any]:
         """Give what was done and left as plain data."""
         changes = self.changes.drop(columns="geometry").to_dict("records")

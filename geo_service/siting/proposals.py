@@ -125,6 +125,14 @@ class Proposal:
     notes: list[Text]
     demand: pd.DataFrame
 
+    def __repr__(self) -> str:
+        named = " ".join(part for part in (self.kind, self.aim) if part)
+        return (
+            f"<Proposal {named}: {len(self.sites)} sites, covered {self.covered_before:,.0f} → "
+            f"{self.covered_after:,.0f} of {self.total:,.0f}, objective {self.objective:,.6g}, "
+            f"bound {self.bound:,.6g}, {self.status}>"
+        )
+
     def to_dict(self) -> dict[str, Any]:
         """The contract's JSON form: without the demand; of areas those that gain or are worst."""
         told = {name: getattr(self, name) for name in self.__dataclass_fields__}
