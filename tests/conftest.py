@@ -9,6 +9,7 @@ import subprocess
 import sys
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -184,6 +185,36 @@ def small_city() -> DemoCity:
 def full_city() -> DemoCity:
     """The synthetic city of 18,936 grids: half a minute, for tests marked slow."""
     return demo_city.make()
+
+
+@pytest.fixture(scope="session")
+def browsing() -> ModuleType:
+    """The module that opens the map page in a browser."""
+    return beside("browsing")
+
+
+@pytest.fixture(scope="module")
+def browser(browsing: ModuleType) -> Iterator[Any]:
+    """Headless Chromium, or a skip that says what is missing."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    if browsing.CHROMIUM is None:
+        pytest.skip("chromium is not installed")
+    with playwright.sync_playwright() as driver:
+        started = driver.chromium.launch(executable_path=browsing.CHROMIUM, args=browsing.FLAGS)
+        yield started
+        started.close()
+
+
+@pytest.fixture
+def open_map(browsing: ModuleType, browser: Any, base: str) -> Iterator[Callable[..., Any]]:
+    """``open_map(query, width=1440, locale="zh-CN")``: the page of the module's ``base``."""
+    with ExitStack() as windows:
+
+        def opened(query: str = "", *, width: int = 1440, locale: str = "zh-CN") -> Any:
+            page = browsing.opened(browser, base, query, width=width, locale=locale)
+            return windows.enter_context(page)
+
+        yield opened
 
 
 def beside(name: str) -> ModuleType:

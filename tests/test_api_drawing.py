@@ -111,6 +111,69 @@ def test_two_planners_draw_in_different_places_at_once(
     assert shapely.area(now.geometry.values).sum() == pytest.approx(grids.area.sum(), abs=1e-5)
 
 
+def test_a_drafts_grids_and_how_good_they_are(
+    served_city: tuple[httpx.Client, Path], grids: gpd.GeoDataFrame
+) -> None:
+    http, path = served_city
+    code = grids.code[20]
+    opened = http.post("/drafts/open", json={"within": code[:12]}).json()
+    number, links = opened["id"], opened["links"]
+    told = http.get(links["grids"], params={"datum": "wgs84"}).json()
+    own = grids[grids.code.str[:12] == code[:12]]
+    assert sorted(f["id"] for f in told["features"]) == sorted(own.code)
+    assert (told["datum"], told["type"]) == ("wgs84", "FeatureCollection")
+    assert {f["properties"]["phone"] for f in told["features"]} == {"138****5678"}
+    exact = http.get(links["grids"]).json()["features"]
+    with open_store(path) as store:
+        kept = store.draft_grids(number).set_index("code").geometry
+    assert all(shapely.geometry.shape(f["geometry"]).equals_exact(kept[f["id"]], 0) for f in exact)
+
+    before = http.get(links["quality"], params={"low": 100, "high": 300}).json()
+    assert before["quality"]["area_moved_percent"] == 0
+    assert before["quality"]["households_moved_percent"] == 0
+    assert before["before"]["quality"]["grids"] == len(own)
+    sizes = {g["code"]: (g["households"], g["size"]) for g in before["grids"]}
+    with open_store(path) as store:
+        held = store.frame("grids").set_index("code").households[own.code]
+    wanted = {"few": held < 100, "many": held > 300, "right": held.between(100, 300)}
+    assert sizes == {
+        c: (held[c], next(s for s, is_so in wanted.items() if is_so[c])) for c in held.index
+    }
+    assert before["quality"]["in_range"] == wanted["right"].sum()
+    http.post(links["edits"], json=across(grids, code))
+    after = http.get(links["quality"], params={"low": 100, "high": 300}).json()
+    assert after["quality"]["grids"] == len(own) + 1
+    assert 0 < after["quality"]["area_moved_percent"] < 100 / len(own)
+    assert http.get(links["quality"], params={"low": 3, "high": 2}).status_code == 422
+    http.delete(f"/drafts/{number}")
+    assert http.get(links["quality"]).json()["code"] == "draft_closed"
+    assert http.get(links["grids"]).json()["code"] == "draft_closed"
+
+
+def test_what_reaches_beyond_the_grid_is_left_out_where_asked(
+    served_city: tuple[httpx.Client, Path], grids: gpd.GeoDataFrame
+) -> None:
+    http, path = served_city
+    code = grids.code[20]
+    host = grids.geometry[20]
+    opened = http.post("/drafts/open", json={"within": code[:12]}).json()
+    west, south, _, north = host.bounds
+    half = shapely.box(west - 50, south - 50, host.centroid.x, north + 50)
+    ring = shapely.get_coordinates(half.exterior).tolist()
+    asked = {"op": "cut_out", "code": code, "premises": ring, "name": "东方市场"}
+    links = opened["links"]
+    assert http.post(links["edits"], json=asked).json()["code"] == "drawing_impossible"
+    made = http.post(links["edits"], json={**asked, "trim": True}).json()
+    [new] = made["edit"]["created"]
+    with open_store(path) as store:
+        drawn = store.draft_grids(opened["id"]).set_index("code")
+    premises, rest = drawn.geometry[new], drawn.geometry[code]
+    assert shapely.symmetric_difference(premises, shapely.intersection(host, half)).area < 1e-3
+    assert drawn.name[new] == "东方市场"
+    assert premises.area + rest.area == pytest.approx(host.area, abs=1e-6)
+    assert http.post(links["edits"], json={**asked, "trim": "yes"}).status_code == 422
+
+
 @pytest.mark.parametrize(
     ("body", "status", "code"),
     [

@@ -3,40 +3,22 @@
 from __future__ import annotations
 
 import re
-import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import geopandas as gpd
 import httpx
 import pytest
 
+if TYPE_CHECKING:
+    from browsing import Seen
+
 pytestmark = pytest.mark.browser
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-FLAGS = [
-    "--no-sandbox", "--use-angle=swiftshader", "--enable-unsafe-swiftshader",
-    "--disable-background-networking", "--disable-component-update", "--disable-sync",
-    "--no-first-run",
-]  # fmt: skip
-SIZES = {1440: 900, 900: 1000, 390: 844}
+SIZES = (1440, 900, 390)
 COUNT = 60
-
-
-@dataclass
-class Seen:
-    """What a browser reported while a page was open."""
-
-    page: Any
-    base: str
-    elsewhere: list[str] = field(default_factory=list)
-    errors: list[str] = field(default_factory=list)
-
-    def text(self, selector: str) -> str:
-        return " ".join(self.page.inner_text(selector).split())
 
 
 @pytest.fixture(scope="module")
@@ -53,49 +35,6 @@ def base(
     served.make_city(path, grids, published=levels)
     with served.serving(path) as address:
         yield address
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    if CHROMIUM is None:
-        pytest.skip("chromium is not installed")
-    with playwright.sync_playwright() as driver:
-        started = driver.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield started
-        started.close()
-
-
-@pytest.fixture
-def open_map(browser: Any, base: str) -> Iterator[Callable[..., Seen]]:
-    """``open_map(query, width=1440, locale="zh-CN")``: the page once its map is drawn."""
-    contexts = []
-
-    def opened(query: str = "", *, width: int = 1440, locale: str = "zh-CN") -> Seen:
-        size = {"width": width, "height": SIZES[width]}
-        context = browser.new_context(viewport=size, locale=locale)
-        contexts.append(context)
-        seen = Seen(context.new_page(), base)
-        seen.page.on("pageerror", lambda error: seen.errors.append(str(error)))
-        seen.page.on("console", lambda line: _note(seen, line))
-        seen.page.on("request", lambda request: _trace(seen, request.url))
-        seen.page.goto(f"{base}/map?{query}")
-        seen.page.wait_for_selector("html[data-ready]", timeout=60_000)
-        return seen
-
-    yield opened
-    for context in contexts:
-        context.close()
-
-
-def _note(seen: Seen, line: Any) -> None:
-    if line.type in {"error", "warning"} and "GPU stall" not in line.text:
-        seen.errors.append(line.text)
-
-
-def _trace(seen: Seen, url: str) -> None:
-    if not url.startswith((seen.base, "blob:", "data:")):
-        seen.elsewhere.append(url)
 
 
 @pytest.mark.parametrize("width", SIZES)
@@ -353,9 +292,11 @@ def test_the_language_is_remembered(open_map: Callable[..., Seen]) -> None:
     assert seen.page.get_attribute("html", "lang") == "zh-CN"
 
 
-def test_without_webgl_questions_are_still_answered(base: str, browser: Any) -> None:
+def test_without_webgl_questions_are_still_answered(
+    base: str, browser: Any, browsing: ModuleType
+) -> None:
     flags = ["--no-sandbox", "--disable-gpu", "--disable-3d-apis"]
-    started = browser.browser_type.launch(executable_path=CHROMIUM, args=flags)
+    started = browser.browser_type.launch(executable_path=browsing.CHROMIUM, args=flags)
     page = started.new_page(locale="en-GB")
     page.goto(f"{base}/map?lon=110&lat=30")
     page.wait_for_selector("#find-answer .card", timeout=60_000)

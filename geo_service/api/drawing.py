@@ -14,10 +14,10 @@ from pydantic import BaseModel, ConfigDict
 from starlette.responses import Response
 
 from geo_service import crs, masking
-from geo_service.api import doors
+from geo_service.api import doors, draft_quality
 from geo_service.api import state as states
 from geo_service.api.drafts import OWN
-from geo_service.api.state import State
+from geo_service.api.state import GEOJSON, State
 from geo_service.drawing import operations
 from geo_service.store.records import DraftEdit
 
@@ -33,6 +33,8 @@ Datum = Annotated[
         examples=["wgs84"],
     ),
 ]
+Fewest = Annotated[int, Query(ge=0, description="Fewest households wanted of a grid")]
+Most = Annotated[int, Query(ge=1, description="Most households wanted of a grid")]
 
 
 class Area(BaseModel):
@@ -111,6 +113,24 @@ def history(number: int, state: StateOf) -> Response:
     return _json({"draft": number, "edits": edits, "links": _links(number)})
 
 
+@router.get(
+    "/drafts/{number}/grids",
+    summary="The grids of a draft",
+    dependencies=[OWN],
+    responses={200: {"content": {GEOJSON: {}}}},
+)
+def grids(number: int, state: StateOf, datum: Datum = None) -> Response:
+    """Give a draft's own grids as they are drawn now, for a map to draw on."""
+    return Response(orjson.dumps(_features(state, number, None, datum)), media_type=GEOJSON)
+
+
+@router.get("/drafts/{number}/quality", summary="How good a draft's grids are", dependencies=[OWN])
+def quality(number: int, state: StateOf, low: Fewest = 300, high: Most = 500) -> Response:
+    """Measure a draft's grids, each and all together, and against what is published there."""
+    found = state.store.draft(number)
+    return _json({"draft": number, **draft_quality.told(state, found, (low, high))})
+
+
 def _edited(
     state: State,
     number: int,
@@ -120,6 +140,19 @@ def _edited(
     status: int = 200,
 ) -> Response:
     """Answer with the operation and the grids it left changed, for a map to take up."""
+    body = {
+        "draft": number,
+        "edit": done.to_dict(),
+        "grids": _features(state, number, codes, datum),
+        "links": _links(number),
+    }
+    return _json(body, status)
+
+
+def _features(
+    state: State, number: int, codes: Sequence[str] | None, datum: str | None
+) -> dict[str, Any]:
+    """Give some of a draft's grids, or all, as GeoJSON in a datum or the store's plane."""
     grids = state.store.draft_grids(number, codes)
     shapes = np.asarray(grids.geometry.values, object)
     system = state.store.plane
@@ -137,17 +170,11 @@ def _edited(
         }
         for shape, row in zip(shapes, rows, strict=True)
     ]
-    body = {
-        "draft": number,
-        "edit": done.to_dict(),
-        "grids": {"type": "FeatureCollection", "datum": system, "features": features},
-        "links": _links(number),
-    }
-    return _json(body, status)
+    return {"type": "FeatureCollection", "datum": system, "features": features}
 
 
 def _links(number: int) -> dict[str, str]:
-    names = ("edits", "undo", "redo", "check", "diff", "publish")
+    names = ("grids", "edits", "undo", "redo", "quality", "check", "diff", "publish")
     return {name: f"/drafts/{number}/{name}" for name in names}
 
 

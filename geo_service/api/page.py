@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import numpy as np
 import orjson
-from fastapi import APIRouter, Depends, FastAPI
+from fastapi import APIRouter, Depends, FastAPI, Request
 from starlette.responses import FileResponse, Response
 from starlette.staticfiles import StaticFiles
 
@@ -37,8 +37,9 @@ async def map_page() -> FileResponse:
 
 
 @router.get("/map/city", summary="What the map page needs to know", include_in_schema=False)
-def city(state: StateOf) -> Response:
-    """Give the title, the extent, the layers with their revisions, and what else there is."""
+def city(request: Request, state: StateOf) -> Response:
+    """Give the title, the extent, the layers, what else there is, and what the caller may do."""
+    caller = doors.of(request)
     info = state.store.info()
     views = [state.view(name) for name in state.revisions()]
     bounds = np.array([view.bounds for view in views]).reshape(-1, 4)
@@ -61,6 +62,35 @@ def city(state: StateOf) -> Response:
             "facilities": "facilities" in info.tables,
             "proposals": proposals.TABLE in info.tables,
             "addresses": "addresses" in info.tables,
+            "homes": "buildings" in info.tables,
+            "caller": {
+                "name": caller.name,
+                "draws": caller.may("planner"),
+                "publishes": caller.may("publisher"),
+            },
+        }
+    )
+
+
+@router.get(
+    "/map/areas",
+    summary="Areas the caller may draw in",
+    include_in_schema=False,
+    dependencies=[doors.requires("planner")],
+)
+def areas(request: Request, state: StateOf) -> Response:
+    """Give code and name of the counties, townships and communities the caller may draw in."""
+    caller = doors.of(request)
+    names = [name for name in ("counties", "townships", "communities") if name in state.revisions()]
+    frames = {name: state.view(name).frame for name in names}
+    return _json(
+        {
+            name: [
+                {"code": row["code"], "name": row.get("name") or ""}
+                for row in masking.records(frame.drop(columns=frame.geometry.name))
+                if caller.may_change(row["code"])
+            ]
+            for name, frame in frames.items()
         }
     )
 

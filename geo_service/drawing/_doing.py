@@ -126,7 +126,7 @@ def _reassign(on: Ground, asked: dict[str, Any]) -> Outcome:
     if code == to:
         reason = Phrase(f"地块本来就在 {code} 内", f"{code} has the block already")
         raise InputError("drawing_impossible", reason=reason)
-    rest, block = _cut(on, giving, asked["block"], code)
+    rest, block = _cut(on, giving, asked["block"], asked)
     on.require_touching(block, taking, to)
     (kept, given), told = on.rows_of_parts(code, [rest, block])
     face = on.sheet.merge([taking, block])
@@ -141,7 +141,7 @@ def _reassign(on: Ground, asked: dict[str, Any]) -> Outcome:
 
 def _cut_out(on: Ground, asked: dict[str, Any]) -> Outcome:
     code = asked["code"]
-    rest, premises = _cut(on, on.face_of(code), asked["premises"], code)
+    rest, premises = _cut(on, on.face_of(code), asked["premises"], asked)
     wanted = asked.get("new_code")
     (new,) = on.new_codes(code, 1, None if wanted is None else [wanted])
     (kept, row), told = on.rows_of_parts(code, [rest, premises])
@@ -208,9 +208,11 @@ def _rerouted(on: Ground, asked: dict[str, Any], path: Any) -> Outcome:
     )  # fmt: skip
 
 
-def _cut(on: Ground, face: int, ring: list[tuple[float, float]], code: str) -> tuple[int, int]:
+def _cut(
+    on: Ground, face: int, ring: list[tuple[float, float]], asked: Mapping[str, Any]
+) -> tuple[int, int]:
     """Cut what lies within a ring off a face; give the rest and the piece."""
-    wanted = shapely.Polygon(ring)
+    code, wanted = asked["code"], shapely.Polygon(ring)
     host = on.sheet.geometry(face)
     if not wanted.is_valid:
         reason = Phrase(
@@ -219,7 +221,8 @@ def _cut(on: Ground, face: int, ring: list[tuple[float, float]], code: str) -> t
         )
         raise InputError("drawing_impossible", reason=reason)
     least = _LEAST_PIECE_M2 * on.metre**2
-    if wanted.area - shapely.intersection(wanted, host).area > max(least, 1e-6 * wanted.area):
+    beyond = wanted.area - shapely.intersection(wanted, host).area
+    if not asked.get("trim") and beyond > max(least, 1e-6 * wanted.area):
         reason = Phrase(f"轮廓超出 {code} 的范围", f"the outline reaches beyond {code}")
         raise InputError("drawing_impossible", reason=reason)
     parts = on.sheet.split(face, wanted.exterior)

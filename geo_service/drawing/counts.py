@@ -12,7 +12,14 @@ import numpy.typing as npt
 from geo_service.codes import chinese_number, grid_name
 from geo_service.notes import Note
 
-COUNT_FIELDS = ("households", "population", "population_60", "riders")
+_COUNTED: Mapping[str, tuple[str, str]] = {
+    "households": ("户数", "households"),
+    "population": ("人口", "population"),
+    "population_60": ("60 岁以上人口", "people over 60"),
+    "riders": ("骑手", "riders"),
+}
+
+COUNT_FIELDS = tuple(_COUNTED)
 """Whole numbers that add up: summed by a merge, divided by a split."""
 
 _USUAL_NAME = re.compile(r"第(\d+|[零一二三四五六七八九十百千]+)网格\Z")
@@ -45,11 +52,11 @@ def divided(row: Mapping[str, Any], weights: npt.ArrayLike) -> list[dict[str, An
 
 def by_area_note(row: Mapping[str, Any]) -> tuple[Note, ...]:
     """Say that a grid's counts were divided by area, if it has any."""
-    names = counts_of(row)
-    if not names:
+    zh, en = _named(counts_of(row))
+    if not zh:
         return ()
-    zh = f"{'、'.join(names)} 按面积比例分摊，请按实际核对。"
-    en = f"{', '.join(names)} were divided by area; check them against the register."
+    zh += "按面积比例分摊，请按实际核对。"
+    en += " were divided by area; check them against the register."
     return (Note("divided_by_area", zh, en),)
 
 
@@ -58,8 +65,9 @@ def by_homes_note(row: Mapping[str, Any], lived: int) -> tuple[Note, ...]:
     names = counts_of(row)
     if not names:
         return ()
-    zh = f"{'、'.join(names)} 按 {lived} 户的实际位置分到各块"
-    en = f"{', '.join(names)} were divided by where {lived} households live"
+    zh, en = _named(names)
+    zh += f"按 {lived} 户的实际位置分到各块"
+    en += f" were divided by where {lived} households live"
     told = row["households"] if "households" in names else lived
     if told != lived:
         zh += f"；网格登记为 {told} 户，请核对"
@@ -80,6 +88,11 @@ def summed(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 def counts_of(row: Mapping[str, Any]) -> list[str]:
     """Name the counts a grid has."""
     return [n for n in COUNT_FIELDS if isinstance(row.get(n), int | float) and row[n] == row[n]]
+
+
+def _named(counts: Sequence[str]) -> tuple[str, str]:
+    words = [_COUNTED[name] for name in counts]
+    return "、".join(zh for zh, _ in words), ", ".join(en for _, en in words).capitalize()
 
 
 def part_names(name: str, codes: Sequence[str]) -> list[str]:

@@ -1,7 +1,8 @@
 """The plain form of an edit: what a client sends, a draft keeps, and a session does.
 
 An operation is a JSON object ``{"op": "split", "code": "…", "line": [[x, y], …]}``. Coordinates
-are those of the layer; lines are lists of points, rings may be closed or not.
+are those of the layer; lines are lists of points, rings may be closed or not. A ring that reaches
+beyond its grid is refused, unless ``trim`` says that what lies outside is not meant.
 """
 
 from __future__ import annotations
@@ -80,13 +81,13 @@ FORMS: Mapping[str, Form] = {
         "把地块划给邻格",
         "hand a block over to the grid next door",
         {"code": "code", "to": "code", "block": "ring"},
-        {},
+        {"trim": "flag"},
     ),
     "cut_out": Form(
         "划出专属网格",
         "cut a dedicated grid out of its host",
         {"code": "code", "premises": "ring"},
-        {"new_code": "code", "name": "text", "kind": "text"},
+        {"new_code": "code", "name": "text", "kind": "text", "trim": "flag"},
     ),
     "snap": Form(
         "边界吸附到线上",
@@ -229,6 +230,12 @@ def _metres(name: str, value: Any) -> float:
     return float(value)
 
 
+def _flag(name: str, value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise _invalid(name, value, "应为 true 或 false", "true or false")
+    return value
+
+
 def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
@@ -241,7 +248,7 @@ def _invalid(name: str, value: Any, zh: str, en: str) -> InputError:
 
 KINDS: Mapping[str, Callable[[str, Any], Any]] = {
     "code": _text, "text": _text, "codes": _codes, "point": _point, "line": _line, "ring": _ring,
-    "metres": _metres,
+    "metres": _metres, "flag": _flag,
 }  # fmt: skip
 
 _POINT = {"type": "array", "items": {"type": "number"}, "minItems": 2, "maxItems": 2}
@@ -251,4 +258,5 @@ _SCHEMAS: Mapping[str, dict[str, Any]] = {
     "point": _POINT, "line": {"type": "array", "items": _POINT, "minItems": 2},
     "ring": {"type": "array", "items": _POINT, "minItems": 3},
     "metres": {"type": "number", "exclusiveMinimum": 0, "maximum": 1000},
+    "flag": {"type": "boolean"},
 }  # fmt: skip

@@ -206,14 +206,15 @@ def _change(
     shared = shapely.area(shapely.intersection(now[new_row], old[old_row]))
     heir = _heirs(new_row, old_row, shared, len(old))
     kept = shared[heir[old_row] == new_row].sum()
-    area = 100 * float(1 - kept / shared.sum())
+    area = 100 * max(0.0, float(1 - kept / shared.sum()))
     if homes is None:
         return area, None
     points = np.asarray(homes.geometry.values, object)
     count = homes["households"].to_numpy(float) if "households" in homes else np.ones(len(points))
     was, is_now = _holder(points, old), _holder(points, now)
     stays = (was >= 0) & (is_now >= 0) & (heir[was] == is_now)
-    return area, 100 * float(1 - count[stays].sum() / max(count.sum(), 1.0))
+    held = (was >= 0) | (is_now >= 0)  # those who live elsewhere do not move
+    return area, 100 * float(1 - count[stays].sum() / max(count[held].sum(), 1.0))
 
 
 def _heirs(

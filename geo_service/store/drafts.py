@@ -209,8 +209,12 @@ def _inside(rows: Rows, area: str) -> tuple[Rows, tuple[Note, ...]]:
     return rows.take(kept), (note,)
 
 
-def some(shelf: Shelf, draft: Draft, wanted: Sequence[str]) -> tuple[Rows, tuple[Column, ...]]:
-    """Give the rows of a draft that have some codes."""
+def some(
+    shelf: Shelf, draft: Draft, wanted: Sequence[str] | None
+) -> tuple[Rows, tuple[Column, ...]]:
+    """Give the rows of a draft, or those that have some codes."""
+    if wanted is None:
+        return _content(shelf, draft.id)
     return _content(shelf, draft.id, shelf.schema.draft_features.c.code.in_(wanted))
 
 

@@ -217,16 +217,18 @@ class Reader:
             draft = drafts.get(self._schema, connection, id)
             return pen.history(self._shelf(connection, draft.layer), id)
 
-    def draft_grids(self, id: int, codes: Sequence[str]) -> gpd.GeoDataFrame:
-        """Give some of a draft's own features by code, in the working plane.
+    def draft_grids(self, id: int, codes: Sequence[str] | None = None) -> gpd.GeoDataFrame:
+        """Give a draft's own features, or some of them by code, in the working plane.
 
         Raises
         ------
         MissingError
             ``draft_unknown``.
+        ConflictError
+            ``draft_closed``: the rows of a closed draft are not kept.
         """
         with self._home.reading() as connection:
-            draft = drafts.get(self._schema, connection, id)
+            draft = self._open_draft(connection, id)
             found, columns = drafts.some(self._shelf(connection, draft.layer), draft, codes)
         return rows.to_frame(found, columns, self.plane)
 

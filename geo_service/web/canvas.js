@@ -2,11 +2,12 @@
 
 import { el } from "./dom.js";
 import { install } from "./glyphs.js";
-import { FONT, build } from "./mapstyle.js";
+import { FONT, SWITCHES, build, tiles } from "./mapstyle.js";
 import { say } from "./words.js";
 
 const EMPTY = { type: "FeatureCollection", features: [] };
 const NEAR_ZOOM = 15.2, FAR_ZOOM = 11;
+const CLICK_PX = 4; // a pointer that moved further has dragged
 const calm = matchMedia("(prefers-reduced-motion: reduce)").matches;
 
 /** Open the map of a city; rejects where the browser can't draw one. */
@@ -113,7 +114,74 @@ function verbs(map, maplibre) {
     if (map.getLayer("existing")) map.setFilter("existing", ["==", ["get", "kind"], kind ?? ""]);
   }
 
-  return { asked, existing, fit, flyTo, mark, marked, pin: numbered, put, visible, whenClicked, gl: map };
+  /** Hear of the pointer for drawing: where it is, what it grabs and lets go, and double clicks. */
+  function whenDrawn({ moved, grabbed, dropped, doubleClicked }) {
+    const at = (event) => [event.lngLat.lng, event.lngLat.lat];
+    let from = null;
+    map.on("mousemove", (event) => moved(at(event)));
+    map.on("mousedown", (event) => {
+      if (event.originalEvent.button || !grabbed(at(event))) return;
+      from = event.point;
+      map.dragPan.disable();
+    });
+    map.on("mouseup", (event) => {
+      if (!from) return;
+      const far = from.dist(event.point) > CLICK_PX;
+      from = null;
+      map.dragPan.enable();
+      if (far) dropped(at(event));
+    });
+    map.on("dblclick", () => doubleClicked());
+  }
+
+  function doubleClickZooms(on) {
+    if (on) map.doubleClickZoom.enable();
+    else map.doubleClickZoom.disable();
+  }
+
+  const pixel = (place) => {
+    const { x, y } = map.project(place);
+    return [x, y];
+  };
+
+  const pixelsApart = (one, other) => Math.hypot(...pixel(one).map((value, i) => value - pixel(other)[i]));
+
+  const centre = () => map.getCenter().toArray();
+
+  const holdsFocus = () => document.activeElement === map.getCanvas();
+
+  /** Whether all of a feature is in view. */
+  function sees(feature) {
+    const [west, south, east, north] = bounds(feature);
+    const view = map.getBounds();
+    return view.contains([west, south]) && view.contains([east, north]);
+  }
+
+  /** The drawn lines of a layer about a place, as lists of places. */
+  function linesNear(layer, place, pixels) {
+    if (!map.getLayer(layer)) return [];
+    const [x, y] = pixel(place);
+    const found = map.queryRenderedFeatures([[x - pixels, y - pixels], [x + pixels, y + pixels]], { layers: [layer] });
+    return found.flatMap(({ geometry: { type, coordinates } }) => (type === "MultiLineString" ? coordinates : [coordinates]));
+  }
+
+  /** Hide what is published within a code, which a draft stands in for; null: all; undefined: nothing. */
+  function hideWithin(layer, code) {
+    const prefix = ["slice", ["get", "code"], 0, code?.length ?? 0];
+    const filter = code === undefined ? null : ["!=", prefix, code ?? ""];
+    for (const id of SWITCHES[layer]) if (map.getLayer(id)) map.setFilter(id, filter);
+  }
+
+  /** Show a layer's tiles of another revision. */
+  function renew(layer, revision) {
+    map.getSource(layer)?.setTiles([tiles(layer, revision)]);
+  }
+
+  return {
+    asked, centre, doubleClickZooms, existing, fit, flyTo, focus: () => map.getCanvas().focus(), gl: map, hideWithin,
+    holdsFocus, linesNear, mark, marked, pin: numbered, pixel, pixelsApart, put, renew, sees, visible, whenClicked, whenDrawn,
+    zoom: () => map.getZoom(),
+  };
 }
 
 function bounds(data) {

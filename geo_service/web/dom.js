@@ -19,6 +19,13 @@ export function fill(element, ...children) {
   element.replaceChildren(...children.flat().filter(Boolean));
 }
 
+/** The same where somebody may be busy: what had the focus has it again, found by its id. */
+export function refill(element, ...children) {
+  const { id } = element.contains(document.activeElement) ? document.activeElement : {};
+  fill(element, ...children);
+  if (id) byId(id)?.focus({ preventScroll: true });
+}
+
 /** On a phone an answer stands below its question: bring it into sight. */
 export function bringUp(answer) {
   if (matchMedia("(max-width: 700px)").matches) answer.scrollIntoView({ block: "start" });

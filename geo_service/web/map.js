@@ -1,8 +1,9 @@
-// The map page: opens the city, joins the five questions with the map, and speaks two languages.
+// The map page: opens the city, joins its six rooms with the map, and speaks two languages.
 
 import * as canvas from "./canvas.js";
 import * as circles from "./circles.js";
 import { byId, el, fill } from "./dom.js";
+import * as drawing from "./drawing/room.js";
 import * as faults from "./faults.js";
 import * as find from "./find.js";
 import * as layers from "./layers.js";
@@ -11,7 +12,7 @@ import * as sites from "./sites.js";
 import * as walk from "./walk.js";
 import { language, say, speak, translate } from "./words.js";
 
-const TABS = ["find", "walk", "circles", "faults", "sites"];
+const TABS = ["find", "walk", "circles", "faults", "sites", "draw"];
 let rooms = {}, city = null;
 
 translate();
@@ -35,6 +36,9 @@ function join(map) {
   const page = {
     walkFrom: (place) => { choose("walk"); rooms.walk.from(place); },
     circleAt: (place) => { choose("circles"); rooms.circles.at(place); },
+    checkDraft: (id) => { choose("faults"); rooms.faults.check(`draft=${id}`); },
+    reopen: () => rooms.draw.open(),
+    published,
   };
   rooms = {
     find: find.start(map, page, city),
@@ -42,16 +46,26 @@ function join(map) {
     circles: circles.start(map, city),
     faults: faults.start(map, city),
     sites: sites.start(map, city),
+    draw: drawing.start(map, page, city),
     layers: layers.start(map, city),
   };
   map.asked(([lon, lat]) => {
     if (chosen() === "walk") return rooms.walk.from([lon, lat]);
     if (chosen() === "circles") return rooms.circles.at([lon, lat]);
+    if (chosen() === "draw") return rooms.draw.at([lon, lat]);
     choose("find");
     return rooms.find.at(lon, lat);
   });
   for (const name of TABS) byId(`tab-${name}`).addEventListener("click", () => choose(name));
   document.querySelector("[role=tablist]").addEventListener("keydown", stepTabs);
+
+  /** Show a revision that was just published here. */
+  function published(layer, { number, published_at: moment, features }) {
+    const known = city.layers.find(({ id }) => id === layer);
+    if (known) Object.assign(known, { revision: number, published_at: moment, features });
+    map.renew(layer, number);
+    foot();
+  }
 }
 
 const chosen = () => TABS.find((name) => !byId(name).hidden);
@@ -90,17 +104,20 @@ function foot() {
     city.streets && !city.synthetic && el("span", {}, say("foot_streets")));
 }
 
-/** A link may carry a question: ?tab=walk&lon=..&lat=.., ?q=address, ?tab=faults&layer=grids. */
+/** A link may carry a question: ?tab=walk&lon=..&lat=.., ?q=address, ?tab=faults&layer=grids, ?tab=draw&draft=12. */
 function followLink() {
   const link = new URLSearchParams(location.search);
   const tab = link.get("tab"), lon = Number(link.get("lon")), lat = Number(link.get("lat"));
   if (TABS.includes(tab)) choose(tab);
-  if (link.has("q")) rooms.find.search(link.get("q"));
+  if (tab === "draw" && link.has("draft")) rooms.draw.openDraft(link.get("draft"));
+  else if (tab === "draw" && link.has("within")) rooms.draw.area(link.get("within"));
+  else if (link.has("q")) rooms.find.search(link.get("q"));
   else if (tab === "faults" && (link.has("layer") || link.has("draft"))) {
     rooms.faults.check(link.has("draft") ? `draft=${link.get("draft")}` : `layer=${link.get("layer")}`);
   } else if (link.has("lon") && link.has("lat")) {
     if (tab === "walk") rooms.walk.from([lon, lat]);
     else if (tab === "circles") rooms.circles.at([lon, lat]);
+    else if (tab === "draw") rooms.draw.at([lon, lat]);
     else rooms.find.at(lon, lat, { fly: true });
   }
 }
@@ -114,7 +131,10 @@ function silentMap() {
   let place = null;
   const nothing = () => {};
   return {
-    asked: nothing, existing: nothing, fit: nothing, flyTo: nothing, put: nothing, visible: nothing, whenClicked: nothing,
+    asked: nothing, doubleClickZooms: nothing, existing: nothing, fit: nothing, flyTo: nothing, focus: nothing,
+    hideWithin: nothing, put: nothing, renew: nothing, visible: nothing, whenClicked: nothing, whenDrawn: nothing,
+    holdsFocus: () => false,
+    sees: () => true,
     mark: (at) => { place = at; },
     marked: () => place,
     pin: () => ({ remove: nothing, getElement: () => document.createElement("i") }),

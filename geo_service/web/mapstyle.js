@@ -45,15 +45,19 @@ export function build(city) {
       ...selection(),
       ...places(),
       ...levels.filter((name) => NAMES[name]).map(names),
+      ...drawing(),
       ...faults(),
     ],
   };
 }
 
+/** The address of a layer's tiles at a revision. */
+export const tiles = (name, revision) => `${location.origin}/collections/${name}/tiles/{z}/{x}/{y}?revision=${revision}`;
+
 function tileSources(city, published, levels) {
   const source = (name, revision) => ({
     type: "vector",
-    tiles: [`${location.origin}/collections/${name}/tiles/{z}/{x}/{y}?revision=${revision}`],
+    tiles: [tiles(name, revision)],
     minzoom: 4,
     maxzoom: 16,
     bounds: city.bounds,
@@ -67,7 +71,7 @@ function tileSources(city, published, levels) {
 const EMPTY = { type: "FeatureCollection", features: [] };
 
 function answerSources() {
-  const names = ["selected", "rings", "faults", "fault_chosen", "facilities"];
+  const names = ["selected", "rings", "faults", "fault_chosen", "facilities", "draft", "draft_labels", "draft_corners", "sketch"];
   return Object.fromEntries(names.map((name) => [name, { type: "geojson", data: EMPTY }]));
 }
 
@@ -119,6 +123,26 @@ function selection() {
   return [
     { id: "selected", type: "fill", source: "selected", paint: { "fill-color": "#f2b134", "fill-opacity": 0.3 } },
     { id: "selected-line", type: "line", source: "selected", layout: { "line-join": "round" }, paint: { "line-color": "#b06d00", "line-width": 3 } },
+  ];
+}
+
+/** A draft: its grids, marked where they hold too few or too many, and what is being sketched. */
+function drawing() {
+  const bySize = (few, many, right) => ["match", ["get", "size"], "few", few, "many", many, right];
+  const chosen = ["get", "chosen"];
+  const width = ["interpolate", ["linear"], ["zoom"], 11, 1.2, 16, 3];
+  return [
+    { id: "draft", type: "fill", source: "draft", paint: { "fill-color": ["case", chosen, "#f2b134", bySize("#7a5bb0", "#c22f2f", "#0b5d63")], "fill-opacity": ["case", chosen, 0.38, bySize(0.14, 0.14, 0.05)] } },
+    { id: "draft-line", type: "line", source: "draft", layout: { "line-join": "round" }, paint: { "line-color": "#0b5d63", "line-width": width } },
+    { id: "draft-chosen", type: "line", source: "draft", filter: chosen, layout: { "line-join": "round" }, paint: { "line-color": "#b06d00", "line-width": 4 } },
+    {
+      id: "draft-names", type: "symbol", source: "draft_labels", minzoom: 11.5,
+      layout: { "text-field": ["get", "text"], "text-font": ["bold"], "text-size": 13, "text-padding": 3 },
+      paint: { "text-color": INK, "text-halo-color": "#ffffff", "text-halo-width": 1.8 },
+    },
+    { id: "draft-corners", type: "circle", source: "draft_corners", paint: { "circle-radius": ["interpolate", ["linear"], ["zoom"], 12, 2, 15, 5], "circle-color": "#ffffff", "circle-stroke-color": "#0b5d63", "circle-stroke-width": 2 } },
+    { id: "sketch-line", type: "line", source: "sketch", layout: { "line-cap": "round" }, paint: { "line-color": "#a82626", "line-width": 3, "line-dasharray": [2, 1.5] } },
+    { id: "sketch-points", type: "circle", source: "sketch", filter: ["==", ["geometry-type"], "Point"], paint: { "circle-radius": 6, "circle-color": "#a82626", "circle-stroke-color": "#ffffff", "circle-stroke-width": 2 } },
   ];
 }
 

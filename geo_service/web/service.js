@@ -15,9 +15,10 @@ export class Refused extends Error {
   }
 }
 
-export async function ask(path, { method = "GET", json, body } = {}) {
+export async function ask(path, { method = "GET", json, body, prefer } = {}) {
   const headers = { "Accept-Language": language() };
   if (json !== undefined) headers["Content-Type"] = "application/json";
+  if (prefer) headers.Prefer = prefer;
   let response;
   try {
     response = await fetch(path, { method, headers, body: json === undefined ? body : JSON.stringify(json) });

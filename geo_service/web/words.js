@@ -1,6 +1,9 @@
 // What the page says, in both languages. {name} places are filled by say().
 
+import { DRAWING } from "./drawing/words.js";
+
 const WORDS = {
+  ...DRAWING,
   title: ["网格地图", "Grid map"],
   synthetic: ["演示数据（虚构）SYNTHETIC", "SYNTHETIC demo data 虚构"],
   panel: ["查询", "Questions"],

@@ -1,0 +1,165 @@
+// A community or township drawn anew by the machine: two alternatives side by side, one is taken.
+
+import { byId, el, fill } from "../dom.js";
+import { ask, query } from "../service.js";
+import { language, say } from "../words.js";
+import { areaName } from "./areas.js";
+import { comparison } from "./quality.js";
+import { target, targetFields } from "./target.js";
+
+const SEEDS = [0, 1];
+const ENDED = new Set(["successful", "failed", "dismissed", "interrupted"]);
+
+export function start(room) {
+  const box = byId("draw-anew");
+  let within = "", jobs = [], drawn = [], shown = 0, refused = null;
+
+  async function draw() {
+    const { low, high } = target();
+    within = byId("draw-community")?.value || byId("draw-township")?.value;
+    [drawn, refused] = [[], null];
+    try {
+      jobs = await Promise.all(SEEDS.map((seed) => ask("/processes/draw/execution", {
+        method: "POST", json: { inputs: { within, target: [low, high], seed } }, prefer: "respond-async",
+      })));
+      paint();
+      await Promise.all(jobs.map((job) => follow(job)));
+      if (jobs.length) await compare();
+    } catch (error) {
+      await giveUp();
+      refused = error;
+    }
+    paint();
+  }
+
+  /** Hear of a job until it has ended; rejects where it failed. */
+  function follow(job) {
+    return new Promise((done, failed) => {
+      const events = new EventSource(`/jobs/${job.jobID}/events`);
+      const hear = (event) => {
+        Object.assign(job, JSON.parse(event.data));
+        progress();
+        if (!ENDED.has(job.status)) return;
+        events.close();
+        if (job.status === "failed") outcome(job).then(done, failed);
+        else done();
+      };
+      for (const state of ["accepted", "running", ...ENDED]) events.addEventListener(state, hear);
+    });
+  }
+
+  const outcome = (job) => ask(`/jobs/${job.jobID}/results`);
+
+  async function compare() {
+    if (jobs.some(({ status }) => status !== "successful")) {
+      jobs = [];
+      return;
+    }
+    const { low, high } = target();
+    const results = await Promise.all(jobs.map(outcome));
+    jobs = [];
+    drawn = await Promise.all(results.map(async (result) => {
+      const { id } = result.draft;
+      const [grids, measured] = await Promise.all([
+        ask(`/drafts/${id}/grids?datum=wgs84`), ask(`/drafts/${id}/quality?${query({ low, high })}`),
+      ]);
+      return { id, result, measured, grids: new Map(grids.features.map((one) => [one.id, one])) };
+    }));
+    shown = 0;
+    show({ fit: true });
+  }
+
+  /** Show the alternative looked at on the map. */
+  function show({ fit = false } = {}) {
+    if (!drawn.length || room.draft) return;
+    const { grids, measured } = drawn[shown];
+    const sizes = new Map(measured.grids.map(({ code, size }) => [code, size]));
+    room.picture.show(grids, { sizes, within });
+    room.map.put("selected", null);
+    if (fit) room.map.fit({ type: "FeatureCollection", features: [...grids.values()] });
+  }
+
+  async function takeIt() {
+    const taken = drawn[shown], others = drawn.filter((one) => one !== taken);
+    drawn = [];
+    paint();
+    await Promise.all(others.map(discard));
+    await room.open(taken.id);
+  }
+
+  async function takeNone() {
+    const all = drawn;
+    drawn = [];
+    room.picture.clear();
+    paint();
+    await Promise.all(all.map(discard));
+  }
+
+  const discard = ({ id }) => ask(`/drafts/${id}`, { method: "DELETE" }).catch(() => null);
+
+  async function giveUp() {
+    const running = jobs;
+    jobs = [];
+    paint();
+    await Promise.all(running.map(({ jobID }) => ask(`/jobs/${jobID}`, { method: "DELETE" }).catch(() => null)));
+  }
+
+  function paint() {
+    if (!room.city.caller?.draws) return fill(box);
+    if (drawn.length) return fill(box, alternatives());
+    if (jobs.length) {
+      fill(box, el("h3", {}, say("anew_working", { area: areaName(within) })),
+        el("progress", { id: "anew-progress", max: 100, ariaLabel: say("anew") }), el("p", { id: "anew-words", className: "quietly" }),
+        el("button", { type: "button", className: "quiet", onclick: giveUp }, say("anew_stop")));
+      return progress();
+    }
+    return fill(box,
+      el("h3", {}, say("anew")),
+      el("p", { className: "hint" }, say("anew_hint")),
+      room.city.homes && room.city.streets ? null : el("p", { className: "mind" }, say("anew_lacks")),
+      targetFields("anew"),
+      el("button", { type: "button", id: "anew-start", className: "quiet", onclick: draw }, say("anew_start")),
+      refused && el("p", { className: "refused", role: "alert" }, refused.sentence ?? String(refused)));
+  }
+
+  function progress() {
+    const bar = byId("anew-progress");
+    if (!bar || !jobs.length) return;
+    bar.value = jobs.reduce((sum, job) => sum + (job.progress ?? 0), 0) / jobs.length;
+    byId("anew-words").textContent = jobs.map((job, i) => `${named(i)}${say("colon")}${job[`message_${language()}`] || say("anew_waits")}`).join(" · ");
+  }
+
+  function alternatives() {
+    return [
+      el("h3", {}, say("anew_done", { area: areaName(within) })),
+      el("fieldset", { className: "choices", id: "anew-which" },
+        el("legend", {}, say("anew_which")),
+        drawn.map((_, i) => el("label", {},
+          el("input", { type: "radio", name: "anew", checked: i === shown, onchange: () => { shown = i; show(); paintMisses(); } }), el("span", {}, named(i))))),
+      comparison([now(), ...drawn.map(({ measured }, i) => ({ name: named(i), figures: measured.quality }))].filter(Boolean)),
+      el("div", { id: "anew-misses" }, misses()),
+      el("div", { className: "actions" },
+        el("button", { type: "button", id: "anew-take", onclick: takeIt }, say("anew_take")),
+        el("button", { type: "button", className: "quiet", onclick: takeNone }, say("anew_none"))),
+    ];
+  }
+
+  function now() {
+    const { before } = drawn[0].measured;
+    return before && { name: say("quality_now", { revision: before.revision }), figures: before.quality };
+  }
+
+  /** Why grids are outside the range, of the alternative looked at. */
+  function misses() {
+    const { misses: all } = drawn[shown].result;
+    if (!all.length) return [];
+    return [el("h3", {}, say("anew_misses", { count: all.length })),
+      el("ul", { className: "list" }, all.map((miss) => el("li", {}, el("span", {}, el("span", { className: "code" }, miss.code), el("span", { className: "line" }, miss[language()])))))];
+  }
+
+  const paintMisses = () => fill(byId("anew-misses"), misses());
+  const named = (i) => say("anew_plan", { number: i + 1 });
+
+  paint();
+  return { redraw: paint, show, get previews() { return drawn.length > 0; } };
+}
