@@ -105,7 +105,7 @@ def _workbook(data: bytes, source: str, wanted: str | None) -> Book:
         taken = [wanted] if wanted else shown or names
         sheets = tuple(_sheet(book.get_sheet_by_name(n), n, formats.get(n, {})) for n in taken)
     except python_calamine.PasswordError as error:
-        reason = "有密码，请去掉密码后另存 / it has a password: save it without"
+        reason = Phrase("有密码，请去掉密码后另存", "it has a password: save it without")
         raise InputError("file_unreadable", file=source, reason=reason) from error
     except (python_calamine.CalamineError, zipfile.BadZipFile, KeyError, OSError) as error:
         raise InputError("file_unreadable", file=source, reason=error) from error
@@ -130,7 +130,9 @@ def _shows_zeros(data: bytes, source: str) -> bool:
     """Tell whether any number is shown with leading zeros; refuse what unpacks without end."""
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         if sum(part.file_size for part in archive.infolist()) > _MOST_BYTES:
-            reason = f"解压后超过 {_MOST_BYTES >> 20} MB / more than that unpacked"
+            reason = Phrase(
+                f"解压后超过 {_MOST_BYTES >> 20} MB", f"more than {_MOST_BYTES >> 20} MB unpacked"
+            )
             raise InputError("file_unreadable", file=source, reason=reason)
         styles = [n for n in archive.namelist() if n == "xl/styles.xml"]
         return any(_SHOWS_ZEROS.search(archive.read(name)) for name in styles)

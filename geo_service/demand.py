@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from geo_service import crs, layers, places
-from geo_service.errors import InputError, MissingError
+from geo_service.errors import InputError, MissingError, Phrase
 from geo_service.facilities import hours as opening
 from geo_service.facilities import openstreetmap
 from geo_service.streets import WalkNetwork
@@ -75,7 +75,7 @@ def by_code(
         at = int(np.flatnonzero(twice)[0])
         raise InputError(
             "value_invalid", file=name, row=at + 1, field="code", value=given["code"].iloc[at],
-            reason="stands twice",
+            reason=Phrase("出现了两次", "stands twice"),
         )  # fmt: skip
     hits = {
         level: int(given["code"].isin(areas[level]["code"].astype(str)).sum())
@@ -136,7 +136,7 @@ def proxy(path: str | Path, what: str) -> pd.DataFrame:
         ``parameter_invalid``, ``pbf_unreadable``, ``layer_empty``.
     """
     if what not in PROXIES:
-        reason = f"one of {', '.join(PROXIES)}"
+        reason = Phrase(f"可用 {', '.join(PROXIES)}", f"one of {', '.join(PROXIES)}")
         raise InputError("parameter_invalid", name="proxy", value=what, reason=reason)
     file = Path(path)
     if not file.is_file():
@@ -157,7 +157,8 @@ def _by_hour(table: pd.DataFrame) -> pd.DataFrame:
         at = int(np.flatnonzero(wrong)[0])
         raise InputError(
             "value_invalid", file="demand", row=at + 1, field=column,
-            value=table[column].iloc[at], reason="an hour from 0 to 23",
+            value=table[column].iloc[at],
+            reason=Phrase("应为 0 到 23 的整点", "an hour from 0 to 23"),
         )  # fmt: skip
     figures = [c for c in table if c not in ("code", "name", column)]
     wide = table.assign(_hour=hours.astype(int)).pivot(

@@ -7,6 +7,7 @@ the only place where such sentences are written.
 
 from __future__ import annotations
 
+import errno
 import os
 import string
 from dataclasses import dataclass
@@ -790,7 +791,10 @@ class GeoServiceError(Exception):
 
     def __init__(self, code: str, /, **details: object) -> None:
         self.code = code
-        self.details = details
+        self.details: dict[str, object] = {
+            name: because(detail) if isinstance(detail, BaseException) else detail
+            for name, detail in details.items()
+        }
         self._refusal = CATALOGUE[code]
         super().__init__(self.message(language()))
 
@@ -811,6 +815,71 @@ class GeoServiceError(Exception):
     def __reduce__(self) -> tuple[object, ...]:
         # Exceptions cross process borders by pickle, which would call __init__ with the sentence.
         return (_rebuild, (type(self), self.code, self.details))
+
+
+_SYSTEM_ZH = {
+    errno.ENOENT: "文件或文件夹不存在",
+    errno.ENOTDIR: "路径中有一段不是文件夹",
+    errno.EISDIR: "这是文件夹，不是文件",
+    errno.EEXIST: "已经存在",
+    errno.EACCES: "没有权限",
+    errno.EPERM: "没有权限",
+    errno.EROFS: "所在磁盘是只读的",
+    errno.ENOSPC: "磁盘已满",
+    errno.EDQUOT: "超过磁盘配额",
+    errno.EFBIG: "文件过大",
+    errno.ENAMETOOLONG: "文件名太长",
+    errno.EBUSY: "文件正被占用",
+    errno.EMFILE: "打开的文件太多",
+    errno.EIO: "磁盘读写出错",
+    errno.EADDRINUSE: "端口已被占用",
+    errno.ECONNREFUSED: "对方拒绝连接",
+    errno.ETIMEDOUT: "连接超时",
+}
+# What libraries say of damaged files, most often.
+_LIBRARIES_ZH = {
+    "database disk image is malformed": "数据库文件已损坏",
+    "file is not a database": "不是数据库文件",
+    "database is locked": "数据库正被其他程序占用",
+    "unable to open database file": "数据库文件打不开",
+    "attempt to write a readonly database": "数据库文件是只读的",
+    "database or disk is full": "磁盘已满",
+    "File is not a zip file": "不是完整的 zip 压缩包",
+    "Truncated file header": "压缩包不完整",
+    "Bad CRC-32": "压缩包内容已损坏",
+    "No columns to parse from file": "文件里没有任何列",
+    "Tokenizing data": "各行的列数不一致",
+    "no blob begins at": "不是 PBF 文件，或已被截断",
+}
+
+
+def because(error: BaseException) -> Phrase:
+    """What an exception of the system or of a library says, as a part of a sentence.
+
+    Parameters
+    ----------
+    error : BaseException
+        What was raised.
+
+    Returns
+    -------
+    Phrase
+        The system's errors in both languages; a library's words as they are where no Chinese is
+        known for them, and said to be the program's.
+
+    Examples
+    --------
+    >>> because(PermissionError(13, "Permission denied", "/x"))
+    Phrase(zh='没有权限', en='Permission denied')
+    >>> because(ValueError("odd byte")).zh
+    '程序原文“odd byte”'
+    """
+    if isinstance(error, OSError) and error.strerror:
+        told = _SYSTEM_ZH.get(error.errno or 0)
+        return Phrase(told or f"程序原文“{error.strerror}”", error.strerror)
+    text = (str(error).strip().splitlines() or [""])[0] or type(error).__name__
+    known = next((zh for en, zh in _LIBRARIES_ZH.items() if en in text), None)
+    return Phrase(known or f"程序原文“{text}”", text)
 
 
 class InputError(GeoServiceError, ValueError):

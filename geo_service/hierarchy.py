@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 
 from geo_service import codes, layers, profiles
-from geo_service.errors import InputError
+from geo_service.errors import InputError, Phrase
 from geo_service.layers import LAYERS, Layer
 from geo_service.notes import Note
 
@@ -167,7 +167,9 @@ def _in_order(levels: Mapping[str, gpd.GeoDataFrame]) -> dict[str, gpd.GeoDataFr
              for name, frame in levels.items()}  # fmt: skip
     outside = [name for name in given if name not in CHAIN]
     if len(given) < 2 or outside:
-        reason = f"two or more of {', '.join(CHAIN)}"
+        reason = Phrase(
+            f"请给出其中两个以上：{', '.join(CHAIN)}", f"two or more of {', '.join(CHAIN)}"
+        )
         value = ", ".join(outside or given)
         raise InputError("parameter_invalid", name="levels", value=value, reason=reason)
     return {name: _coded(given[name], name) for name in CHAIN if name in given}

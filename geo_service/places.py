@@ -14,7 +14,7 @@ import pandas as pd
 from scipy import sparse
 
 from geo_service import _sheets, crs, encodings, layers
-from geo_service.errors import InputError, MissingError
+from geo_service.errors import InputError, MissingError, Phrase
 
 if TYPE_CHECKING:
     from geo_service.streets import WalkNetwork
@@ -90,7 +90,12 @@ def read(table: pd.DataFrame | None, *, name: str) -> Places:
     if missing.any():
         at = int(np.flatnonzero(missing)[0])
         raise InputError(
-            "value_invalid", file=name, row=at + 1, field="lon/lat", value="", reason="no position"
+            "value_invalid",
+            file=name,
+            row=at + 1,
+            field="lon/lat",
+            value="",
+            reason=Phrase("没有坐标", "no position"),
         )
     crs.check_lonlat(lon, lat)
     id_column = next((c for c in _ID_COLUMNS if c in frame), found.get("code"))
@@ -254,7 +259,7 @@ def require_distinct(points: Places, *, name: str) -> None:
         at = int(np.flatnonzero(twice)[0])
         raise InputError(
             "value_invalid", file=name, row=at + 1, field="id", value=points.ids[at],
-            reason="stands twice",
+            reason=Phrase("出现了两次", "stands twice"),
         )  # fmt: skip
 
 
@@ -286,7 +291,7 @@ def choose(
     ids = [str(identity) for identity in chosen]
     unknown = [identity for identity in ids if identity not in place]
     if unknown:
-        reason = "no candidate has this id"
+        reason = Phrase("没有这个编号的候选点", "no candidate has this id")
         raise InputError("parameter_invalid", name=name, value=unknown[0], reason=reason)
     return np.array([place[i] for i in ids], dtype=np.int64), nothing
 
@@ -311,7 +316,7 @@ def weights(points: Places, field: str | None, *, name: str) -> FloatArray:
         at = int(np.flatnonzero(wrong)[0])
         raise InputError(
             "value_invalid", file=name, row=at + 1, field=field, value=points.frame[field].iloc[at],
-            reason="must be a number, 0 or more",
+            reason=Phrase("应为 0 或更大的数", "must be a number, 0 or more"),
         )  # fmt: skip
     return values
 
@@ -333,7 +338,9 @@ def _listed_gates(text: object, *, name: str, row: int) -> list[tuple[tuple[floa
         except ValueError as error:
             raise InputError(
                 "value_invalid", file=name, row=row + 1, field="entrances", value=spot,
-                reason="write lon,lat; lon,lat closed",
+                reason=Phrase(
+                    "请写成 经度,纬度; 经度,纬度 closed", "write lon,lat; lon,lat closed"
+                ),
             ) from error  # fmt: skip
         crs.check_lonlat(np.array([lon]), np.array([lat]))
         found.append(((lon, lat), not word))

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from geo_service.codes import LEVELS
-from geo_service.errors import InputError, MissingError
+from geo_service.errors import InputError, MissingError, Phrase
 
 Severity = Literal["error", "warning", "note"]
 _SEVERITIES = ("error", "warning", "note")
@@ -194,7 +194,8 @@ def to_dict(profile: Profile) -> dict[str, Any]:
 
 def _load(text: str, below: tuple[str, ...]) -> Profile:
     if text in below:
-        reason = " → ".join((*below, text))
+        circle = " → ".join((*below, text))
+        reason = Phrase(f"循环继承：{circle}", f"they extend each other: {circle}")
         raise InputError("parameter_invalid", name="extends", value=text, reason=reason)
     path = Path(text)
     if text.endswith(_SUFFIX):
@@ -244,10 +245,15 @@ def _value(key: str, value: Any, before: Any, base: Profile, source: str) -> Any
     if key in {"households", "population"}:
         return _bounds(key, value, source)
     if key == "city_box":
-        _require(_numbers(value, 4), source, key, "four degrees: west, south, east, north")
+        _require(
+            _numbers(value, 4),
+            source,
+            key,
+            Phrase("应为四个度数：西、南、东、北", "four degrees: west, south, east, north"),
+        )
         return tuple(map(float, value))
     if key == "required_fields":
-        _require(_texts(value), source, key, "a list of field names")
+        _require(_texts(value), source, key, Phrase("应为字段名的列表", "a list of field names"))
         return tuple(value)
     if key == "sizes":
         return {**before, **_sizes(value, source)}
@@ -257,35 +263,57 @@ def _value(key: str, value: Any, before: Any, base: Profile, source: str) -> Any
     if key == "severities":
         _require_kinds(value, base, source, key)
         wrong = next((k for k, v in value.items() if v not in _SEVERITIES), None)
-        _require(wrong is None, source, f"{key}.{wrong}", ", ".join(_SEVERITIES))
+        _require(
+            wrong is None,
+            source,
+            f"{key}.{wrong}",
+            Phrase("可用 " + ", ".join(_SEVERITIES), ", ".join(_SEVERITIES)),
+        )
         return {**before, **value}
     if key == "code_patterns":
         _require_known(value, LEVELS, source, "code_patterns.")
         for level, pattern in value.items():
-            _require(_compiles(pattern), source, f"{key}.{level}", "a regular expression")
+            _require(
+                _compiles(pattern),
+                source,
+                f"{key}.{level}",
+                Phrase("应为正则表达式", "a regular expression"),
+            )
         return {**before, **value}
     if key == "code_pattern":
-        _require(_compiles(value), source, key, "a regular expression")
+        _require(_compiles(value), source, key, Phrase("应为正则表达式", "a regular expression"))
     elif key == "tolerances":
-        _require(isinstance(value, dict), source, key, "a table of kinds")
+        _require(
+            isinstance(value, dict), source, key, Phrase("应为按问题类别的表", "a table of kinds")
+        )
     elif isinstance(before, int):
         whole = isinstance(value, int) and not isinstance(value, bool) and value >= 0
-        _require(whole, source, key, "a whole number, 0 or more")
+        _require(whole, source, key, Phrase("应为 0 或更大的整数", "a whole number, 0 or more"))
     elif isinstance(before, float):
         number = isinstance(value, int | float) and not isinstance(value, bool) and value >= 0
-        _require(number, source, key, "a number, 0 or more")
+        _require(number, source, key, Phrase("应为 0 或更大的数", "a number, 0 or more"))
         return float(value)
     else:
-        _require(isinstance(value, str), source, key, "a text")
+        _require(isinstance(value, str), source, key, Phrase("应为文字", "a text"))
     return value
 
 
 def _sizes(value: Any, source: str) -> dict[str, Sizes]:
-    _require(isinstance(value, dict), source, "sizes", "tables by type of grid")
+    _require(
+        isinstance(value, dict),
+        source,
+        "sizes",
+        Phrase("应为按网格类型的表", "tables by type of grid"),
+    )
     found = {}
     for kind, bounds in value.items():
         name = f"sizes.{kind}"
-        _require(isinstance(bounds, dict), source, name, "a table of households and population")
+        _require(
+            isinstance(bounds, dict),
+            source,
+            name,
+            Phrase("应为含 households 和 population 的表", "a table of households and population"),
+        )
         _require_known(bounds, ("households", "population"), source, f"{name}.")
         found[kind] = Sizes(**{k: _bounds(f"{name}.{k}", v, source) for k, v in bounds.items()})
     return found
@@ -295,9 +323,14 @@ def _sentences(value: dict[str, Any], source: str) -> dict[str, Sentence]:
     found = {}
     for kind, words in value.items():
         name = f"messages.{kind}"
-        _require(isinstance(words, dict), source, name, "a table of zh and en")
+        _require(
+            isinstance(words, dict),
+            source,
+            name,
+            Phrase("应为含 zh 和 en 的表", "a table of zh and en"),
+        )
         _require_known(words, ("zh", "en"), source, f"{name}.")
-        _require(_texts(list(words.values())), source, name, "texts")
+        _require(_texts(list(words.values())), source, name, Phrase("应为文字", "texts"))
         found[kind] = Sentence(**words)
     return found
 
@@ -305,7 +338,12 @@ def _sentences(value: dict[str, Any], source: str) -> dict[str, Sentence]:
 def _bounds(name: str, value: Any, source: str) -> tuple[int, int] | None:
     if value == []:
         return None
-    _require(_numbers(value, 2) and value[0] <= value[1], source, name, "[least, most], or []")
+    _require(
+        _numbers(value, 2) and value[0] <= value[1],
+        source,
+        name,
+        Phrase("应为 [最小, 最大]，或 []", "[least, most], or []"),
+    )
     return int(value[0]), int(value[1])
 
 
@@ -329,14 +367,16 @@ def _compiles(pattern: Any) -> bool:
     return True
 
 
-def _require(fits: bool, source: str, key: str, reason: str) -> None:
+def _require(fits: bool, source: str, key: str, reason: Phrase) -> None:
     if not fits:
         raise InputError("parameter_invalid", name=source, value=key, reason=reason)
 
 
 def _require_kinds(value: Any, base: Profile, source: str, key: str) -> None:
     """Fault kinds are those that the default profile gives a severity."""
-    _require(isinstance(value, dict), source, key, "a table by fault kind")
+    _require(
+        isinstance(value, dict), source, key, Phrase("应为按问题类别的表", "a table by fault kind")
+    )
     _require_known(value, base.severities or value, source, f"{key}.")
 
 
@@ -362,7 +402,7 @@ def _tolerances(rules: Mapping[str, Any], base: Profile, *, source: str) -> dict
     found = dict(base.tolerances)
     for kind, given in rules["tolerances"].items():
         if not isinstance(given, dict) or not set(given) <= set(general):
-            reason = "a table of area_m2 and width_m"
+            reason = Phrase("应为含 area_m2 和 width_m 的表", "a table of area_m2 and width_m")
             raise InputError(
                 "parameter_invalid", name=source, value=f"tolerances.{kind}", reason=reason
             )

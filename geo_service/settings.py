@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from geo_service.errors import InputError
+from geo_service.errors import InputError, Phrase
 
 PREFIX = "GEO_SERVICE_"
 
@@ -179,12 +179,12 @@ def read(environment: Mapping[str, str] | None = None) -> Settings:
             found[one.name] = one.metadata["read"](given)
         except ValueError as error:
             raise InputError(
-                "setting_invalid", name=variable(one.name), value=given, reason=str(error)
+                "setting_invalid", name=variable(one.name), value=given, reason=error
             ) from None
     settings = Settings(**found)
     if bool(settings.tls_certificate) != bool(settings.tls_key):
         name = variable("tls_key" if settings.tls_certificate else "tls_certificate")
-        reason = "the certificate and its key go together"
+        reason = Phrase("证书和私钥要一起给", "the certificate and its key go together")
         raise InputError("setting_invalid", name=name, value="", reason=reason)
     return settings
 

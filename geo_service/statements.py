@@ -30,7 +30,7 @@ import shapely
 from jinja2 import Environment, select_autoescape
 
 from geo_service import __version__, crs, layers, profiles
-from geo_service.errors import InputError, MissingError
+from geo_service.errors import InputError, MissingError, Phrase
 from geo_service.reports import tables
 from geo_service.store import Store, checking
 from geo_service.store.times import Moment
@@ -159,7 +159,9 @@ def sign(statement: Statement, key: bytes | None = None) -> Statement:
         ``parameter_invalid`` for a key under 16 bytes.
     """
     if key is not None and len(key) < _LEAST_KEY_BYTES:
-        reason = f"a key has at least {_LEAST_KEY_BYTES} bytes"
+        reason = Phrase(
+            f"密钥至少 {_LEAST_KEY_BYTES} 字节", f"a key has at least {_LEAST_KEY_BYTES} bytes"
+        )
         raise InputError("parameter_invalid", name="key", value=f"{len(key)} bytes", reason=reason)
     body = canonical({name: part for name, part in statement.items() if name != "signature"})
     signature = {
@@ -189,7 +191,10 @@ def verify(
     number = statement.get("revision", {}).get("number")
     layer = statement.get("layer")
     if not isinstance(number, int) or not isinstance(layer, str):
-        raise InputError("statement_unreadable", reason="it names no layer and revision")
+        raise InputError(
+            "statement_unreadable",
+            reason=Phrase("其中没有写明图层和修订", "it names no layer and revision"),
+        )
     signed = statement.get("signature", {})
     if profile is None:
         profile = str(statement.get("rules", {}).get("profile", "default")).split("@")[0]
@@ -215,10 +220,11 @@ def write(statement: Statement, path: str | Path) -> Path:
     target = Path(path)
     known = (".json", ".html")
     if target.suffix.lower() not in known:
+        ending = target.suffix or "—"
+        reason = Phrase(f"不认识扩展名 {ending}", f"unknown ending {ending}")
         raise InputError(
-            "output_unwritable", file=target.name,
-            reason=f"unknown ending {target.suffix or '—'}", known=" ".join(known),
-        )  # fmt: skip
+            "output_unwritable", file=target.name, reason=reason, known=" ".join(known)
+        )
     as_json = target.suffix.lower() == ".json"
     content = to_bytes(statement) if as_json else _page(statement).encode()
     return tables.put(target, content, known=known)
@@ -246,7 +252,10 @@ def read(path: str | Path) -> Statement:
     except orjson.JSONDecodeError as error:
         raise InputError("statement_unreadable", reason=error) from error
     if not isinstance(statement, dict) or statement.get("statement") != FORMAT:
-        raise InputError("statement_unreadable", reason=f"not a statement of format {FORMAT}")
+        raise InputError(
+            "statement_unreadable",
+            reason=Phrase(f"不是 {FORMAT} 格式的声明", f"not a statement of format {FORMAT}"),
+        )
     return statement
 
 

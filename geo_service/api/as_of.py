@@ -7,7 +7,7 @@ from typing import Annotated
 
 from fastapi import Depends, Query
 
-from geo_service.errors import InputError
+from geo_service.errors import InputError, Phrase
 
 _OPEN_END = ("", "..")
 
@@ -41,7 +41,7 @@ def as_of(
     if between and start not in _OPEN_END:
         begun = _instant(start)
         if end not in _OPEN_END and _moment(begun) > _moment(_instant(end)):
-            reason = "the interval ends before it begins"
+            reason = Phrase("区间的结束早于开始", "the interval ends before it begins")
             raise InputError("parameter_invalid", name="datetime", value=datetime, reason=reason)
     return None if end in _OPEN_END else _instant(end)
 
@@ -53,7 +53,10 @@ def _instant(text: str) -> str:
     try:
         instant = dt.datetime.fromisoformat(text)
     except ValueError:
-        reason = "an instant such as 2026-12-31T00:00:00Z, or an interval"
+        reason = Phrase(
+            "请写时刻（如 2026-12-31T00:00:00Z）或区间",
+            "an instant such as 2026-12-31T00:00:00Z, or an interval",
+        )
         raise InputError("parameter_invalid", name="datetime", value=text, reason=reason) from None
     return instant.isoformat() if len(text) > 10 else text
 

@@ -16,7 +16,7 @@ from geo_service import crs, masking
 from geo_service.api import doors
 from geo_service.api import state as states
 from geo_service.api.state import GEOJSON, State
-from geo_service.errors import InputError
+from geo_service.errors import InputError, Phrase
 
 MAX_ORIGINS = 500
 MAX_RINGS = 12
@@ -125,7 +125,10 @@ def areas_of(state: State, origins: Origins) -> gpd.GeoDataFrame:
         ``parameter_invalid``, ``datum_unknown`` and others of `WalkNetwork.catchment`.
     """
     if not 0 < len(origins.minutes) <= MAX_RINGS or max(origins.minutes) > MAX_MINUTES:
-        reason = f"1 - {MAX_RINGS} numbers, each at most {MAX_MINUTES:g}"
+        reason = Phrase(
+            f"请给 1 到 {MAX_RINGS} 个数，每个不超过 {MAX_MINUTES:g}",
+            f"1 - {MAX_RINGS} numbers, each at most {MAX_MINUTES:g}",
+        )
         raise InputError("parameter_invalid", name="minutes", value=origins.minutes, reason=reason)
     network = state.network(origins.profile)
     xy = np.array(origins.points, dtype=float)
@@ -177,5 +180,5 @@ def _minutes(text: str) -> list[float]:
     try:
         return [float(part) for part in text.replace("，", ",").split(",")]
     except ValueError:
-        reason = "numbers such as 5,10,15"
+        reason = Phrase("请写数字，如 5,10,15", "numbers such as 5,10,15")
         raise InputError("parameter_invalid", name="minutes", value=text, reason=reason) from None

@@ -18,7 +18,7 @@ from geo_service.api import desk, doors, uploads
 from geo_service.api import state as states
 from geo_service.api.state import State
 from geo_service.boundary_files import BoundaryFile
-from geo_service.errors import InputError
+from geo_service.errors import InputError, Phrase
 from geo_service.store import Draft
 from geo_service.store.records import Edit
 
@@ -295,7 +295,7 @@ def _fields(text: str) -> dict[str, str]:
     pairs = [pair.partition("=") for pair in text.split(",") if pair.strip()]
     wrong = next((pair for pair in pairs if not all(pair)), None)
     if wrong is not None:
-        reason = "write it as field=column, e.g. code=XYZ"
+        reason = Phrase("请写成 字段=列，如 code=XYZ", "write it as field=column, e.g. code=XYZ")
         raise InputError("parameter_invalid", name="fields", value="".join(wrong), reason=reason)
     return {field.strip(): column.strip() for field, _, column in pairs}
 

@@ -34,6 +34,16 @@ router = APIRouter(tags=["service"], dependencies=[doors.requires(None)])
 # What FastAPI's validation finds, said in Chinese; its own words serve for English.
 _REASONS_ZH = {
     "int_parsing": "不是整数",
+    "int_type": "不是整数",
+    "float_type": "不是数字",
+    "string_type": "不是文字",
+    "bool_type": "不是 true 或 false",
+    "list_type": "不是列表",
+    "dict_type": "不是对象",
+    "model_type": "不是对象",
+    "model_attributes_type": "不是对象",
+    "extra_forbidden": "没有这个参数",
+    "string_pattern_mismatch": "格式不符，应符合 {pattern}",
     "int_from_float": "不是整数",
     "float_parsing": "不是数字",
     "finite_number": "不是有限的数字",
@@ -183,31 +193,33 @@ def _on_validation(request: Request, error: Exception) -> Response:
     first = found[0]
     if first["missing"]:
         return problem(request, InputError("parameter_missing", name=first["name"]), errors=found)
-    zh, en = (
-        InputError(
-            "parameter_invalid", name=first["name"], value=first["value"], reason=first[reason]
-        )
-        for reason in ("reason_zh", "reason_en")
+    reason = Phrase(first["reason_zh"], first["reason_en"])
+    refused = InputError(
+        "parameter_invalid", name=first["name"], value=first["value"], reason=reason
     )
-    extra = {"errors": found}
-    return _respond(
-        request, "parameter_invalid", zh.status, zh.message("zh"), en.message("en"), extra
-    )
+    return problem(request, refused, errors=found)
 
 
 def _finding(item: Mapping[str, Any]) -> dict[str, Any]:
     """One thing the validation of a request found, in both languages."""
     place = [str(part) for part in item["loc"] if part not in {"query", "path", "body"}]
-    context = {key: str(value) for key, value in (item.get("ctx") or {}).items()}
-    zh = _REASONS_ZH.get(item["type"], item["msg"])
+    reason = found_by_validation(item)
     value = item.get("input")
     return {
         "name": ".".join(place) or "body",
         "value": value if isinstance(value, str | int | float) else None,
         "missing": item["type"] == "missing",
-        "reason_zh": zh.format_map(context) if context else zh,
-        "reason_en": item["msg"],
+        "reason_zh": reason.zh,
+        "reason_en": reason.en,
     }
+
+
+def found_by_validation(item: Mapping[str, Any]) -> Phrase:
+    """Tell in both languages what pydantic found wrong with one value."""
+    context = {key: str(value) for key, value in (item.get("ctx") or {}).items()}
+    zh = _REASONS_ZH.get(item["type"])
+    told = zh.format_map(context) if zh else f"程序原文“{item['msg']}”"
+    return Phrase(told, item["msg"])
 
 
 def _on_http(request: Request, error: Exception) -> Response:

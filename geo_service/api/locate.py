@@ -24,7 +24,7 @@ from geo_service.api import doors, point_tables
 from geo_service.api import state as states
 from geo_service.api.point_tables import CSV, MAX_POINTS, PARQUET
 from geo_service.api.state import State
-from geo_service.errors import InputError
+from geo_service.errors import InputError, Phrase
 from geo_service.roles import Caller
 
 JSON = "application/json"
@@ -202,11 +202,23 @@ def _number(text: str | None, name: str, *, least: float | None = None) -> float
     try:
         value = float(text)
     except ValueError:
-        raise InputError("parameter_invalid", name=name, value=text, reason="…") from None
+        raise InputError(
+            "parameter_invalid", name=name, value=text, reason=Phrase("不是数字", "not a number")
+        ) from None
     if value != value or value in (float("inf"), float("-inf")):
-        raise InputError("parameter_invalid", name=name, value=text, reason="NaN / ∞")
+        raise InputError(
+            "parameter_invalid",
+            name=name,
+            value=text,
+            reason=Phrase("不是有限的数字", "not a finite number"),
+        )
     if least is not None and value < least:
-        raise InputError("parameter_invalid", name=name, value=text, reason=f"< {least:g}")
+        raise InputError(
+            "parameter_invalid",
+            name=name,
+            value=text,
+            reason=Phrase(f"不能小于 {least:g}", f"at least {least:g}"),
+        )
     return value
 
 

@@ -14,7 +14,7 @@ import urllib.request
 import zlib
 from typing import Any
 
-from geo_service.errors import InputError
+from geo_service.errors import InputError, Phrase
 from geo_service.roles import ROLES, Caller, Role
 from geo_service.settings import Settings
 from geo_service.store.keys import digest
@@ -49,7 +49,9 @@ class Tokens:
                 "setting_invalid",
                 name="GEO_SERVICE_OIDC_ISSUER",
                 value=settings.oidc_issuer,
-                reason="pip install 'geo-service[oidc]'",
+                reason=Phrase(
+                    "请先安装：pip install 'geo-service[oidc]'", "pip install 'geo-service[oidc]'"
+                ),
             ) from None
         self._jwt: Any = jwt
         self._settings = settings
@@ -82,7 +84,7 @@ class Tokens:
                 options={"require": ["exp", "iss", "aud", "sub"]},
             )
         except self._jwt.PyJWTError as error:
-            raise InputError("token_invalid", reason=str(error)) from None
+            raise InputError("token_invalid", reason=error) from None
         found = self._named(claims)
         if len(self._seen) >= _MOST_SEEN:
             self._seen.clear()
@@ -99,7 +101,11 @@ class Tokens:
                 key = self._find(kid)
         if key is None:
             raise InputError(
-                "token_invalid", reason="it is signed by a key the issuer does not name"
+                "token_invalid",
+                reason=Phrase(
+                    "签名用的密钥不在签发方公布之列",
+                    "it is signed by a key the issuer does not name",
+                ),
             )
         return key
 
@@ -113,12 +119,18 @@ class Tokens:
         try:
             told = _fetched(f"{issuer}/.well-known/openid-configuration")
             if told.get("issuer", "").rstrip("/") != issuer:
-                raise InputError("token_invalid", reason="the issuer calls itself otherwise")
+                raise InputError(
+                    "token_invalid",
+                    reason=Phrase("签发方自称的名称与此不符", "the issuer calls itself otherwise"),
+                )
             return self._jwt.PyJWKSet.from_dict(_fetched(told["jwks_uri"]))
         except (OSError, ValueError, KeyError, self._jwt.PyJWTError) as error:
             if isinstance(error, InputError):
                 raise
-            reason = f"the issuer's keys can't be read ({type(error).__name__})"
+            reason = Phrase(
+                f"读不到签发方的公钥（{type(error).__name__}）",
+                f"the issuer's keys can't be read ({type(error).__name__})",
+            )
             raise InputError("token_invalid", reason=reason) from None
 
     def _named(self, claims: dict[str, Any]) -> Caller:

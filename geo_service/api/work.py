@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from geo_service import layers
 from geo_service.api import catchments, desk, drafts, draw_anew, life_circles, redraw, sites
+from geo_service.api import errors as problems
 from geo_service.api.life_circles import Circles
 from geo_service.api.state import GEOJSON, State
 from geo_service.errors import InputError, Phrase
@@ -271,7 +272,9 @@ def question_of(process: Process, inputs: dict[str, Any]) -> BaseModel:
             raise InputError("parameter_missing", name=name) from None
         value = first.get("input")
         shown = value if isinstance(value, str | int | float) else ""
-        raise InputError("parameter_invalid", name=name, value=shown, reason=first["msg"]) from None
+        raise InputError(
+            "parameter_invalid", name=name, value=shown, reason=problems.found_by_validation(first)
+        ) from None
 
 
 def run(inputs: dict[str, Any], context: Context) -> Result:

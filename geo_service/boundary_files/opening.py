@@ -28,7 +28,7 @@ from geo_service.boundary_files import (
     shapefiles,
     tables,
 )
-from geo_service.errors import GeoServiceError, InputError
+from geo_service.errors import GeoServiceError, InputError, because
 from geo_service.notes import Note
 
 _COMPANIONS = frozenset(
@@ -120,7 +120,9 @@ def features(
         reason = (
             lines[0].rpartition(" failed: ")[2].partition(";")[0][:200]
         )  # no SQL, nothing twice
-        raise InputError("file_unreadable", file=source, reason=reason) from error
+        raise InputError(
+            "file_unreadable", file=source, reason=because(ValueError(reason))
+        ) from error
 
 
 def _read(path: Path, source: str, told: Told, notes: list[Note]) -> gpd.GeoDataFrame | wkb.Table:

@@ -18,7 +18,7 @@ import shapely
 
 from geo_service import crs, layers
 from geo_service.boundary_files import boundary_points, dxf, kml, mapinfo, tables
-from geo_service.errors import GeoServiceError, InputError
+from geo_service.errors import GeoServiceError, InputError, Phrase
 from geo_service.notes import Note
 
 _DBF_NAME_BYTES = 10
@@ -49,7 +49,9 @@ def write(frame: gpd.GeoDataFrame, path: str | Path, *, layer: str | None = None
     target = Path(path)
     writer = WRITERS.get(target.suffix.lower())
     if writer is None:
-        reason = f"unknown ending {target.suffix or '—'}"
+        reason = Phrase(
+            f"不认识扩展名 {target.suffix or '—'}", f"unknown ending {target.suffix or '—'}"
+        )
         raise InputError(
             "output_unwritable", file=target.name, reason=reason, known=" ".join(WRITERS)
         )
@@ -57,7 +59,7 @@ def write(frame: gpd.GeoDataFrame, path: str | Path, *, layer: str | None = None
         raise InputError(
             "output_unwritable",
             file=str(target),
-            reason="no such folder 文件夹不存在",
+            reason=Phrase("文件夹不存在", "there is no such folder"),
             known=" ".join(WRITERS),
         )
     flat = _flat(frame)

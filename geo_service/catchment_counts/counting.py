@@ -21,7 +21,7 @@ from scipy import sparse
 
 from geo_service import crs, facilities, layers, places, walking
 from geo_service.catchment_counts.parts import KeptParts
-from geo_service.errors import InputError
+from geo_service.errors import InputError, Phrase
 from geo_service.streets.contraction import CM_PER_M
 from geo_service.streets.snapping import SNAP_LIMIT_M, Snapped
 
@@ -147,7 +147,9 @@ def within(
         network = network.with_profile(profile)
     each = sorted({float(m) for m in minutes})
     if not each:
-        raise InputError("parameter_invalid", name="minutes", value="[]", reason="none given")
+        raise InputError(
+            "parameter_invalid", name="minutes", value="[]", reason=Phrase("没有给出", "none given")
+        )
     limits = np.array([network.limit_cm(m, speed_kmh=speed_kmh) for m in each])
     table = _grids(grids)
     exits = _doors(network, grids, table, doors)
@@ -241,7 +243,7 @@ def _doors(
             at = int(unknown[0])
             raise InputError(
                 "value_invalid", file="doors", row=at + 1, field="code", value=given.ids[at],
-                reason="no grid has this code",
+                reason=Phrase("没有这个编码的网格", "no grid has this code"),
             )  # fmt: skip
         door_lon, door_lat = given.lon, given.lat
     elif wished == "streets":
@@ -254,7 +256,9 @@ def _doors(
     elif wished == "inside":
         row, door_lon, door_lat = np.empty(0, np.int64), np.empty(0), np.empty(0)
     else:
-        reason = "inside, streets, or a table of entrances"
+        reason = Phrase(
+            "可用 inside、streets，或一张出入口表", "inside, streets, or a table of entrances"
+        )
         raise InputError("parameter_invalid", name="doors", value=wished, reason=reason)
     bare = np.setdiff1d(np.arange(len(table)), row)
     row = np.concatenate((row, bare))

@@ -43,7 +43,7 @@ class KeptParts:
             self._place.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise InputError(
-                "output_unwritable", file=str(folder), reason=error.strerror, known="a folder"
+                "output_unwritable", file=str(folder), reason=error, known="a folder"
             ) from error
 
     def get(self, number: int) -> npt.NDArray[np.float64] | None:

@@ -15,7 +15,7 @@ from geo_service import crs
 from geo_service.catchments import degrees, field, notes, outlines
 from geo_service.catchments.field import LEG_LIMIT_M, Field, Reachable
 from geo_service.catchments.outlines import Rings
-from geo_service.errors import InputError
+from geo_service.errors import InputError, Phrase
 from geo_service.streets.contraction import CM_PER_M
 from geo_service.streets.snapping import SNAP_LIMIT_M, Snapped
 
@@ -168,7 +168,12 @@ def _question(
     if profile is not None:
         network = network.with_profile(profile)
     if reach not in ("nearest", "any"):
-        raise InputError("parameter_invalid", name="reach", value=reach, reason="nearest, any")
+        raise InputError(
+            "parameter_invalid",
+            name="reach",
+            value=reach,
+            reason=Phrase("可用 nearest、any", "nearest, any"),
+        )
     each = _minutes(minutes)
     limits_cm = [network.limit_cm(m, speed_kmh=speed_kmh) for m in each]
     width_m = _cell_width_m(cell_m, max(limits_cm) / CM_PER_M)
@@ -267,14 +272,16 @@ def _turn_to_degrees(network: WalkNetwork, answers: list[_Answer]) -> None:
 def _minutes(minutes: float | Iterable[float]) -> list[float]:
     each = [float(m) for m in np.atleast_1d(np.asarray(minutes, float)).ravel()]
     if not each:
-        raise InputError("parameter_invalid", name="minutes", value="[]", reason="none given")
+        raise InputError(
+            "parameter_invalid", name="minutes", value="[]", reason=Phrase("没有给出", "none given")
+        )
     return each
 
 
 def _cell_width_m(cell_m: float | None, limit_m: float) -> float:
     if cell_m is not None:
         if not 1.0 <= cell_m <= LEG_LIMIT_M:
-            reason = f"1 to {LEG_LIMIT_M:g} metres"
+            reason = Phrase(f"应为 1 到 {LEG_LIMIT_M:g} 米", f"1 to {LEG_LIMIT_M:g} metres")
             raise InputError("parameter_invalid", name="cell_m", value=cell_m, reason=reason)
         return float(cell_m)
     width_m = CELL_M

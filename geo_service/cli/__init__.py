@@ -73,9 +73,6 @@ def main(arguments: list[str] | None = None) -> None:
         code = fail(error, as_json="--json" in given)
     except KeyboardInterrupt:
         code = INTERRUPTED
-    except BrokenPipeError:  # the reader (head, less) has seen enough
-        sys.stderr.close()
-        code = 0
     sys.exit(code)
 
 

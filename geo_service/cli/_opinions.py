@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from geo_service.cli import _terminal as terminal
-from geo_service.errors import InputError
+from geo_service.errors import InputError, Phrase
 
 if TYPE_CHECKING:
     import geopandas as gpd
@@ -58,7 +58,10 @@ def unmask(word: str | None) -> bool:
     if word is None:
         return False
     if word != UNMASK_WORD:
-        reason = f"write --unmasked {UNMASK_WORD} to see names and phones in full"
+        reason = Phrase(
+            f"要看完整姓名和电话，请写 --unmasked {UNMASK_WORD}",
+            f"write --unmasked {UNMASK_WORD} to see names and phones in full",
+        )
         raise InputError("parameter_invalid", name="--unmasked", value=word, reason=reason)
     return True
 
@@ -148,7 +151,10 @@ def _old_draft(store: Store, draft: int, since: str, profile: str) -> OldReport 
     wanted = int(since) if since.isdigit() else max(earlier, default=None)
     if wanted not in open_ones or wanted == draft:
         known = ", ".join(str(number) for number in open_ones if number != draft) or "—"
-        reason = f"an open draft of {layer} to compare with: {known}; or an earlier report's file"
+        reason = Phrase(
+            f"可与 {layer} 的未发布草稿比较：{known}；或给上次报告的文件",
+            f"an open draft of {layer} to compare with: {known}; or an earlier report's file",
+        )
         raise InputError("parameter_invalid", name="--since", value=since, reason=reason)
     return OldReport.of(store.check_draft(wanted, profile=profile), source=f"draft {wanted}")
 

@@ -16,7 +16,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from geo_service.errors import GeoServiceError, InputError, language
+from geo_service.cli import _usage
+from geo_service.errors import GeoServiceError, InputError, Phrase, language
 
 Command = Callable[..., int | None]
 OnProgress = Callable[..., None]
@@ -90,20 +91,26 @@ _UsageError: Any = typer.BadParameter.__base__
 
 def _refuse_usage(error: Any) -> int:
     command = error.ctx.command_path if error.ctx else "geo-service"
-    reason = error.format_message().rstrip(".")
-    if reason.startswith("Usage:"):  # nothing was given: the help says what could be
+    message = error.format_message()
+    if message.startswith("Usage:"):  # nothing was given: the help says what could be
         error.show()
         return BAD_INPUT
-    raise InputError("command_invalid", reason=reason, command=command) from error
+    raise InputError("command_invalid", reason=_usage.why(message), command=command) from error
 
 
 def _registered(family: typer.Typer, name: str) -> Callable[[Command], Command]:
     def add(command: Command) -> Command:
         @functools.wraps(command)
         def run(*args: Any, **options: Any) -> None:
-            raise typer.Exit(command(*args, **options) or 0)
+            try:
+                code = command(*args, **options)
+                sys.stdout.flush()
+            except BrokenPipeError:  # the reader (head, less) has seen enough
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+                code = 0
+            raise typer.Exit(code or 0)
 
-        family.command(name)(run)
+        family.command(name, cls=_usage.Command)(run)
         return command
 
     return add
@@ -126,9 +133,16 @@ def _version(
     """Options of the program itself."""
 
 
+class _Answers(Console):
+    """A console that leaves it to the command when its reader has seen enough."""
+
+    def on_broken_pipe(self) -> None:
+        raise
+
+
 def out() -> Console:
     """The console that answers are written to."""
-    return Console(highlight=False, soft_wrap=not sys.stdout.isatty())
+    return _Answers(highlight=False, soft_wrap=not sys.stdout.isatty())
 
 
 def err() -> Console:
@@ -148,6 +162,8 @@ def print_json(payload: Mapping[str, Any] | Sequence[Any]) -> None:
 
 
 def _plain(value: object) -> object:
+    if isinstance(value, Phrase):
+        return value._asdict()
     if hasattr(value, "isoformat"):
         return value.isoformat()
     if hasattr(value, "item"):
@@ -210,7 +226,7 @@ def number(text: str, *, name: str) -> float:
         return float(text)
     except ValueError as error:
         raise InputError(
-            "parameter_invalid", name=name, value=text, reason="not a number"
+            "parameter_invalid", name=name, value=text, reason=Phrase("不是数字", "not a number")
         ) from error
 
 
@@ -224,7 +240,9 @@ def lonlat(text: str, *, name: str) -> tuple[float, float]:
     """
     parts = text.replace("，", ",").split(",")
     if len(parts) != 2:
-        reason = "give longitude,latitude, e.g. 113.85,34.03"
+        reason = Phrase(
+            "请写 经度,纬度，如 113.85,34.03", "give longitude,latitude, e.g. 113.85,34.03"
+        )
         raise InputError("parameter_invalid", name=name, value=text, reason=reason)
     return number(parts[0], name=name), number(parts[1], name=name)
 

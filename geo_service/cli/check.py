@@ -11,7 +11,7 @@ import typer
 from geo_service.cli import _opinions, _seams
 from geo_service.cli import _terminal as terminal
 from geo_service.cli.columns import Map, Sender, mapping, remembered
-from geo_service.errors import InputError
+from geo_service.errors import InputError, Phrase
 
 if TYPE_CHECKING:
     import geopandas as gpd
@@ -116,7 +116,10 @@ def check(
                 beside=beside, since=since, on_progress=advance,
             )  # fmt: skip
         else:
-            reason = "give a FILE, or --layer (with --draft or --at)"
+            reason = Phrase(
+                "请给出文件，或用 --layer 指明图层（可加 --draft 或 --at）",
+                "give a FILE, or --layer (with --draft or --at)",
+            )
             raise InputError("parameter_invalid", name="FILE", value="", reason=reason)
     seam = None if draft is None else _seams.of_draft(store, draft, opinion.report)
     if output is not None:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from geo_service.cli import _terminal as terminal
-from geo_service.errors import InputError
+from geo_service.errors import InputError, Phrase
 
 Sender = Annotated[
     str,
@@ -72,7 +72,9 @@ def mapping(pairs: list[str] | None) -> dict[str, str]:
     for pair in pairs or ():
         field, sign, column = pair.partition("=")
         if not sign or not field or not column:
-            reason = "write it as field=column, e.g. code=XYZ"
+            reason = Phrase(
+                "请写成 字段=列，如 code=XYZ", "write it as field=column, e.g. code=XYZ"
+            )
             raise InputError("parameter_invalid", name="--map", value=pair, reason=reason)
         given[field.strip()] = column.strip()
     return given

@@ -9,7 +9,7 @@ import typer
 
 from geo_service.cli import _terminal as terminal
 from geo_service.cli.walking import read_points
-from geo_service.errors import InputError
+from geo_service.errors import InputError, Phrase
 
 if TYPE_CHECKING:
     import geopandas as gpd
@@ -52,11 +52,13 @@ def crosswalk(
     from geo_service import crosswalk as walk
 
     if output is not None and output.suffix.lower() not in _WRITTEN.split():
-        reason = f"unknown ending {output.suffix or '—'}"
+        reason = Phrase(
+            f"不认识扩展名 {output.suffix or '—'}", f"unknown ending {output.suffix or '—'}"
+        )
         raise InputError("output_unwritable", file=output.name, reason=reason, known=_WRITTEN)
     given = _read(layers, crs, store, at)
     if len(given) == 1:
-        reason = "name at least two layers"
+        reason = Phrase("请至少写两个图层", "name at least two layers")
         raise InputError("parameter_invalid", name="layers", value=layers[0], reason=reason)
     points = None if weights is None else _points(weights, next(iter(given.values())))
     with terminal.progress("叠合", "overlaying", quiet=as_json):
@@ -96,7 +98,9 @@ def _read(
             name = name if sign else path.stem
             frame = boundary_files.read(path, crs=crs).layer_frame()
         if name in given:
-            reason = "two layers have this name; write NAME=FILE"
+            reason = Phrase(
+                "有两个图层同名，请写成 名称=文件", "two layers have this name; write NAME=FILE"
+            )
             raise InputError("parameter_invalid", name="layers", value=name, reason=reason)
         given[name] = frame
     return given

@@ -9,7 +9,7 @@ import typer
 
 from geo_service.cli import _tables
 from geo_service.cli import _terminal as terminal
-from geo_service.errors import InputError
+from geo_service.errors import InputError, Phrase
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -128,7 +128,10 @@ def import_demand(
 
     is_extract = file.name.lower().endswith(".pbf")
     if is_extract != (proxy is not None):
-        reason = "an OSM extract holds no demand; --proxy says which stand-in is made of it"
+        reason = Phrase(
+            "OSM 数据里没有需求量，请用 --proxy 说明以什么代替",
+            "an OSM extract holds no demand; --proxy says which stand-in is made of it",
+        )
         raise InputError("parameter_invalid", name="--proxy", value=proxy or "", reason=reason)
     if proxy is not None:
         table = demand.proxy(file, proxy)

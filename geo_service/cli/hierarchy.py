@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from geo_service.cli import _terminal as terminal
-from geo_service.errors import InputError
+from geo_service.errors import InputError, Phrase
 
 if TYPE_CHECKING:
     import geopandas as gpd
@@ -63,7 +63,10 @@ def _read(levels: list[str]) -> dict[str, gpd.GeoDataFrame]:
     for pair in levels:
         name, sign, file = pair.partition("=")
         if not sign or not file:
-            reason = "write it as layer=FILE, e.g. grids=grids.gpkg"
+            reason = Phrase(
+                "请写成 图层=文件，如 grids=grids.gpkg",
+                "write it as layer=FILE, e.g. grids=grids.gpkg",
+            )
             raise InputError("parameter_invalid", name="levels", value=pair, reason=reason)
         level_names = {layer.level: layer.name for layer in reversed(layers.LAYERS.values())}
         layers.layer(level_names.get(name, name))

@@ -10,7 +10,7 @@ import typer
 
 from geo_service.cli import _terminal as terminal
 from geo_service.cli.walking import read_points
-from geo_service.errors import ConflictError, InputError
+from geo_service.errors import ConflictError, InputError, Phrase
 
 if TYPE_CHECKING:
     from geo_service.addresses import AddressBook
@@ -67,7 +67,10 @@ def locate(
                 systems=[name for name in systems.split(",") if name],
             )
         else:
-            reason = "give --lon and --lat, --address, or --csv"
+            reason = Phrase(
+                "请给出 --lon 和 --lat，或 --address，或 --csv",
+                "give --lon and --lat, --address, or --csv",
+            )
             raise InputError("parameter_invalid", name="--lon/--lat", value="", reason=reason)
     if as_json:
         terminal.print_json(answer)

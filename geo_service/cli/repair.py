@@ -18,7 +18,7 @@ from geo_service.cli.check import (
     Within,
     read_layer,
 )
-from geo_service.errors import InputError
+from geo_service.errors import InputError, Phrase
 
 if TYPE_CHECKING:
     from geo_service.mending import Mended
@@ -92,10 +92,13 @@ def repair(
 
 def _require_output(output: Path | None, *, dry_run: bool) -> None:
     if output is None and not dry_run:
-        reason = "say where to write (-o FILE), or --dry-run"
+        reason = Phrase(
+            "请用 -o 说明写到哪个文件，或加 --dry-run 只看不改",
+            "say where to write (-o FILE), or --dry-run",
+        )
         raise InputError("parameter_invalid", name="--output", value="", reason=reason)
     if dry_run and output is not None and output.suffix.lower() != ".gpkg":
-        reason = "the preview of --dry-run is a .gpkg"
+        reason = Phrase("--dry-run 的预览要写成 .gpkg", "the preview of --dry-run is a .gpkg")
         raise InputError("parameter_invalid", name="--output", value=output.name, reason=reason)
 
 

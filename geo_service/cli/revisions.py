@@ -159,7 +159,7 @@ def edits(
     from geo_service.store import open_store
 
     if take is not None and discard is not None:
-        reason = "take in or discard, not both"
+        reason = Phrase("收入和丢弃只能选一个", "take in or discard, not both")
         raise InputError("parameter_invalid", name="--take", value=take, reason=reason)
     say, console = terminal.say, terminal.out()
     with open_store(terminal.store_path(store)) as opened:

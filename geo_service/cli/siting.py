@@ -11,7 +11,7 @@ import typer
 from geo_service.cli import _tables
 from geo_service.cli import _terminal as terminal
 from geo_service.cli.walking import Speed, Streets, WalkProfile, network_of, read_points
-from geo_service.errors import InputError
+from geo_service.errors import InputError, Phrase
 
 if TYPE_CHECKING:
     from geo_service.siting import Proposal
@@ -75,10 +75,13 @@ def site(
     walker = facilities.kinds()[kind].walker
     given = (count is not None) + (cover is not None)
     if given == 2 or (given == 0 and budget is None):
-        reason = "give one of --count and --cover, or a --budget"
+        reason = Phrase(
+            "请在 --count 与 --cover 中给出一个，或给 --budget",
+            "give one of --count and --cover, or a --budget",
+        )
         raise InputError("parameter_invalid", name="--count/--cover", value="", reason=reason)
     if count is not None and count < 1:
-        reason = "at least 1"
+        reason = Phrase("至少为 1", "at least 1")
         raise InputError("parameter_invalid", name="--count", value=count, reason=reason)
     wanted, notes = _demand(demand, store)
     premises = (

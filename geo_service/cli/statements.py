@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from geo_service.cli import _terminal as terminal
-from geo_service.errors import InputError, MissingError
+from geo_service.errors import InputError, MissingError, Phrase
 
 if TYPE_CHECKING:
     from geo_service.statements import Difference
@@ -46,7 +46,10 @@ def statement(
     from geo_service.store import open_store
 
     if (layer is None) == (verify is None):
-        reason = "name a layer to state, or a statement to verify"
+        reason = Phrase(
+            "请用 --layer 指明要声明的图层，或用 --verify 给出要核验的声明",
+            "name a layer to state, or a statement to verify",
+        )
         raise InputError("parameter_invalid", name="--layer", value=layer or "", reason=reason)
     codes = None if register_file is None else list(registers.read(register_file).frame["code"])
     secret = None if key is None else _key(key)

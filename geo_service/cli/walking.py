@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from geo_service.cli import _terminal as terminal
-from geo_service.errors import ConflictError, InputError, MissingError
+from geo_service.errors import ConflictError, InputError, MissingError, Phrase
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -102,7 +102,7 @@ def download_streets(
     if len(asked) != 1:
         raise InputError(
             "parameter_invalid", name="--place/--bbox/--layer", value=", ".join(asked),
-            reason="give one of them",
+            reason=Phrase("请给出其中一个", "give one of them"),
         )  # fmt: skip
     area = (
         downloads.outline(place, nominatim=nominatim) if place is not None
@@ -120,7 +120,7 @@ def _box(text: str) -> Any:
 
     corners = terminal.numbers(text, name="--bbox")
     if len(corners) != 4 or corners[0] >= corners[2] or corners[1] >= corners[3]:
-        reason = "west,south,east,north in degrees"
+        reason = Phrase("请按 西,南,东,北 的顺序写经纬度", "west,south,east,north in degrees")
         raise InputError("parameter_invalid", name="--bbox", value=text, reason=reason)
     west, south, east, north = corners
     return shapely.box(west, south, east, north)
@@ -301,7 +301,7 @@ def _origins(lon: float | None, lat: float | None, csv: Path | None) -> tuple[An
         frame = read_points(csv)
         return frame["lon"].to_numpy(), frame["lat"].to_numpy()
     if lon is None or lat is None:
-        reason = "give --lon and --lat, or --csv"
+        reason = Phrase("请给出 --lon 和 --lat，或 --csv", "give --lon and --lat, or --csv")
         raise InputError("parameter_invalid", name="--lon/--lat", value="", reason=reason)
     return lon, lat
 
@@ -362,7 +362,7 @@ def read_points(path: Path) -> pd.DataFrame:
             row = int(numbers.isna().to_numpy().argmax())
             raise InputError(
                 "value_invalid", file=path.name, row=row + 2, field=column,
-                value=frame[column].iloc[row], reason="not a number",
+                value=frame[column].iloc[row], reason=Phrase("不是数字", "not a number"),
             )  # fmt: skip
         frame[column] = numbers
     return frame

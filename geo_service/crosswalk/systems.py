@@ -26,7 +26,7 @@ from geo_service.crosswalk import _atoms, _cuts
 from geo_service.crosswalk._atoms import Atoms, sums
 from geo_service.crosswalk.shares import WHOLE, aligned, unit_m2
 from geo_service.drawing.counts import share_whole
-from geo_service.errors import InputError
+from geo_service.errors import InputError, Phrase
 from geo_service.layers import LAYERS
 
 COUNTS = ("households", "population")
@@ -166,11 +166,11 @@ def combine(
 
 def _aligned(layers: Mapping[str, gpd.GeoDataFrame]) -> dict[str, gpd.GeoDataFrame]:
     if not layers:
-        reason = "at least one layer is needed / 至少需要一个图层"
+        reason = Phrase("至少需要一个图层", "at least one layer is needed")
         raise InputError("parameter_invalid", name="layers", value="{}", reason=reason)
     for name in layers:
         if not name or name in _OWN_COLUMNS:
-            reason = "a system can't have this name / 网格体系不能用这个名称"
+            reason = Phrase("网格体系不能用这个名称", "a system can't have this name")
             raise InputError("parameter_invalid", name="layers", value=name, reason=reason)
     first = next(iter(layers.values()))
     return {name: aligned(first, layer) for name, layer in layers.items()}

@@ -17,7 +17,7 @@ from geo_service.demo_city._settlement import settle
 from geo_service.demo_city._streets import Streets
 from geo_service.demo_city._territory import PLANE_EPSG, territory
 from geo_service.demo_city._tiling import Tiling, tiling
-from geo_service.errors import InputError
+from geo_service.errors import InputError, Phrase
 
 FULL_CITY_GRIDS = 18_936
 """Xuchang's own number ("科学划定市域全覆盖的网格18936个")."""
@@ -82,7 +82,7 @@ def make(
         ``parameter_invalid`` for too few grids.
     """
     if grids < FEWEST_GRIDS:
-        reason = f"at least {FEWEST_GRIDS}"
+        reason = Phrase(f"至少为 {FEWEST_GRIDS}", f"at least {FEWEST_GRIDS}")
         raise InputError("parameter_invalid", name="grids", value=grids, reason=reason)
     tell = on_progress or (lambda share, what: None)
     rng = np.random.default_rng(seed)

@@ -91,7 +91,7 @@ def lines_in(
     kept = together.geometry.notna() & (together.geom_type == "LineString")
     unknown = sorted(set(together["kind"]) - set(BORDER_COST))
     if unknown:
-        reason = f"known: {', '.join(BORDER_COST)}"
+        reason = Phrase(f"可用 {', '.join(BORDER_COST)}", f"known: {', '.join(BORDER_COST)}")
         raise InputError("parameter_invalid", name="kind", value=unknown[0], reason=reason)
     return together[kept].reset_index(drop=True)
 

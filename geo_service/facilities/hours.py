@@ -14,7 +14,7 @@ import re
 import numpy as np
 import numpy.typing as npt
 
-from geo_service.errors import InputError
+from geo_service.errors import InputError, Phrase
 
 DAY_MINUTES = 24 * 60
 _WEEK = range(7)
@@ -136,7 +136,7 @@ def moment(text: datetime.time | str) -> tuple[int | None, int]:
         if match and len(days) != 1:
             raise ValueError("one day")
     except ValueError as error:
-        reason = "write it as 02:00 or Sa 02:00"
+        reason = Phrase("请写成 02:00 或 Sa 02:00（周六）", "write it as 02:00 or Sa 02:00")
         raise InputError("parameter_invalid", name="time", value=text, reason=reason) from error
     return (days[0] if match else None), of_day.hour * 60 + of_day.minute
 

@@ -16,7 +16,7 @@ from importlib import resources
 from types import MappingProxyType
 from typing import Any, Literal
 
-from geo_service.errors import InputError
+from geo_service.errors import InputError, Phrase
 
 Counts = Literal["metres", "minutes"]
 
@@ -185,7 +185,7 @@ def _kind(row: Mapping[str, str]) -> Kind:
     threshold = _above_zero(row, "threshold_m") if row["threshold_m"] else None
     counts = row["counts"] or ("minutes" if threshold is None else "metres")
     if counts not in ("metres", "minutes"):
-        reason = "metres or minutes"
+        reason = Phrase("可用 metres（米）或 minutes（分钟）", "metres or minutes")
         raise InputError("parameter_invalid", name="counts", value=counts, reason=reason)
     return Kind(
         code=row["code"],
@@ -215,7 +215,7 @@ def _above_zero(row: Mapping[str, str], field: str) -> float:
     except ValueError:
         number = 0.0
     if not 0.0 < number < float("inf"):
-        reason = "must be a number above 0"
+        reason = Phrase("应为大于 0 的数", "must be a number above 0")
         raise InputError("parameter_invalid", name=field, value=row[field], reason=reason)
     return number
 

@@ -14,7 +14,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from geo_service import crs, places
-from geo_service.errors import InputError, MissingError
+from geo_service.errors import InputError, MissingError, Phrase
 from geo_service.facilities import hours as opening
 from geo_service.facilities import openstreetmap
 from geo_service.facilities.kinds import Kinds, amenities, plain, require_kind
@@ -216,7 +216,7 @@ def offering(frame: pd.DataFrame, *codes: str) -> pd.DataFrame:
     wanted = set(codes)
     unknown = sorted(wanted - set(amenities()))
     if unknown:
-        reason = f"known: {', '.join(amenities())}"
+        reason = Phrase(f"可用 {', '.join(amenities())}", f"known: {', '.join(amenities())}")
         raise InputError("parameter_invalid", name="amenity", value=unknown[0], reason=reason)
     has = [wanted <= set(str(text).split(";")) for text in frame["amenities"]]
     return frame[np.asarray(has, dtype=bool)]
@@ -285,7 +285,7 @@ def _status(value: object, row: int, name: str) -> str:
             return status
     raise InputError(
         "value_invalid", file=name, row=row + 1, field="status", value=value,
-        reason=f"one of {', '.join(STATUSES)}",
+        reason=Phrase(f"可用 {', '.join(STATUSES)}", f"one of {', '.join(STATUSES)}"),
     )  # fmt: skip
 
 
@@ -305,7 +305,10 @@ def _checked_hours(value: str, row: int, name: str) -> str:
     try:
         opening.week(text)
     except ValueError as error:
-        reason = "write 24h, 08:00-22:00 or Mo-Fr 08:00-18:00; Sa 09:00-12:00"
+        reason = Phrase(
+            "请写成 24h、08:00-22:00 或 Mo-Fr 08:00-18:00; Sa 09:00-12:00",
+            "write 24h, 08:00-22:00 or Mo-Fr 08:00-18:00; Sa 09:00-12:00",
+        )
         raise InputError(
             "value_invalid", file=name, row=row + 1, field="hours", value=value, reason=reason
         ) from error
@@ -320,7 +323,10 @@ def _capacity(value: object, row: int, name: str) -> int | None:
     except ValueError:
         number = -1.0
     if not (0 < number < 1e9 and number == int(number)):
-        reason = "must be a whole number above 0; leave it empty where it is unknown"
+        reason = Phrase(
+            "应为大于 0 的整数；不知道就留空",
+            "must be a whole number above 0; leave it empty where it is unknown",
+        )
         raise InputError(
             "value_invalid", file=name, row=row + 1, field="capacity", value=value, reason=reason
         )

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from geo_service import facilities, places
-from geo_service.errors import InputError
+from geo_service.errors import InputError, Phrase
 from geo_service.facilities import Kinds
 
 _KIND_COLUMNS = ("kind", "code", "类别", "设施类别", "类别代码")
@@ -121,6 +121,7 @@ def _own(given: pd.DataFrame, names: tuple[str, ...], default: pd.Series[Any]) -
         at = int(np.flatnonzero(wrong)[0])
         raise InputError(
             "value_invalid", file="standard", row=at + 1, field=column,
-            value=given[column].iloc[at], reason="must be a number above 0",
+            value=given[column].iloc[at],
+            reason=Phrase("应为大于 0 的数", "must be a number above 0"),
         )  # fmt: skip
     return values.fillna(default)

@@ -231,7 +231,7 @@ def answer_csv(
         part.replace(target)
         state.unlink(missing_ok=True)
     except OSError as error:
-        reason = error.strerror or str(error)
+        reason = error
         raise InputError(
             "output_unwritable", file=target.name, reason=reason, known=".csv .xlsx"
         ) from error

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from geo_service import codes, crs
-from geo_service.errors import InputError, MissingError
+from geo_service.errors import InputError, MissingError, Phrase
 from geo_service.layers import LAYERS
 from geo_service.locate.answer import Names, chain_of, describe
 from geo_service.locate.locator import Locator
@@ -163,7 +163,7 @@ class Gazetteer:
             ``layer_unknown``.
         """
         if accuracy_m is not None and not accuracy_m >= 0:
-            reason = ">= 0"
+            reason = Phrase("应大于或等于 0", ">= 0")
             raise InputError(
                 "parameter_invalid", name="accuracy_m", value=accuracy_m, reason=reason
             )

@@ -12,7 +12,7 @@ import pyproj
 import shapely
 
 from geo_service import codes, crs, georeference
-from geo_service.errors import InputError
+from geo_service.errors import InputError, Phrase
 from geo_service.locate import cells, kernels
 from geo_service.locate import distances as far
 
@@ -244,7 +244,12 @@ class Locator:
     ) -> list[list[tuple[str, float]]]:
         """Do as `alternatives`, with points in the layer's own coordinates."""
         if not (np.isfinite(radius_m) and radius_m >= 0.0):
-            raise InputError("parameter_invalid", name="radius_m", value=radius_m, reason=">= 0")
+            raise InputError(
+                "parameter_invalid",
+                name="radius_m",
+                value=radius_m,
+                reason=Phrase("应大于或等于 0", ">= 0"),
+            )
         xs, ys = _points(x, y)
         start, ranks, distances_m = self._within(xs, ys, float(radius_m))
         of_point = np.repeat(np.arange(xs.size), np.diff(start))

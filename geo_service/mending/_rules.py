@@ -9,7 +9,7 @@ from typing import Any
 
 from geo_service import codes as codes_
 from geo_service.coverage._layer import Layer, Outline
-from geo_service.errors import InputError
+from geo_service.errors import InputError, Phrase
 from geo_service.mending._distance import PRECISION_M
 from geo_service.mending._spots import Spot
 from geo_service.profiles import Profile
@@ -71,7 +71,10 @@ class Rules:
         for name, width in widths.items():
             if not 0.0 <= width < float("inf"):
                 raise InputError(
-                    "parameter_invalid", name=name, value=width, reason="give metres, 0 or more"
+                    "parameter_invalid",
+                    name=name,
+                    value=width,
+                    reason=Phrase("应为米数，0 或更大", "give metres, 0 or more"),
                 )
         chosen = {
             "gap_to": gap_to or profile.gap_to,
@@ -80,7 +83,10 @@ class Rules:
         for (name, rule), known in zip(chosen.items(), (GAP_RULES, OVERLAP_RULES), strict=True):
             if rule not in known:
                 raise InputError(
-                    "parameter_invalid", name=name, value=rule, reason=f"known: {', '.join(known)}"
+                    "parameter_invalid",
+                    name=name,
+                    value=rule,
+                    reason=Phrase(f"可用 {', '.join(known)}", f"known: {', '.join(known)}"),
                 )
         limit_m = max(widths.values())
         return cls(profile, limit_m, **chosen, published=frozenset(published))

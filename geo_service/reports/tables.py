@@ -15,7 +15,7 @@ import pandas as pd
 import xlsxwriter
 
 from geo_service import boundary_files
-from geo_service.errors import InputError
+from geo_service.errors import InputError, Phrase
 
 ENDINGS = (".xlsx", ".csv")
 _WIDEST_COLUMN = 60
@@ -54,7 +54,9 @@ def write_tables(tables: Mapping[str, pd.DataFrame], path: str | Path) -> Path:
         text = next(iter(tables.values())).to_csv(index=False)
         return put(target, text.encode("utf-8-sig"), known=ENDINGS)
     if target.suffix.lower() != ".xlsx":
-        reason = f"unknown ending {target.suffix or '—'}"
+        reason = Phrase(
+            f"不认识扩展名 {target.suffix or '—'}", f"unknown ending {target.suffix or '—'}"
+        )
         known = " ".join(ENDINGS)
         raise InputError("output_unwritable", file=target.name, reason=reason, known=known)
     with Spreadsheet() as book:
@@ -77,7 +79,7 @@ def put(target: Path, content: bytes, *, known: tuple[str, ...]) -> Path:
         made.replace(target)
     except OSError as error:
         made.unlink(missing_ok=True)
-        reason = error.strerror or str(error)
+        reason = error
         raise InputError(
             "output_unwritable", file=target.name, reason=reason, known=" ".join(known)
         ) from error

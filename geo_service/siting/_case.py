@@ -12,7 +12,7 @@ import pandas as pd
 from scipy import sparse
 
 from geo_service import crs, places
-from geo_service.errors import InputError
+from geo_service.errors import InputError, Phrase
 from geo_service.places import Places
 from geo_service.siting._cover import reached
 from geo_service.siting.plans import BoolArray, FloatArray, IntArray
@@ -97,7 +97,7 @@ def gather(
         })  # fmt: skip
     forbidden, unknown = places.choose(never, premises, name="never")
     if len(unknown):
-        reason = "no candidate has this id"
+        reason = Phrase("没有这个编号的候选点", "no candidate has this id")
         raise InputError("parameter_invalid", name="never", value=unknown.ids[0], reason=reason)
     places.require_distinct(premises, name="candidates")
     asked = {key: value for key, value in walk.items() if value is not None}

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
-from geo_service.errors import InputError
+from geo_service.errors import InputError, Phrase
 from geo_service.siting.plans import BoolArray, FloatArray, IntArray
 
 # Sums of weights stay far below 2**63 even when multipliers carry 8 more bits (see _bounds).
@@ -45,7 +45,9 @@ class Units:
         wrong = ~(np.isfinite(given) & (given >= 0.0))
         if wrong.any():
             at = int(np.flatnonzero(wrong)[0])
-            reason = f"position {at}: must be a number, 0 or more"
+            reason = Phrase(
+                f"第 {at} 个：应为 0 或更大的数", f"position {at}: must be a number, 0 or more"
+            )
             raise InputError("parameter_invalid", name=name, value=given[at], reason=reason)
         total = float(given.sum())
         if total == 0.0:
@@ -114,7 +116,12 @@ def matrix(coverage: Any, *, name: str = "coverage") -> sparse.csr_array:
     """
     read = sparse.csr_array(coverage, dtype=float, copy=True)
     if read.ndim != 2:
-        raise InputError("parameter_invalid", name=name, value=read.shape, reason="not a matrix")
+        raise InputError(
+            "parameter_invalid",
+            name=name,
+            value=read.shape,
+            reason=Phrase("不是矩阵", "not a matrix"),
+        )
     read.sum_duplicates()
     read.eliminate_zeros()
     read.data = np.ones(read.nnz)
@@ -128,7 +135,9 @@ def indices(chosen: Any, size: int, *, name: str) -> IntArray:
         return np.flatnonzero(given)
     whole = given.astype(np.int64)
     if given.size and (not np.array_equal(whole, given) or whole.min() < 0 or whole.max() >= size):
-        reason = f"must be whole numbers from 0 to {size - 1}"
+        reason = Phrase(
+            f"应为 0 到 {size - 1} 的整数", f"must be whole numbers from 0 to {size - 1}"
+        )
         raise InputError("parameter_invalid", name=name, value=given[:5].tolist(), reason=reason)
     return np.asarray(list(dict.fromkeys(whole.tolist())), dtype=np.int64)
 

@@ -75,7 +75,7 @@ def choose(
         ``parameter_invalid``, ``field_missing``, ``plan_infeasible``, ``too_few_candidates``.
     """
     if model not in MODELS:
-        reason = f"one of {', '.join(MODELS)}"
+        reason = Phrase(f"可用 {', '.join(MODELS)}", f"one of {', '.join(MODELS)}")
         raise InputError("parameter_invalid", name="model", value=model, reason=reason)
     fixed: dict[str, Any] = {"must": case.must, "never": case.never, **options}
     if model == "median":

@@ -181,7 +181,7 @@ def set_cover(
     """
     clock = Clock(seconds, on_progress)
     if not 0.0 < cover_share <= 1.0:
-        reason = "must be above 0 and up to 1"
+        reason = Phrase("应大于 0、不超过 1", "must be above 0 and up to 1")
         raise InputError("parameter_invalid", name="cover_share", value=cover_share, reason=reason)
     rows = matrix(coverage)
     given = np.ones(rows.shape[1]) if weights is None else weights
@@ -392,7 +392,9 @@ def _settle(
     size, n_demand = rows.shape
     units = Units.of(weights, name="weights")
     if len(units.whole) != n_demand:
-        reason = f"the coverage has {n_demand} demand columns"
+        reason = Phrase(
+            f"覆盖矩阵有 {n_demand} 列需求", f"the coverage has {n_demand} demand columns"
+        )
         raise InputError("parameter_invalid", name="weights", value=len(units.whole), reason=reason)
     there = indices(existing, size, name="existing")
     demanded = indices(must, size, name="must")
@@ -400,14 +402,19 @@ def _settle(
     forbidden = indices(never, size, name="never")
     clash = np.intersect1d(demanded, forbidden)
     if len(clash):
-        reason = f"candidates {clash[:5].tolist()} are both demanded and forbidden"
+        reason = Phrase(
+            f"候选点 {clash[:5].tolist()} 既要求必选又禁止选",
+            f"candidates {clash[:5].tolist()} are both demanded and forbidden",
+        )
         raise InputError("plan_infeasible", reason=reason)
     free = np.setdiff1d(np.arange(size), np.concatenate([there, demanded, forbidden]))
     done = reached(rows, there)
     if covered is not None:
         mask = np.asarray(covered, dtype=bool).ravel()
         if len(mask) != n_demand:
-            reason = f"the coverage has {n_demand} demand columns"
+            reason = Phrase(
+                f"覆盖矩阵有 {n_demand} 列需求", f"the coverage has {n_demand} demand columns"
+            )
             raise InputError("parameter_invalid", name="covered", value=len(mask), reason=reason)
         done |= mask
     wanted = len(demanded) if count is None else _count(count, len(demanded), len(free))
@@ -416,12 +423,15 @@ def _settle(
 
 def _count(count: int, demanded: int, free: int) -> int:
     if int(count) != count or count < 0:
-        reason = "must be a whole number, 0 or more"
+        reason = Phrase("应为 0 或更大的整数", "must be a whole number, 0 or more")
         raise InputError("parameter_invalid", name="count", value=count, reason=reason)
     if count > demanded + free:
         raise InputError("too_few_candidates", count=int(count), candidates=demanded + free)
     if count < demanded:
-        reason = f"{demanded} sites are demanded but only {int(count)} may be chosen"
+        reason = Phrase(
+            f"要求必选 {demanded} 处，却只能选 {int(count)} 处",
+            f"{demanded} sites are demanded but only {int(count)} may be chosen",
+        )
         raise InputError("plan_infeasible", reason=reason)
     return int(count)
 

@@ -111,7 +111,7 @@ def p_median(
     costs = _read(cost, weights)
     n_rows, n_demand = costs.whole.shape
     if int(count) != count or count < 1:
-        reason = "must be a whole number, 1 or more"
+        reason = Phrase("应为 1 或更大的整数", "must be a whole number, 1 or more")
         raise InputError("parameter_invalid", name="count", value=count, reason=reason)
     if count > n_rows:
         raise InputError("too_few_candidates", count=int(count), candidates=n_rows)
@@ -127,7 +127,10 @@ def p_median(
         best, value, bound = _close(costs.whole, best, value, bound, clock, seed)
     if value >= costs.apart:
         nobody = int(np.count_nonzero(costs.whole[best].min(axis=0) >= costs.apart))
-        reason = f"with {int(count)} sites {nobody} of {n_demand} demands stay unserved"
+        reason = Phrase(
+            f"选 {int(count)} 处时，{n_demand} 处需求中仍有 {nobody} 处服务不到",
+            f"with {int(count)} sites {nobody} of {n_demand} demands stay unserved",
+        )
         raise InputError("plan_infeasible", reason=reason)
     clock.tell(1.0, "done")
     sites = np.sort(best)[_greedy(costs.whole[np.sort(best)], len(best))]
@@ -209,14 +212,24 @@ def _read(cost: Any, weights: npt.ArrayLike | None) -> _Costs:
     """Check costs and weights and turn their products into whole numbers."""
     dense = _dense(cost)
     if dense.ndim != 2 or 0 in dense.shape:
-        raise InputError("parameter_invalid", name="cost", value=dense.shape, reason="not a table")
+        raise InputError(
+            "parameter_invalid",
+            name="cost",
+            value=dense.shape,
+            reason=Phrase("不是二维表", "not a table"),
+        )
     if np.isnan(dense).any() or (dense < 0).any():
-        reason = "must be 0 or more, or infinite where a pair can't be served"
+        reason = Phrase(
+            "应为 0 或更大；服务不到的一对写无穷大",
+            "must be 0 or more, or infinite where a pair can't be served",
+        )
         worst = dense[np.isnan(dense) | (dense < 0)][0]
         raise InputError("parameter_invalid", name="cost", value=worst, reason=reason)
     weigh = Units.of(np.ones(dense.shape[1]) if weights is None else weights, name="weights").given
     if len(weigh) != dense.shape[1]:
-        reason = f"the cost has {dense.shape[1]} demand columns"
+        reason = Phrase(
+            f"成本表有 {dense.shape[1]} 列需求", f"the cost has {dense.shape[1]} demand columns"
+        )
         raise InputError("parameter_invalid", name="weights", value=len(weigh), reason=reason)
     served = np.isfinite(dense)
     dense[:, weigh == 0.0] = 0.0

@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from geo_service.errors import InputError
+from geo_service.errors import InputError, Phrase
 
 IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float64]
@@ -111,7 +111,10 @@ class Clock:
     def __init__(self, seconds: float, on_progress: Progress | None = None) -> None:
         if not (np.isfinite(seconds) and seconds > 0):
             raise InputError(
-                "parameter_invalid", name="seconds", value=seconds, reason="must be above 0"
+                "parameter_invalid",
+                name="seconds",
+                value=seconds,
+                reason=Phrase("应大于 0", "must be above 0"),
             )
         self.seconds = float(seconds)
         self.cut = False

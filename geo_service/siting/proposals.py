@@ -11,7 +11,7 @@ import geopandas as gpd
 import pandas as pd
 import shapely
 
-from geo_service.errors import InputError
+from geo_service.errors import InputError, Phrase
 from geo_service.siting import _effects, _explanation, sheets
 from geo_service.siting._case import Case, Text, gather, weigh
 from geo_service.siting._cover import reached
@@ -238,13 +238,19 @@ def propose_sites(
     conditions = conditions or Conditions()
     given = (count is not None) + (cover_percent is not None)
     if given == 2 or (given == 0 and conditions.budget is None):
-        reason = "give one of count and cover_percent, or a budget"
+        reason = Phrase(
+            "请在 count 与 cover_percent 中给出一个，或给 budget",
+            "give one of count and cover_percent, or a budget",
+        )
         raise InputError("parameter_invalid", name="count", value=count, reason=reason)
     if capacity is not None and (model != "cover" or conditions.any):
-        reason = "not together with another model, a budget or groups"
+        reason = Phrase(
+            "不能与其他模型、预算或分组同时用",
+            "not together with another model, a budget or groups",
+        )
         raise InputError("parameter_invalid", name="capacity", value=capacity, reason=reason)
     if cover_percent is not None and not 0.0 < cover_percent <= 100.0:
-        reason = "must be above 0 and up to 100"
+        reason = Phrase("应大于 0、不超过 100", "must be above 0 and up to 100")
         raise InputError(
             "parameter_invalid", name="cover_percent", value=cover_percent, reason=reason
         )

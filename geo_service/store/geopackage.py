@@ -23,7 +23,7 @@ import sqlalchemy as sa
 from sqlalchemy.types import UserDefinedType
 
 from geo_service import crs
-from geo_service.errors import ConflictError, InputError
+from geo_service.errors import ConflictError, InputError, Phrase
 from geo_service.store import _geopackage_sql as gpkg
 from geo_service.store.home import Extent
 from geo_service.store.rows import Column, Rows
@@ -360,7 +360,7 @@ class GeoPackage:
         if path.exists():
             raise ConflictError("store_exists", store=str(path))
         if not path.parent.is_dir():
-            reason = f"no folder {path.parent}"
+            reason = Phrase(f"没有文件夹 {path.parent}", f"no folder {path.parent}")
             raise InputError("output_unwritable", file=str(path), reason=reason, known=".gpkg")
         with (
             closing(self.engine.raw_connection()) as source,
@@ -467,7 +467,7 @@ def _told(store: str) -> Iterator[None]:
         reason = str(error.orig)
         if "locked" in reason or "busy" in reason:
             raise ConflictError("store_busy", store=store, seconds=int(BUSY_SECONDS)) from error
-        raise InputError("store_unusable", store=store, reason=reason) from error
+        raise InputError("store_unusable", store=store, reason=error.orig) from error
     except sa.exc.DatabaseError as error:
         if isinstance(error, sa.exc.IntegrityError | sa.exc.ProgrammingError):
             raise  # ours, not the file's

@@ -9,7 +9,7 @@ from pathlib import Path
 import pyproj
 
 from geo_service import crs
-from geo_service.errors import ConflictError, InputError, MissingError
+from geo_service.errors import ConflictError, InputError, MissingError, Phrase
 from geo_service.store import _geopackage_sql as gpkg
 from geo_service.store import geopackage
 from geo_service.store.geopackage import GeoPackage
@@ -32,7 +32,7 @@ def create(path: Path, settings: dict[str, str], *, fill: Fill | None = None) ->
     if path.exists():
         raise ConflictError("store_exists", store=str(path))
     if not path.parent.is_dir():
-        reason = f"no folder {path.parent}"
+        reason = Phrase(f"没有文件夹 {path.parent}", f"no folder {path.parent}")
         raise InputError("output_unwritable", file=str(path), reason=reason, known=".gpkg")
     unfinished = path.with_name(f".{path.name}.unfinished")
     unfinished.unlink(missing_ok=True)
@@ -80,7 +80,7 @@ def check_file(path: Path) -> None:
     with path.open("rb") as file:
         head = file.read(100)
     if not head:
-        raise InputError("file_unreadable", file=str(path), reason="0 bytes")
+        raise InputError("file_unreadable", file=str(path), reason=Phrase("0 字节", "0 bytes"))
     if not head.startswith(_SQLITE_MAGIC[: len(head)]):
         raise InputError("store_foreign", store=str(path))
     log = path.with_name(path.name + "-wal")
@@ -89,7 +89,7 @@ def check_file(path: Path) -> None:
     page = int.from_bytes(head[16:18], "big") or 0
     expected = (65536 if page == 1 else page) * int.from_bytes(head[28:32], "big")
     if size < 100 or size < expected:
-        reason = f"{size} of {expected} bytes"
+        reason = Phrase(f"应有 {expected} 字节，只有 {size} 字节", f"{size} of {expected} bytes")
         raise InputError("file_unreadable", file=str(path), reason=reason)
 
 

@@ -16,7 +16,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from geo_service import codes
-from geo_service.errors import InputError, MissingError
+from geo_service.errors import InputError, MissingError, Phrase
 from geo_service.roles import ROLES
 from geo_service.store import times
 from geo_service.store.schema import Schema
@@ -98,13 +98,13 @@ def add(
         is past; ``key_areas_wrong`` for a planner without areas or another role with some.
     """
     if role not in ROLES:
-        reason = f"one of {', '.join(ROLES)}"
+        reason = Phrase(f"可用 {', '.join(ROLES)}", f"one of {', '.join(ROLES)}")
         raise InputError("parameter_invalid", name="role", value=role, reason=reason)
     if (role == "planner") != bool(areas):
         raise InputError("key_areas_wrong", role=role)
     for area in areas:
         if codes.level_of(area) is None:
-            reason = "not a division code, such as 411081"
+            reason = Phrase("不是区划代码（如 411081）", "not a division code, such as 411081")
             raise InputError("parameter_invalid", name="area", value=area, reason=reason)
     if not name.strip():
         raise InputError("parameter_missing", name="name")
@@ -153,13 +153,13 @@ def _instant(given: str | None) -> str | None:
     try:
         moment = dt.datetime.fromisoformat(given)
     except ValueError:
-        reason = "a date such as 2027-12-31"
+        reason = Phrase("请写日期，如 2027-12-31", "a date such as 2027-12-31")
         raise InputError("parameter_invalid", name="expires", value=given, reason=reason) from None
     if len(given) <= len("2027-12-31"):
         moment = dt.datetime.combine(moment, dt.time.max)
     moment = moment if moment.tzinfo else moment.replace(tzinfo=dt.UTC)
     text = moment.astimezone(dt.UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     if text <= times.now():
-        reason = "it is past"
+        reason = Phrase("已经过去", "it is past")
         raise InputError("parameter_invalid", name="expires", value=given, reason=reason)
     return text

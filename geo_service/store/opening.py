@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 from geo_service import crs
-from geo_service.errors import InputError, MissingError
+from geo_service.errors import InputError, MissingError, Phrase
 from geo_service.store import geopackage_file, times, upgrading
 from geo_service.store.home import Fill, Home
 from geo_service.store.schema import APPLICATION, SCHEMA_VERSION
@@ -52,7 +52,10 @@ def create_store(
     """
     system = crs.parse_crs(plane)
     if not system.is_projected or system.axis_info[0].unit_conversion_factor != 1.0:
-        reason = "the working plane must be a projected system in metres, such as EPSG:4547"
+        reason = Phrase(
+            "工作平面须是以米为单位的投影坐标系，如 EPSG:4547",
+            "the working plane must be a projected system in metres, such as EPSG:4547",
+        )
         raise InputError("parameter_invalid", name="plane", value=plane, reason=reason)
     settings = {
         "application": APPLICATION,

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import psycopg
 import sqlalchemy as sa
 
-from geo_service.errors import ConflictError, InputError
+from geo_service.errors import ConflictError, InputError, Phrase, because
 from geo_service.store import _postgis_sql as sql
 
 DEFAULT_SCHEMA = "geo_service"
@@ -74,14 +74,20 @@ def parse(url: str) -> Address:
     """
     scheme = url.partition("://")[0]
     if scheme not in {"postgresql", "postgres", "postgresql+psycopg"}:
-        reason = "a store is a file, such as city.gpkg, or postgresql://user@host/database"
+        reason = Phrase(
+            "库是一个文件（如 city.gpkg），或 postgresql://user@host/database",
+            "a store is a file, such as city.gpkg, or postgresql://user@host/database",
+        )
         raise InputError("parameter_invalid", name="store", value=f"{scheme}://…", reason=reason)
     try:
         parsed = sa.make_url("postgresql+psycopg" + url[len(scheme) :])
     except (sa.exc.ArgumentError, ValueError):
         parsed = None
     if parsed is None:  # outside of the except: what was raised shows the password
-        reason = "not a URL such as postgresql://user:password@host:5432/database"
+        reason = Phrase(
+            "不是 postgresql://user:password@host:5432/database 这样的地址",
+            "not a URL such as postgresql://user:password@host:5432/database",
+        )
         raise InputError("parameter_invalid", name="store", value=f"{scheme}://…", reason=reason)
     schema = parsed.query.get("schema", DEFAULT_SCHEMA)
     if (
@@ -91,7 +97,10 @@ def parse(url: str) -> Address:
         or schema == "information_schema"
         or "\0" in schema
     ):
-        reason = "one name of at most 63 bytes that does not begin with pg_"
+        reason = Phrase(
+            "应为一个名称，最多 63 字节，不以 pg_ 开头",
+            "one name of at most 63 bytes that does not begin with pg_",
+        )
         raise InputError("parameter_invalid", name="schema", value=str(schema), reason=reason)
     return Address(parsed.difference_update_query(["schema"]), schema)
 
@@ -137,7 +146,7 @@ def told(store: str) -> Iterator[None]:
 def _refusal(
     store: str, error: BaseException | None, *, lost: bool = False
 ) -> InputError | ConflictError:
-    reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    reason = because(error) if error else ""
     if isinstance(error, psycopg.errors.LockNotAvailable):
         return ConflictError("store_busy", store=store, seconds=sql.BUSY_SECONDS)
     if isinstance(error, psycopg.errors.InsufficientPrivilege):

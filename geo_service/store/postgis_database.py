@@ -10,7 +10,7 @@ import pyproj
 import sqlalchemy as sa
 
 from geo_service import crs
-from geo_service.errors import ConflictError, InputError, MissingError
+from geo_service.errors import ConflictError, InputError, MissingError, Phrase, because
 from geo_service.store import _postgis_sql as sql
 from geo_service.store.home import Fill
 from geo_service.store.postgis import PostGIS
@@ -98,7 +98,10 @@ def _require_server(connection: sa.Connection, address: Address) -> None:
         raise InputError("server_too_old", store=address.name, found=found, needed=needed)
     encoding = connection.exec_driver_sql("SHOW server_encoding").scalar_one()
     if encoding != "UTF8":
-        reason = f"its encoding is {encoding}; make a database with ENCODING 'UTF8'"
+        reason = Phrase(
+            f"数据库编码是 {encoding}，请用 ENCODING 'UTF8' 新建",
+            f"its encoding is {encoding}; make a database with ENCODING 'UTF8'",
+        )
         raise InputError("store_unusable", store=address.name, reason=reason)
 
 
@@ -127,7 +130,7 @@ def _make_extension(connection: sa.Connection, address: Address) -> sa.Row[tuple
         with connection.begin_nested():
             connection.exec_driver_sql("CREATE EXTENSION postgis")
     except sa.exc.DBAPIError as error:
-        reason = str(error.orig).splitlines()[0]
+        reason = because(error.orig) if error.orig else ""
         raise InputError("postgis_missing", store=address.name, reason=reason) from error
     return connection.exec_driver_sql(sql.POSTGIS_SCHEMA).one()
 

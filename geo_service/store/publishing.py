@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from geo_service.errors import ConflictError, InputError
+from geo_service.errors import ConflictError, InputError, Phrase
 from geo_service.store import accepting, drafts, log, register, revisions, times
 from geo_service.store.records import Check, Draft, Revision
 from geo_service.store.revisions import Shelf
@@ -61,7 +61,7 @@ def rollback(shelf: Shelf, target: Revision, *, message: str, author: str) -> Re
         ``parameter_invalid`` for the current revision.
     """
     if target.number == shelf.number:
-        reason = "it is the current revision"
+        reason = Phrase("这就是当前修订", "it is the current revision")
         raise InputError("parameter_invalid", name="revision", value=target.number, reason=reason)
     columns = log.columns_at(shelf.schema, shelf.connection, shelf.layer, target.number)
     return _write(

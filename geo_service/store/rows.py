@@ -23,7 +23,7 @@ import pandas as pd
 import shapely
 
 from geo_service import codes
-from geo_service.errors import InputError
+from geo_service.errors import InputError, Phrase
 
 RESERVED = frozenset({"fid", "geom", "valid_from", "valid_to"})
 """Names the store's own columns have; a file's column of that name is left out, and said."""
@@ -269,7 +269,7 @@ def _keepable_codes(texts: list[str], source: str) -> list[str]:
     for row, text in enumerate(texts, start=1):
         reason = _unkeepable(text)
         if len(text) > LONGEST_CODE:
-            reason = f"longer than {LONGEST_CODE} characters"
+            reason = Phrase(f"超过 {LONGEST_CODE} 个字符", f"longer than {LONGEST_CODE} characters")
         if reason:
             raise InputError(
                 "value_invalid",
@@ -288,21 +288,23 @@ def shown(text: str) -> str:
     return plain if len(plain) <= _SHOWN else plain[:_SHOWN] + "…"
 
 
-def _unkeepable(value: Any) -> str:
-    """Why no database keeps a text; "" where every one does."""
+def _unkeepable(value: Any) -> Phrase | None:
+    """Why no database keeps a text; nothing where every one does."""
     if isinstance(value, dict):
         value = [*value, *value.values()]
     if isinstance(value, list):
-        return next(filter(None, map(_unkeepable, value)), "")
+        return next(filter(None, map(_unkeepable, value)), None)
     if not isinstance(value, str):
-        return ""
+        return None
     if "\0" in value:
-        return "it holds a NUL character"
+        return Phrase("含有空字符（NUL）", "it holds a NUL character")
     try:
         value.encode()
     except UnicodeEncodeError:
-        return "it holds half of a character (a lone surrogate)"
-    return ""
+        return Phrase(
+            "含有半个字符（孤立的代理码）", "it holds half of a character (a lone surrogate)"
+        )
+    return None
 
 
 def _plain(column: pd.Series[Any]) -> tuple[str, list[Any]]:

@@ -17,7 +17,7 @@ import shapely
 import sqlalchemy as sa
 
 from geo_service import codes, layers, profiles
-from geo_service.errors import ConflictError, InputError, MissingError
+from geo_service.errors import ConflictError, InputError, MissingError, Phrase
 from geo_service.notes import Note
 from geo_service.store import (
     audit,
@@ -94,7 +94,7 @@ class Store(Drawer):
                 "parameter_invalid",
                 name="replace_within",
                 value=replace_within,
-                reason="not a division code, such as 411081",
+                reason=Phrase("不是区划代码（如 411081）", "not a division code, such as 411081"),
             )
         placed = checking.placed(
             frame, layers.layer(layer), replace_within, source=source, current=self._current

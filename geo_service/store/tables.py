@@ -11,7 +11,7 @@ import orjson
 import pandas as pd
 import sqlalchemy as sa
 
-from geo_service.errors import InputError, MissingError
+from geo_service.errors import InputError, MissingError, Phrase
 from geo_service.layers import LAYERS
 from geo_service.store import log, times
 from geo_service.store.home import Home
@@ -27,7 +27,10 @@ def put(
 ) -> None:
     """Write a table in place of the one of that name, if there is one."""
     if not _NAME.match(name) or name.startswith(_OURS) or name in LAYERS:
-        reason = "a table's name is lower-case Latin letters, digits and _, and not a layer's"
+        reason = Phrase(
+            "表名只能用小写拉丁字母、数字和 _，且不能与图层同名",
+            "a table's name is lower-case Latin letters, digits and _, and not a layer's",
+        )
         raise InputError("parameter_invalid", name="table", value=name, reason=reason)
     plain = _with_lonlat(frame)
     columns, attributes = attributes_of(plain, source=name)
@@ -97,7 +100,7 @@ def _with_lonlat(frame: pd.DataFrame) -> pd.DataFrame:
     if frame.crs is None:
         raise InputError("crs_missing", file="table", proposal="EPSG:4326")
     if not (frame.geom_type == "Point").all():
-        reason = "its geometries must be points"
+        reason = Phrase("图形必须是点", "its geometries must be points")
         raise InputError("parameter_invalid", name="table", value="geometry", reason=reason)
     points = frame.geometry.to_crs("EPSG:4326")
     return plain.assign(lon=points.x.to_numpy(), lat=points.y.to_numpy())

@@ -6,7 +6,7 @@ import datetime
 from collections.abc import Sequence
 from zoneinfo import ZoneInfo
 
-from geo_service.errors import InputError, MissingError
+from geo_service.errors import InputError, MissingError, Phrase
 from geo_service.store.records import Revision
 
 Moment = int | str | datetime.date | datetime.datetime
@@ -32,7 +32,7 @@ def zone(name: str) -> ZoneInfo:
     try:
         return ZoneInfo(name)
     except (ValueError, OSError, LookupError) as error:
-        reason = "not a time zone, such as Asia/Shanghai"
+        reason = Phrase("不是时区（如 Asia/Shanghai）", "not a time zone, such as Asia/Shanghai")
         raise InputError("parameter_invalid", name="timezone", value=name, reason=reason) from error
 
 
@@ -95,5 +95,8 @@ def _parsed(text: str) -> datetime.date:
             return kind.fromisoformat(text.strip())
         except ValueError:
             continue
-    reason = "neither a revision's number nor a date such as 2026-12-31"
+    reason = Phrase(
+        "既不是修订号，也不是日期（如 2026-12-31）",
+        "neither a revision's number nor a date such as 2026-12-31",
+    )
     raise InputError("parameter_invalid", name="at", value=text, reason=reason)

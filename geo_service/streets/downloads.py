@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import shapely
 
-from geo_service.errors import ConflictError, InputError, MissingError
+from geo_service.errors import ConflictError, InputError, MissingError, Phrase
 from geo_service.streets import extracts, tag_rules
 from geo_service.streets._elements import NO_POSITION, Area, Elements, Names, TagSets
 from geo_service.streets.segments import Segments
@@ -90,7 +90,12 @@ def read(
         ``streets_empty``, ``parameter_invalid`` for an area that is none.
     """
     if shapely.is_empty(area) or shapely.get_dimensions(area) != 2:
-        raise InputError("parameter_invalid", name="area", value="", reason="it has no surface")
+        raise InputError(
+            "parameter_invalid",
+            name="area",
+            value="",
+            reason=Phrase("没有面积", "it has no surface"),
+        )
     server = overpass or os.environ.get(OVERPASS_VARIABLE) or OVERPASS
     found: dict[tuple[str, int], dict[str, Any]] = {}
     with _osmnx(server, cache, overpass_url=server) as osmnx:

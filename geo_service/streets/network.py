@@ -13,7 +13,7 @@ import numpy.typing as npt
 import shapely
 
 from geo_service import crs
-from geo_service.errors import InputError
+from geo_service.errors import InputError, Phrase
 from geo_service.streets import contraction, extracts, saved, segments, tag_rules
 from geo_service.streets.contraction import CM_PER_M, Graph
 from geo_service.streets.saved import Saved
@@ -71,7 +71,10 @@ class WalkNetwork:
             plane = crs.plane_for(_middle(streets.lon), _middle(streets.lat))
         if crs.is_lonlat(plane):
             raise InputError(
-                "parameter_invalid", name="plane", value=crs.name(plane), reason="not in metres"
+                "parameter_invalid",
+                name="plane",
+                value=crs.name(plane),
+                reason=Phrase("单位不是米", "not in metres"),
             )
         self.walker: WalkProfile = (
             profile if isinstance(profile, WalkProfile) else tag_rules.profile(profile)
@@ -315,7 +318,9 @@ class WalkNetwork:
         speed_m_s = self.speed_m_s(speed_kmh)
         metres = minutes * _SECONDS_PER_MINUTE * speed_m_s
         if not (minutes > 0 and metres < 1e6):
-            reason = "between 0 and 1,000 km of walking"
+            reason = Phrase(
+                "步行距离应大于 0、不超过 1,000 千米", "between 0 and 1,000 km of walking"
+            )
             raise InputError("parameter_invalid", name="minutes", value=minutes, reason=reason)
         return int(metres * CM_PER_M + 1e-6)
 
@@ -324,7 +329,10 @@ class WalkNetwork:
         if speed_kmh is None:
             return self.walker.speed_m_s
         if not _SLOWEST_KMH <= speed_kmh < 100:
-            reason = f"a walk has {_SLOWEST_KMH:g} km/h or more and less than 100"
+            reason = Phrase(
+                f"步行速度应为 {_SLOWEST_KMH:g} 到 100 km/h",
+                f"a walk has {_SLOWEST_KMH:g} km/h or more and less than 100",
+            )
             raise InputError("parameter_invalid", name="speed_kmh", value=speed_kmh, reason=reason)
         return speed_kmh / _KMH_PER_M_S
 

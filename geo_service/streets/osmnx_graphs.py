@@ -15,7 +15,7 @@ import numpy as np
 import shapely
 
 from geo_service import crs
-from geo_service.errors import InputError
+from geo_service.errors import InputError, Phrase
 from geo_service.streets import segments, tag_rules
 from geo_service.streets.contraction import CM_PER_M, Graph
 from geo_service.streets.segments import Barriers, Segments, Ways
@@ -141,7 +141,12 @@ def _positions(graph: nx.MultiDiGraph, nodes: list[Any], axis: str) -> Any:
     if np.isnan(found).any():
         node = nodes[int(np.isnan(found).argmax())]
         raise InputError(
-            "value_invalid", file="osmnx", row=node, field=axis, value="", reason="no position"
+            "value_invalid",
+            file="osmnx",
+            row=node,
+            field=axis,
+            value="",
+            reason=Phrase("没有坐标", "no position"),
         )
     return found
 

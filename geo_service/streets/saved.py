@@ -63,7 +63,7 @@ def write(path: Path, network: Saved) -> None:
         _mapped.write(path, about, arrays)
     except OSError as error:
         raise InputError(
-            "output_unwritable", file=str(path), reason=error.strerror, known=".streets"
+            "output_unwritable", file=str(path), reason=error, known=".streets"
         ) from error
 
 

@@ -10,14 +10,14 @@ from __future__ import annotations
 import csv
 import io
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib import resources
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, NoReturn, TypeAlias
 
-from geo_service.errors import InputError, MissingError
+from geo_service.errors import InputError, MissingError, Phrase
 
 AccessClass: TypeAlias = Literal["open", "customers", "delivery", "residents"]
 ACCESS_CLASSES: tuple[AccessClass, ...] = ("open", "customers", "delivery", "residents")
@@ -124,7 +124,7 @@ def read_profile(name: str, table: Mapping[str, Any], *, file: str) -> WalkProfi
         ``value_invalid`` names the field.
     """
 
-    def refuse(field: str, reason: str) -> NoReturn:
+    def refuse(field: str, reason: Phrase) -> NoReturn:
         raise InputError(
             "value_invalid", file=file, row=name, field=field, value=table.get(field, ""),
             reason=reason,
@@ -132,19 +132,24 @@ def read_profile(name: str, table: Mapping[str, Any], *, file: str) -> WalkProfi
 
     fields = ("zh", "en", "speed_m_s", "may_use", "closed_gates", "open_gates")
     if unknown := sorted(set(table) - set(fields)):
-        refuse(unknown[0], f"known: {', '.join(fields)}")
+        refuse(unknown[0], _one_of(fields))
     speed, may_use = table.get("speed_m_s"), table.get("may_use")
     if isinstance(speed, bool) or not isinstance(speed, int | float) or not 0 < speed <= MOST_M_S:
-        refuse("speed_m_s", f"a walk has more than 0 and at most {MOST_M_S:g} m/s")
+        reason = Phrase(
+            f"步行速度应大于 0、不超过 {MOST_M_S:g} m/s",
+            f"a walk has more than 0 and at most {MOST_M_S:g} m/s",
+        )
+        refuse("speed_m_s", reason)
     if (
         not isinstance(may_use, list | tuple)
         or not may_use
         or not set(may_use) <= set(ACCESS_CLASSES)
     ):
-        refuse("may_use", f"a list of {', '.join(ACCESS_CLASSES)}")
+        listed = ", ".join(ACCESS_CLASSES)
+        refuse("may_use", Phrase(f"应为列表，可用 {listed}", f"a list of {listed}"))
     for field in ("closed_gates", "open_gates"):
         if not all(type(gate) is int for gate in table.get(field, [])):
-            refuse(field, "a list of OSM node ids")
+            refuse(field, Phrase("应为 OSM 结点编号的列表", "a list of OSM node ids"))
     return WalkProfile(
         name, str(table.get("zh", name)), str(table.get("en", name)), float(speed),
         tuple(c for c in ACCESS_CLASSES if c in may_use),
@@ -326,7 +331,7 @@ def _table() -> dict[tuple[str, str, str, str], str]:
         if row["verdict"] not in verdicts:
             raise InputError(
                 "value_invalid", file="walk_rules.csv", row=number, field="verdict",
-                value=row["verdict"], reason=f"known: {', '.join(sorted(verdicts))}",
+                value=row["verdict"], reason=_one_of(sorted(verdicts)),
             )  # fmt: skip
         for value in row["value"].split("|"):
             table.setdefault((row["element"], row["group"], row["key"], value), row["verdict"])
@@ -335,3 +340,7 @@ def _table() -> dict[tuple[str, str, str, str], str]:
 
 def _shipped(name: str) -> str:
     return (resources.files("geo_service") / "defaults" / name).read_text(encoding="utf-8")
+
+
+def _one_of(known: Iterable[str]) -> Phrase:
+    return Phrase(f"可用 {', '.join(known)}", f"known: {', '.join(known)}")

@@ -81,7 +81,7 @@ def write(
             made.replace(target)
     except OSError as error:
         raise InputError(
-            "output_unwritable", file=target.name, reason=error.strerror or error, known=".pmtiles"
+            "output_unwritable", file=target.name, reason=error, known=".pmtiles"
         ) from error
     return written
 

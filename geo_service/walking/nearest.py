@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from geo_service.errors import InputError
+from geo_service.errors import InputError, Phrase
 from geo_service.streets.contraction import CM_PER_M, MAY_ARRIVE, MAY_LEAVE
 from geo_service.walking import _search
 from geo_service.walking.reaching import (
@@ -127,11 +127,14 @@ def totals(
     """
     carried = np.asarray(weights, float)
     if carried.shape[:1] != (network.node_count,) or carried.ndim > 2:
-        reason = f"a row for each of {network.node_count} nodes is needed"
+        reason = Phrase(
+            f"{network.node_count} 个结点每个需要一行",
+            f"a row for each of {network.node_count} nodes is needed",
+        )
         raise InputError("parameter_invalid", name="weights", value=carried.shape, reason=reason)
     each = np.array([limit_cm("limits_m", m) for m in np.atleast_1d(limits_m)], np.int64)
     if each.size == 0 or (np.diff(each) <= 0).any():
-        reason = "ascending distances are needed"
+        reason = Phrase("距离应由小到大", "ascending distances are needed")
         raise InputError("parameter_invalid", name="limits_m", value=limits_m, reason=reason)
     if origins is None:
         origins = np.arange(network.node_count)

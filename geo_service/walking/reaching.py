@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from geo_service.errors import InputError
+from geo_service.errors import InputError, Phrase
 from geo_service.streets.contraction import CM_PER_M, MAY_ARRIVE, MAY_LEAVE, Graph
 from geo_service.streets.snapping import Snapped
 from geo_service.walking import _search
@@ -191,7 +191,7 @@ def pairs(name: str, values: npt.ArrayLike) -> FloatArray:
     """Give rows of longitude and latitude, or refuse."""
     lonlat = np.asarray(values, float)
     if lonlat.ndim != 2 or lonlat.shape[1] != 2:
-        reason = "rows of longitude and latitude are needed"
+        reason = Phrase("每行应为经度和纬度", "rows of longitude and latitude are needed")
         raise InputError("parameter_invalid", name=name, value=lonlat.shape, reason=reason)
     return lonlat
 
@@ -199,7 +199,7 @@ def pairs(name: str, values: npt.ArrayLike) -> FloatArray:
 def limit_cm(name: str, metres: float) -> int:
     """Give a limit in whole centimetres, or refuse."""
     if not 0 < metres < 1e6:
-        reason = "between 0 and 1,000,000 metres"
+        reason = Phrase("应为 0 到 1,000,000 米", "between 0 and 1,000,000 metres")
         raise InputError("parameter_invalid", name=name, value=metres, reason=reason)
     return int(metres * CM_PER_M + 1e-6)
 
@@ -207,6 +207,9 @@ def limit_cm(name: str, metres: float) -> int:
 def _existing(network: WalkNetwork, nodes: npt.NDArray[Any]) -> IntArray:
     wrong = nodes[(nodes < 0) | (nodes >= network.node_count)]
     if wrong.size:
-        reason = f"nodes are numbered 0 to {network.node_count - 1}"
+        reason = Phrase(
+            f"结点编号为 0 到 {network.node_count - 1}",
+            f"nodes are numbered 0 to {network.node_count - 1}",
+        )
         raise InputError("parameter_invalid", name="origins", value=int(wrong[0]), reason=reason)
     return nodes.astype(np.int32)

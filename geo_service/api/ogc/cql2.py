@@ -20,7 +20,7 @@ import pandas as pd
 import shapely
 from shapely.errors import ShapelyError
 
-from geo_service.errors import InputError
+from geo_service.errors import InputError, Phrase
 
 Language = Literal["cql2-text", "cql2-json"]
 GEOMETRY = "geometry"
@@ -95,7 +95,10 @@ def rows(text: str, table: Table, *, language: Language = "cql2-text") -> npt.ND
 
 def _parsed(text: str, language: Language) -> Any:
     if len(text) > LONGEST or _depth(text) > DEEPEST:
-        reason = f"longer than {LONGEST} characters, or brackets {DEEPEST} deep"
+        reason = Phrase(
+            f"超过 {LONGEST} 个字符，或括号超过 {DEEPEST} 层",
+            f"longer than {LONGEST} characters, or brackets {DEEPEST} deep",
+        )
         raise InputError("filter_invalid", reason=reason)
     try:
         parse = cql2.parse_text if language == "cql2-text" else cql2.parse_json
@@ -125,7 +128,12 @@ def _evaluate(node: Any, table: Table) -> Any:
     for moment in ("date", "timestamp"):
         if moment in node:
             return pd.Timestamp(node[moment])
-    raise InputError("filter_invalid", reason=f"{json.dumps(node)[:80]} is not understood here")
+    raise InputError(
+        "filter_invalid",
+        reason=Phrase(
+            f"此处看不懂 {json.dumps(node)[:80]}", f"{json.dumps(node)[:80]} is not understood here"
+        ),
+    )
 
 
 def _operation(op: str, args: list[Any], table: Table) -> Any:
@@ -163,7 +171,12 @@ def _operation(op: str, args: list[Any], table: Table) -> Any:
         return _like(values[0], values[1], table)
     if name == "casei":
         return _folded(values[0])
-    raise InputError("filter_invalid", reason=f"there is no function or operator “{op[:40]}”")
+    raise InputError(
+        "filter_invalid",
+        reason=Phrase(
+            f"没有函数或运算符“{op[:40]}”", f"there is no function or operator “{op[:40]}”"
+        ),
+    )
 
 
 def _property(name: str, table: Table) -> Any:
@@ -186,9 +199,15 @@ def _flat_box(numbers: list[float]) -> list[float]:
 def _truth(value: Any, table: Table) -> pd.Series[Any]:
     """A column of true, false and unknown."""
     if isinstance(value, pd.Series) and not pd.api.types.is_bool_dtype(value.dtype):
-        raise InputError("filter_invalid", reason="a value stands where a condition should")
+        raise InputError(
+            "filter_invalid",
+            reason=Phrase("此处应为条件，却是一个值", "a value stands where a condition should"),
+        )
     if not isinstance(value, pd.Series | np.ndarray | bool | np.bool_):
-        raise InputError("filter_invalid", reason=f"“{str(value)[:40]}” is no condition")
+        raise InputError(
+            "filter_invalid",
+            reason=Phrase(f"“{str(value)[:40]}”不是条件", f"“{str(value)[:40]}” is no condition"),
+        )
     return pd.Series(value, index=table.columns.index, dtype="boolean")
 
 
@@ -196,8 +215,12 @@ def _comparable(left: Any, right: Any) -> tuple[Any, Any]:
     """Refuse what pandas would answer in silence: text equal to a number is never true."""
     kinds = {_kind(left), _kind(right)}
     if len(kinds) > 1:
-        raise InputError("filter_invalid", reason="text, numbers and times don't compare: "
-                         + " / ".join(sorted(kinds)))  # fmt: skip
+        found = " / ".join(sorted(kinds))
+        reason = Phrase(
+            f"文字、数字和时间不能互相比较：{found}",
+            f"text, numbers and times don't compare: {found}",
+        )
+        raise InputError("filter_invalid", reason=reason)
     return left, right
 
 
@@ -216,14 +239,22 @@ def _kind(value: Any) -> str:
         return "time"
     if isinstance(value, str):
         return "text"
-    raise InputError("filter_invalid", reason="geometries are compared by S_INTERSECTS and others")
+    raise InputError(
+        "filter_invalid",
+        reason=Phrase(
+            "图形要用 S_INTERSECTS 等空间运算比较",
+            "geometries are compared by S_INTERSECTS and others",
+        ),
+    )
 
 
 def _arithmetic(name: str, values: list[Any]) -> Any:
     if len(values) == 1 and name == "-":
         return -values[0]
     if {_kind(value) for value in values} != {"number"}:
-        raise InputError("filter_invalid", reason=f"“{name}” wants numbers")
+        raise InputError(
+            "filter_invalid", reason=Phrase(f"“{name}”需要数字", f"“{name}” wants numbers")
+        )
     # As floats: whole numbers of Python have no end, and 9^9^9^9 would never come back.
     left, right = (np.float64(v) if isinstance(v, int | float) else v for v in values)
     with np.errstate(all="ignore"):
@@ -234,7 +265,10 @@ def _arithmetic(name: str, values: list[Any]) -> Any:
 def _spatial(name: str, values: list[Any]) -> Any:
     shapes = (np.ndarray, shapely.Geometry)
     if len(values) != 2 or not all(isinstance(value, shapes) for value in values):
-        raise InputError("filter_invalid", reason=f"{name.upper()} wants two geometries")
+        raise InputError(
+            "filter_invalid",
+            reason=Phrase(f"{name.upper()} 需要两个图形", f"{name.upper()} wants two geometries"),
+        )
     for value in values:
         if isinstance(value, shapely.Geometry):
             shapely.prepare(value)
@@ -244,7 +278,7 @@ def _spatial(name: str, values: list[Any]) -> Any:
 
 def _like(value: Any, pattern: Any, table: Table) -> pd.Series[Any]:
     if _kind(value) != "text" or not isinstance(pattern, str):
-        raise InputError("filter_invalid", reason="LIKE wants text")
+        raise InputError("filter_invalid", reason=Phrase("LIKE 需要文字", "LIKE wants text"))
     matches = _like_pattern(pattern).fullmatch
     column = value if isinstance(value, pd.Series) else pd.Series(value, table.columns.index)
     found = [pd.NA if pd.isna(text) else matches(str(text)) is not None for text in column]
@@ -281,9 +315,10 @@ def _folded(value: Any) -> Any:
     if isinstance(value, str):
         return value.casefold()
     if _kind(value) != "text":
-        raise InputError("filter_invalid", reason="CASEI wants text")
+        raise InputError("filter_invalid", reason=Phrase("CASEI 需要文字", "CASEI wants text"))
     return value.astype("string").map(str.casefold, na_action="ignore").astype("string")
 
 
-def _short(error: Exception) -> str:
-    return " ".join(str(error).split())[:200]
+def _short(error: Exception) -> Phrase:
+    told = " ".join(str(error).split())[:200]
+    return Phrase(f"程序原文“{told}”", told)

@@ -14,10 +14,13 @@ from geo_service import crs
 from geo_service.api.ogc import cql2, systems
 from geo_service.api.ogc.systems import System
 from geo_service.api.state import GEOMETRY, View
-from geo_service.errors import InputError
+from geo_service.errors import InputError, Phrase
 
 Rows = npt.NDArray[np.intp]
-_BOX_WANTED = "min x, min y, max x, max y in the axis order of bbox-crs, each min below its max"
+_BOX_WANTED = Phrase(
+    "应为四个数：x 最小、y 最小、x 最大、y 最大，轴序按 bbox-crs，小的在前",
+    "min x, min y, max x, max y in the axis order of bbox-crs, each min below its max",
+)
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ import numpy.typing as npt
 import shapely
 
 from geo_service import crs
-from geo_service.errors import InputError
+from geo_service.errors import InputError, Phrase
 
 CRS84 = "http://www.opengis.net/def/crs/OGC/1.3/CRS84"
 _EPSG_URI = "http://www.opengis.net/def/crs/EPSG/0/"
@@ -110,7 +110,7 @@ def find(text: str, plane_epsg: int | None, *, name: str) -> System:
     number = _EPSG_NAMED.fullmatch(text)
     uri = f"{_EPSG_URI}{number[1]}" if number else ""
     if uri not in there:
-        reason = "offered are " + ", ".join(there)
+        reason = Phrase("可用的有 " + ", ".join(there), "offered are " + ", ".join(there))
         raise InputError("parameter_invalid", name=name, value=text, reason=reason)
     return there[uri]
 
