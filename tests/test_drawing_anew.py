@@ -156,8 +156,44 @@ def test_a_building_is_cut_only_where_the_range_can_not_be_had_without() -> None
         drawn = drawing.draw(area, streets=streets, households=people, buildings=buildings)
         assert drawn.misses == ()
         cut.append(drawing.measure(drawn.grids, buildings=buildings).buildings_cut)
+        told = [note.en for note in drawn.notes if note.code == "buildings_cut"]
+        assert [f"through {cut[-1]} buildings" in note for note in told] == [True] * bool(cut[-1])
     assert cut[0] == 0
     assert cut[1] > 0
+
+
+def test_a_border_winds_between_buildings_no_straight_one_keeps_clear_of() -> None:
+    """Two hooks that grip each other leave a bent lane between them, and no straight one."""
+    area = square(0, 0, 300, 300)
+    lower = shapely.union_all([square(10, 10, 280, 30), square(140, 10, 40, 180)])
+    upper = shapely.union_all(
+        [square(10, 260, 280, 30), *(square(x, 110, 40, 180) for x in (70, 210))]
+    )
+    buildings = gpd.GeoDataFrame(geometry=[lower, upper], crs=PLANE)
+    places = [(20 + 20 * k, y, 24) for k in range(14) for y in (20, 275)]
+    people = homes(places)
+    streets = lattice(0, 0).iloc[:0]
+    drawn = drawing.draw(area, streets=streets, households=people, buildings=buildings)
+    assert_tiles(drawn, area, people)
+    assert drawn.misses == ()
+    assert len(drawn.grids) == 2
+    assert drawing.measure(drawn.grids, buildings=buildings).buildings_cut == 0
+
+
+def test_the_pavement_of_a_main_street_is_no_border_beside_it() -> None:
+    """Strips between a road and the footway beside it belong to the block, not to the far side."""
+    area = square(0, 0, 800, 400)
+    streets = lattice(2, 1, step=400.0, kind="major")
+    beside = [LineString([at(x, -50), at(x, 450)]) for x in (392, 408)]
+    further = gpd.GeoDataFrame({"kind": ["minor"] * 2}, geometry=beside, crs=PLANE)
+    streets = gpd.GeoDataFrame(pd.concat([streets, further], ignore_index=True))
+    people = homes([(x, y, 20) for x in range(50, 800, 100) for y in range(50, 400, 100)])
+    drawn = drawing.draw(area, streets=streets, households=people, target=(300, 340))
+    borders = shapely.intersection(*drawn.grids.geometry)
+    assert shapely.dwithin(
+        shapely.line_merge(borders), LineString([at(400, 0), at(400, 400)]), 0.01
+    )
+    assert borders.length == pytest.approx(400.0)
 
 
 def test_atoms_are_cut_smaller_only_where_grids_miss_the_range() -> None:
@@ -180,7 +216,8 @@ def test_a_part_is_cut_where_a_hole_touches_its_outline() -> None:
     ring = [(0, 0), (50, 0), (100, 0), (100, 100), (0, 100)]
     shape = Polygon(ring, [[(50, 0), (70, 40), (30, 40)]])
     line = shapely.intersection(LineString([(-1, 20), (101, 20)]), shape)
-    parts, nodes = _splits.split(shape, shapely.get_parts(line), {})
+    cut = _splits.split(shape, shapely.get_parts(line), {})
+    parts, nodes = cut.parts, cut.nodes
     assert sorted(shapely.area(parts)) == pytest.approx([900.0, 900.0, 7400.0])
     assert len(nodes) == 4
     beside = _splits.with_nodes(square(0, 0, 1, 1), nodes)

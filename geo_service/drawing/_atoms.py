@@ -7,7 +7,7 @@ between homes and clear of buildings.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -19,11 +19,14 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from geo_service import topology
-from geo_service.drawing import _blocks, _splits
+from geo_service.drawing import _blocks, _splits, _walls
 
 SLIVER_AREA_M2 = 200.0
 SLIVER_WIDTH_M = 8.0
 """Below either, a face is what lies between two carriageways, not a block."""
+
+STRIP_WIDTH_M = 15.0
+"""Below it, what minor ways cut off a block is the strip between a road and its pavement."""
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -35,6 +38,9 @@ _BUILDING_COST_PER_M = 0.25
 _IMBALANCE_COST = 2.0
 _LONG_BLOCK = 1.6
 _LEAST_SHARE = 0.02
+_WIND_FROM = (
+    5  # cuts that wind are for what holds so many atoms' households; a straight border is wanted
+)
 _SHORTEST_CUT_M = 0.1
 
 
@@ -91,16 +97,15 @@ class Homes:
 
 
 def cut(
-    area: Any,
-    *,
-    lines: Shapes,
-    minor: Shapes,
-    homes: Homes,
-    most: int,
-    buildings: Shapes,
-    through: int = 0,
+    area: Any, *, lines: Shapes, minor: Shapes, homes: Homes, most: int, buildings: Shapes
 ) -> Shapes:
-    """Cut an area into atoms.
+    """Cut an area into blocks and these into atoms; parameters as of `blocks_of` and `cut_big`."""
+    blocks = blocks_of(area, lines=lines, minor=minor, homes=homes, most=most)
+    return cut_big(blocks, homes, most, buildings)
+
+
+def blocks_of(area: Any, *, lines: Shapes, minor: Shapes, homes: Homes, most: int) -> Shapes:
+    """Cut an area into blocks along its lines.
 
     Parameters
     ----------
@@ -111,12 +116,7 @@ def cut(
     homes : Homes
         Where people live.
     most : int
-        The households an atom may hold, as far as cuts can help.
-    buildings : ndarray of shapely polygons
-        What straight cuts keep clear of.
-    through : int, default 0
-        A block with more households than this is cut through a building where no cut keeps clear;
-        one with fewer is left whole.
+        The households a block may hold before minor ways cut it.
 
     Returns
     -------
@@ -125,20 +125,23 @@ def cut(
     """
     blocks = weld(_blocks.cut_by_lines(area, lines))
     big = blocks[homes.weigh(blocks) > most]
-    if len(big) and len(minor):
-        inside = shapely.get_parts(shapely.intersection(shapely.union_all(minor), big))
-        blocks = weld(_blocks.cut_by_lines(area, np.concatenate([lines, inside])))
-    return cut_big(blocks, homes, most, buildings, through)
+    if not len(big) or not len(minor):
+        return blocks
+    inside = shapely.get_parts(shapely.intersection(shapely.union_all(minor), big))
+    pieces = _blocks.cut_by_lines(area, np.concatenate([lines, inside]))
+    return weld(pieces, of=holders(pieces, blocks), width_m=STRIP_WIDTH_M)
 
 
-def weld(shapes: Shapes) -> Shapes:
-    """Join slivers to the neighbour they share most border with."""
+def weld(shapes: Shapes, *, of: IntArray | None = None, width_m: float = SLIVER_WIDTH_M) -> Shapes:
+    """Join slivers to the neighbour they share most border with, of the same block if told."""
+    if of is None:
+        of = np.zeros(len(shapes), np.int64)
     for _ in range(_WELD_ROUNDS):
         area, length = shapely.area(shapes), shapely.length(shapes)
-        sliver = (area < SLIVER_AREA_M2) | (2 * area / length < SLIVER_WIDTH_M)
+        sliver = (area < SLIVER_AREA_M2) | (2 * area / length < width_m)
         a, b, shared = topology.build(shapes).neighbours()
         a, b, shared = np.append(a, b), np.append(b, a), np.append(shared, shared)
-        joins = sliver[a]
+        joins = sliver[a] & (of[a] == of[b])
         if not joins.any():
             break
         a, b, shared = a[joins], b[joins], shared[joins]
@@ -146,8 +149,15 @@ def weld(shapes: Shapes) -> Shapes:
         a, at = np.unique(a[best], return_index=True)
         b = b[best][at]
         links = coo_array((np.ones(len(a)), (a, b)), shape=(len(shapes), len(shapes)))
-        shapes = dissolve(shapes, connected_components(links, directed=False)[1])
+        label = connected_components(links, directed=False)[1]
+        shapes, of = dissolve(shapes, label), of[np.unique(label, return_index=True)[1]]
     return shapes
+
+
+def holders(pieces: Shapes, blocks: Shapes) -> IntArray:
+    """Give the block each piece of one lies in."""
+    inside = shapely.point_on_surface(pieces)
+    return np.asarray(shapely.STRtree(blocks).nearest(inside), np.int64)
 
 
 def dissolve(shapes: Shapes, label: npt.NDArray[np.integer[Any]]) -> Shapes:
@@ -168,11 +178,28 @@ def cut_big(
     homes: Homes,
     most: int | npt.NDArray[Any],
     buildings: Shapes,
-    through: int = 0,
+    *,
+    through: bool = False,
 ) -> Shapes:
     """Cut blocks straight until none holds more households than it may, as far as cuts can help.
 
-    Parameters and result are those of `cut`; `most` may differ from block to block.
+    Parameters
+    ----------
+    blocks : ndarray of shapely Polygon
+        A vertex-matched tiling.
+    homes : Homes
+        Where people live.
+    most : int or ndarray of int
+        The households each may hold.
+    buildings : ndarray of shapely polygons
+        What cuts keep clear of, winding between them where none is straight.
+    through : bool, default False
+        Cut straight through a building before winding.
+
+    Returns
+    -------
+    ndarray of shapely Polygon
+        They tile what the blocks tile and share every vertex.
     """
     limit = np.broadcast_to(np.asarray(most, np.int64), len(blocks))
     places = homes.within(blocks)
@@ -189,7 +216,7 @@ def cut_big(
         shape, here, may = waiting.pop()
         parts: list[tuple[Any, Homes]] = []
         if len(here.count) > 1 and here.count.sum() > may:
-            parts = _cut_once(shape, here, may, buildings[near.query(shape)], through, nodes)
+            parts = _cut_once(shape, here, may, buildings[near.query(shape)], nodes, through)
         waiting += [(part, held, may) for part, held in parts]
         if not parts:
             whole.append(shape)
@@ -197,19 +224,37 @@ def cut_big(
 
 
 def _cut_once(
-    shape: Any, homes: Homes, most: int, avoid: Shapes, through: int, nodes: _splits.Nodes
+    shape: Any, homes: Homes, most: int, avoid: Shapes, nodes: _splits.Nodes, through: bool
 ) -> list[tuple[Any, Homes]]:
     """Cut a block by the best line that leaves homes on both sides; give the parts and theirs."""
-    clear = homes.count.sum() <= through
-    for chords in _cuts_across(shape, homes, most, avoid, clear=clear):
-        parts, added = _splits.split(shape, chords, nodes)
-        if not parts:
+    for chords, clear in _cuts(shape, homes, most, avoid, through):
+        cut = _splits.split(shape, chords, nodes)
+        if not cut.parts or (clear and len(_walls.crossed(avoid, cut.along))):
             continue
-        held = homes.divided(parts)
+        held = homes.divided(cut.parts)
         if sorted(each.count.sum() for each in held)[-2] >= _LEAST_SHARE * homes.count.sum():
-            nodes.update(added)
-            return list(zip(parts, held, strict=True))
+            nodes.update(cut.nodes)
+            return list(zip(cut.parts, held, strict=True))
     return []
+
+
+def _cuts(
+    shape: Any, homes: Homes, most: int, avoid: Shapes, through: bool
+) -> Iterator[tuple[Shapes, bool]]:
+    """Give cuts, the best first, and whether each keeps clear of buildings.
+
+    Straight ones keep clear, or else go through if they may; others wind between buildings.
+    """
+    for chords in _cuts_across(shape, homes, most, avoid, clear=True):
+        yield chords, True
+    if through and len(avoid):
+        for chords in _cuts_across(shape, homes, most, avoid, clear=False):
+            yield chords, False
+    pieces = -(-int(homes.count.sum()) // most)
+    if len(avoid) and pieces >= _WIND_FROM:
+        goal = (pieces // 2) / pieces
+        for chords in _walls.cuts_between(shape, homes.xy, homes.count, avoid, goal):
+            yield chords, True
 
 
 def _cuts_across(

@@ -1,4 +1,4 @@
-"""Polygons of a tiling cut apart by straight chords, each neighbour given the nodes it shares.
+"""Polygons of a tiling cut apart by chords, each neighbour given the nodes it shares.
 
 A chord ends on a border that another polygon may share. Its end becomes a node of that one too:
 every segment knows the node that was put into it, and a polygon takes up the nodes of its segments
@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
@@ -27,11 +28,31 @@ Nodes = dict[tuple[Point, Point], Point]
 
 Ring = list[Point]
 
+_CRUMB_M2 = 1.0  # what a chord cuts off that all but runs along the border
 _AREA_DRIFT_M2 = 1e-6
 _AREA_DRIFT = 1e-12  # of the area: what its sum is rounded by
 
 
-def split(shape: Any, chords: npt.NDArray[np.object_], nodes: Nodes) -> tuple[list[Any], Nodes]:
+@dataclass(frozen=True)
+class Cut:
+    """A polygon cut apart.
+
+    Parameters
+    ----------
+    parts : list of shapely Polygon
+        By decreasing area; none where the chords don't cut it apart cleanly.
+    along : list of shapely LineString
+        The chords, their ends where they met the border.
+    nodes : Nodes
+        What the cut put into segments.
+    """
+
+    parts: list[Any]
+    along: list[Any]
+    nodes: Nodes
+
+
+def split(shape: Any, chords: npt.NDArray[np.object_], nodes: Nodes) -> Cut:
     """Cut a polygon by chords that each run from border to border.
 
     Parameters
@@ -39,39 +60,34 @@ def split(shape: Any, chords: npt.NDArray[np.object_], nodes: Nodes) -> tuple[li
     shape : shapely Polygon
         In a metric plane.
     chords : ndarray of shapely LineString
-        Straight; an end within `RIM_SNAP_M` of a vertex is moved there.
+        An end within `RIM_SNAP_M` of a vertex is moved there.
     nodes : Nodes
         Put into segments so far.
-
-    Returns
-    -------
-    list of shapely Polygon
-        The parts by decreasing area; none where the chords don't cut it apart cleanly.
-    Nodes
-        What the cut put into segments beyond ``nodes``.
     """
     rings = [taken_up(ring, nodes) for ring in _rings_of(shape)]
     added: Nodes = {}
     lines = []
     for chord in chords:
-        a, b = shapely.get_coordinates(chord)[[0, -1]]
+        a, *turns, b = shapely.get_coordinates(chord)
         ends = [_met(rings, a, added), _met(rings, b, added)]
         if ends[0] != ends[1]:
-            lines.append(ends)
+            lines.append([ends[0], *map(tuple, turns), ends[1]])
     met = Counter(point for ring in rings for point in ring[1:])
     marks = {point for point, rings_there in met.items() if rings_there > 1}
-    marks.update(end for ends in lines for end in ends)
+    marks.update(end for line in lines for end in (line[0], line[-1]))
     paths = [path for ring in rings for path in _between_marks(ring, marks)]
-    noded = [shapely.linestrings(path) for path in [*paths, *lines]]
-    parts = shapely.get_parts(shapely.polygonize(noded))
+    along = [shapely.linestrings(line) for line in lines]
+    noded = [shapely.linestrings(path) for path in paths]
+    parts = shapely.get_parts(shapely.polygonize([*noded, *along]))
     if len(rings) > 1:
         parts = parts[shapely.contains(shape, shapely.point_on_surface(parts))]
     area = shapely.area(parts)
     drift = abs(float(area.sum()) - shape.area)
     allowed = max(_AREA_DRIFT_M2, _AREA_DRIFT * shape.area)
-    if len(parts) < 2 or drift > allowed or not shapely.is_valid(parts).all():
-        return [], {}
-    return list(parts[np.argsort(-area, kind="stable")]), added
+    clean = len(parts) > 1 and drift <= allowed and float(area.min()) > _CRUMB_M2
+    if not clean or not shapely.is_valid(parts).all():
+        return Cut([], [], {})
+    return Cut(list(parts[np.argsort(-area, kind="stable")]), along, added)
 
 
 def with_nodes(shape: Any, nodes: Nodes) -> Any:

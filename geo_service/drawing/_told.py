@@ -12,7 +12,7 @@ import numpy.typing as npt
 import shapely
 
 from geo_service import topology
-from geo_service.drawing import _atoms, _premises
+from geo_service.drawing import _atoms, _premises, _walls
 from geo_service.drawing._refusals import impossible
 from geo_service.drawing._wishes import Wishes
 from geo_service.errors import InputError, Phrase
@@ -20,6 +20,10 @@ from geo_service.notes import Note
 
 ORDINARY = "基础网格"
 """The kind of a grid that is nothing else (网格类型)."""
+
+_NAMED = 5  # buildings told by their places
+
+Shapes = npt.NDArray[np.object_]
 
 STREETS = frozenset({"major", "street", "minor"})
 _OTHER_LINES = {
@@ -151,6 +155,30 @@ def wish_notes(
             )
         notes.append(Note("fixed_kept", zh, en))
     return tuple(notes)
+
+
+def through_notes(shapes: Shapes, walls: Shapes, lines: Shapes) -> tuple[Note, ...]:
+    """Name the buildings that a border runs through where no line does."""
+    if not len(walls):
+        return ()
+    through = np.setdiff1d(_walls.crossed(walls, _borders(shapes)), _walls.crossed(walls, lines))
+    if not len(through):
+        return ()
+    spots = shapely.get_coordinates(shapely.centroid(walls[through[:_NAMED]]))
+    where = "; ".join(f"({x:.0f}, {y:.0f})" for x, y in spots)
+    count, more = len(through), len(through) > _NAMED
+    zh = f"{count} 栋建筑被界线穿过，不穿过户数就不能达标：{where}{' 等' if more else ''}。"
+    en = (
+        f"Borders run through {count} buildings, without which the range can't be had: "
+        f"{where}{' and others' if more else ''}."
+    )
+    return (Note("buildings_cut", zh, en),)
+
+
+def _borders(shapes: Shapes) -> Shapes:
+    graph = topology.build(shapes)
+    inner = np.flatnonzero((graph.left >= 0) & (graph.right >= 0)).tolist()
+    return np.array([shapely.LineString(graph.arc(arc)) for arc in inner], object)
 
 
 def no_streets_note(kinds: set[str]) -> Note:

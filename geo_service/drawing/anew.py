@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import geopandas as gpd
 import numpy as np
@@ -227,6 +227,8 @@ def drawn_in(
         shapes = _premises.put_back(shapes, rest, land) if len(land) else shapes
     else:
         shapes = land
+    ways = np.asarray(given.lines.geometry.values, object)
+    through = _told.through_notes(shapes, given.walls, ways)
     order = west_east(shapes)
     shapes = shapes[order]
     names = Names.of(group_of, wishes, order)
@@ -237,7 +239,7 @@ def drawn_in(
         grids = _with_fixed(grids, wishes.fixed, given.homes, crs)
     nodes = _blocks.rim_nodes(area, np.asarray(grids.geometry.values, object))
     notes = _told.notes(grids, misses, nodes, lost, target)
-    notes += _told.wish_notes(given.lines, area, moved, names, wishes)
+    notes += through + _told.wish_notes(given.lines, area, moved, names, wishes)
     return Drawn(grids, misses, notes, nodes)
 
 
@@ -259,7 +261,8 @@ def _planned(
         return _Plan(atoms, label, np.full(len(atoms), -1, np.int64))
     by_homes = wishes.claims is not None and len(wishes.claims.xy) > 0
     share = _GROUP_SHARE if by_homes else _ATOM_SHARE
-    atoms = _cut(area, lines, homes, max(int(high * share), 1), given.walls)
+    most = max(int(high * share), 1)
+    atoms = _atoms.cut_big(_blocks_of(area, lines, homes, most), homes, most, given.walls)
     claim = np.full(len(atoms), -1, np.int64)
     alone = np.zeros(len(atoms), bool)
     if wishes.claims is not None:
@@ -364,7 +367,7 @@ def drawn_from(
     """Cut an area into atoms of at most so many households and group them to grids.
 
     Where grids miss the range, their atoms and those of their neighbours are cut in two, as often
-    as it helps; then, or where a block holds more than a grid may, a cut may go through a building.
+    as it helps. Only then their blocks may be cut through buildings, if that helps.
 
     Returns
     -------
@@ -374,22 +377,37 @@ def drawn_from(
         The grid of each.
     """
     homes = given.homes
-    atoms = _cut(area, given.lines, homes, most, given.walls, through=target[1])
-    best: tuple[float, Shapes, npt.NDArray[np.int64]] | None = None
-    while True:
+
+    def grouped(atoms: Shapes) -> _Grouped:
         weight = homes.weigh(atoms)
         label = _grouping.group(
             atoms, weight, given.lines, target, seed, moves_per_atom=moves_per_atom
         )
-        off = _off(np.bincount(label, weight).astype(float), target)
-        if best is not None and off.sum() >= best[0]:
-            return best[1:]
-        best = float(off.sum()), atoms, label
-        if best[0] == 0.0 or most < 2:
-            return atoms, label
-        most //= 2
-        limit = np.where(_beside(atoms, label, off > 0.0)[label], most, homes.count.sum())
-        atoms = _atoms.cut_big(atoms, homes, limit, given.walls)
+        return _Grouped(atoms, label, _off(np.bincount(label, weight).astype(float), target))
+
+    blocks = _blocks_of(area, given.lines, homes, most)
+    best, finer = grouped(_atoms.cut_big(blocks, homes, most, given.walls)), most
+    while best.off.any() and finer > 1:
+        finer //= 2
+        limit = np.where(_near_misses(best), finer, homes.count.sum())
+        tried = grouped(_atoms.cut_big(best.atoms, homes, limit, given.walls))
+        if tried.off.sum() >= best.off.sum():
+            break
+        best = tried
+    if best.off.any() and len(given.walls):
+        atoms, again = _whole_again(best, blocks)
+        limit = np.where(again, most, homes.count.sum())
+        tried = grouped(_atoms.cut_big(atoms, homes, limit, given.walls, through=True))
+        best = tried if tried.off.sum() < best.off.sum() else best
+    return best.atoms, best.label
+
+
+class _Grouped(NamedTuple):
+    """Atoms, the grid of each, and the households by which each grid misses the range."""
+
+    atoms: Shapes
+    label: npt.NDArray[np.int64]
+    off: npt.NDArray[np.float64]
 
 
 def _off(total: npt.NDArray[np.float64], target: tuple[int, int]) -> npt.NDArray[np.float64]:
@@ -409,36 +427,29 @@ def _held(shapes: Shapes, homes: _atoms.Homes) -> npt.NDArray[np.int64]:
     return np.array(held, np.int64)
 
 
-def _beside(
-    atoms: Shapes, label: npt.NDArray[np.int64], chosen: npt.NDArray[np.bool_]
-) -> npt.NDArray[np.bool_]:
-    """Choose the grids next to chosen ones as well."""
-    a, b = (label[each] for each in topology.build(atoms).neighbours()[:2])
-    wider = chosen.copy()
-    wider[a[chosen[b]]] = True
-    wider[b[chosen[a]]] = True
-    return wider
+def _near_misses(plan: _Grouped) -> npt.NDArray[np.bool_]:
+    """Choose the atoms of grids outside the range and of those next to them."""
+    a, b = (plan.label[each] for each in topology.build(plan.atoms).neighbours()[:2])
+    missed = plan.off > 0.0
+    wider = missed.copy()
+    wider[a[missed[b]]] = True
+    wider[b[missed[a]]] = True
+    return wider[plan.label]
 
 
-def _cut(
-    area: Any,
-    given: gpd.GeoDataFrame,
-    homes: _atoms.Homes,
-    most: int,
-    buildings: Shapes,
-    through: int = 0,
-) -> Shapes:
+def _whole_again(plan: _Grouped, blocks: Shapes) -> tuple[Shapes, npt.NDArray[np.bool_]]:
+    """Undo the cuts of the blocks near misses; tell which of the atoms are those blocks."""
+    of = _atoms.holders(plan.atoms, blocks)
+    again = np.isin(of, of[_near_misses(plan)])
+    whole = _atoms.dissolve(plan.atoms[again], np.unique(of[again], return_inverse=True)[1])
+    atoms = np.concatenate([plan.atoms[~again], whole])
+    return atoms, np.arange(len(atoms)) >= len(atoms) - len(whole)
+
+
+def _blocks_of(area: Any, given: gpd.GeoDataFrame, homes: _atoms.Homes, most: int) -> Shapes:
     shapes = np.asarray(given.geometry.values, object)
     minor = (given["kind"] == "minor").to_numpy()
-    return _atoms.cut(
-        area,
-        lines=shapes[~minor],
-        minor=shapes[minor],
-        homes=homes,
-        most=most,
-        buildings=buildings,
-        through=through,
-    )
+    return _atoms.blocks_of(area, lines=shapes[~minor], minor=shapes[minor], homes=homes, most=most)
 
 
 def west_east(shapes: Shapes) -> npt.NDArray[np.intp]:

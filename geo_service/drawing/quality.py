@@ -12,6 +12,7 @@ import numpy.typing as npt
 import shapely
 
 from geo_service import topology
+from geo_service.drawing import _premises, _walls
 from geo_service.drawing._lines import kinds_of
 
 SAMPLE_M = 4.0
@@ -34,10 +35,13 @@ class Quality:
     ----------
     grids : int
         How many there are.
+    dedicated : int
+        How many of them are dedicated (专属网格), which hold whatever they hold.
     in_range : int or None
-        How many hold as many households as wanted; ``None`` where households are unknown.
+        How many of the others hold as many households as wanted; ``None`` where households are
+        unknown.
     households_least, households_median, households_most : int or None
-        Per grid.
+        Per grid that is not dedicated.
     compactness_median, compactness_p10 : float
         Polsby-Popper, ``4 pi A / P^2``: a disc has 1.
     border_on_street, border_on_line : float or None
@@ -56,6 +60,7 @@ class Quality:
     """
 
     grids: int
+    dedicated: int
     in_range: int | None
     households_least: int | None
     households_median: int | None
@@ -78,6 +83,7 @@ class Quality:
 
 WORDS: Mapping[str, tuple[str, str]] = {
     "grids": ("网格数", "grids"),
+    "dedicated": ("其中专属网格", "of them dedicated"),
     "in_range": ("户数在范围内", "with as many households as wanted"),
     "households_least": ("最少户数", "fewest households"),
     "households_median": ("户数中位", "median households"),
@@ -111,7 +117,8 @@ def measure(
     Parameters
     ----------
     grids : geopandas.GeoDataFrame
-        An exact tiling in a metric plane; a column ``households`` counts.
+        An exact tiling in a metric plane; a column ``households`` counts, and ``kind`` tells which
+        are dedicated (专属网格).
     streets, lines, buildings : geopandas.GeoDataFrame, optional
         As `geo_service.drawing.draw` takes them; in the plane of the grids.
     target : tuple of int, default (300, 500)
@@ -132,26 +139,35 @@ def measure(
     arcs = np.array([shapely.LineString(graph.arc(int(k))) for k in inner], object)
     compact = 4 * np.pi * shapely.area(shapes) / shapely.length(shapes) ** 2
     across = 2 * shapely.minimum_bounding_radius(shapes)
-    held = grids["households"].to_numpy(float) if "households" in grids else None
+    apart = _dedicated(grids)
+    held = grids["households"].to_numpy(float)[~apart] if "households" in grids else np.empty(0)
+    walls = None if buildings is None else np.asarray(buildings.geometry.values, object)
     street, any_line, inside = _along(arcs, shapes, streets, lines)
     area, moved = _change(grids, before, homes) if before is not None else (None, None)
     return Quality(
         grids=len(grids),
-        in_range=None if held is None else int(((held >= target[0]) & (held <= target[1])).sum()),
-        households_least=None if held is None else int(held.min()),
-        households_median=None if held is None else int(np.median(held)),
-        households_most=None if held is None else int(held.max()),
+        dedicated=int(apart.sum()),
+        in_range=int(((held >= target[0]) & (held <= target[1])).sum()) if len(held) else None,
+        households_least=int(held.min()) if len(held) else None,
+        households_median=int(np.median(held)) if len(held) else None,
+        households_most=int(held.max()) if len(held) else None,
         compactness_median=float(np.median(compact)),
         compactness_p10=float(np.quantile(compact, 0.1)),
         border_on_street=street,
         border_on_line=any_line,
         main_ways_inside=inside,
-        buildings_cut=None if buildings is None else _cut(buildings, arcs),
+        buildings_cut=None if walls is None else len(_walls.crossed(walls, arcs)),
         across_median_m=float(np.median(across)),
         across_most_m=float(across.max()),
         area_moved_percent=area,
         households_moved_percent=moved,
     )
+
+
+def _dedicated(grids: gpd.GeoDataFrame) -> npt.NDArray[np.bool_]:
+    if "kind" not in grids:
+        return np.zeros(len(grids), bool)
+    return (grids["kind"] == _premises.KIND).to_numpy(bool)
 
 
 def _along(
@@ -186,14 +202,6 @@ def _near(what: Shapes, lines: Shapes, metres: float) -> float:
     pieces = np.asarray(shapely.points(middle), object)
     found = shapely.STRtree(lines).query(pieces, predicate="dwithin", distance=metres)[0]
     return float(length[np.unique(found)].sum() / length.sum())
-
-
-def _cut(buildings: gpd.GeoDataFrame, arcs: Shapes) -> int:
-    """Count buildings with a border through them, not only along a wall."""
-    walls = np.asarray(buildings.geometry.values, object)
-    building, arc = shapely.STRtree(arcs).query(walls, predicate="intersects")
-    length = shapely.length(shapely.intersection(shapely.buffer(walls[building], -0.05), arcs[arc]))
-    return len(np.unique(building[length > 0]))
 
 
 def _change(

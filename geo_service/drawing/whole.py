@@ -35,6 +35,10 @@ _WORDS = {
         "{} 个区域没有街道，沿其他线或住户之间划分。",
         "{} areas have no streets and were drawn along other lines or between homes.",
     ),
+    "buildings_cut": (
+        "{} 个区域有建筑被界线穿过，不穿过户数就不能达标。",
+        "In {} areas borders run through buildings, without which the range can't be had.",
+    ),
     "stand_alone": (
         "{} 个区域有专属网格或整组成格。",
         "{} areas have dedicated grids or groups that are one grid each.",
