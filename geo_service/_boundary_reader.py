@@ -99,6 +99,7 @@ def _read(path: str, options: Mapping[str, Any]) -> object:
 
     read = boundary_files.read(path, **options)
     read.named()  # refused here, while the file's name is at hand
+    _ = read.sha256  # goes with it: nobody else is to open a stranger's file
     return read
 
 

@@ -128,6 +128,13 @@ class TestSimpleRings:
         rings = _rings.rings_of(city[0].geometry.to_numpy())
         assert not _simple.suspects(rings).any()
 
+    def test_a_ring_that_runs_round_twice_is_seen(self):
+        turn = np.linspace(0, 4 * np.pi, 40, endpoint=False)
+        reach = 10 + 3 * np.sin(turn / 2)  # never turns back, and crosses itself once
+        ring = shapely.Polygon(np.column_stack([np.cos(turn), np.sin(turn)]) * reach[:, None])
+        assert not ring.is_valid
+        assert _simple.suspects(_rings.rings_of(_arrays.array_of(ring)))[0]
+
     def test_a_figure_of_eight_is_seen_however_it_begins(self):
         eight = np.array([(0, 0), (2, 2), (4, 0), (6, 2), (6, 4), (4, 2), (2, 0), (0, 2)], float)
         for turn in range(8):

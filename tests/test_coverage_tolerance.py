@@ -289,6 +289,21 @@ class TestGroups:
             "kind", "severity", "between", "places", "area_m2", "width_m", "at", "message",
         }  # fmt: skip
 
+    def test_a_name_that_returns_all_over_parts_nothing(self, tiling):
+        """Hardly two neighbours are both “grid 3”, and yet nobody drew the “grids 3” separately."""
+        grids, _ = tiling(600, seed=4, points=10)
+        random = np.random.default_rng(2)
+        shapes = [
+            shapely.Polygon(shapely.get_coordinates(shape) + random.random(2) * 0.01)
+            for shape in grids.geometry
+        ]
+        named = grids.drop(columns="code").set_geometry(shapes, crs=CRS)
+        named["name"] = [f"grid {k}" for k in random.integers(1, 25, len(named))]
+        named["town"] = pd.qcut(named.geometry.centroid.x, 5, labels=list("ABCDE")).astype(str)
+        report = coverage.check(named)
+        assert "drawn_apart" not in {note.code for note in report.notes}
+        assert set().union(*report.groups["between"]) == set("ABCDE")
+
     def test_no_kind_lists_more_than_a_thousand(self):
         cells = [
             shapely.box(x, y, x + 9.0, y + 10.5)

@@ -43,15 +43,23 @@ class BoundaryFile:
         What was found and assumed.
     source : str
         The file's name, with the member's name where it came out of a zip.
-    sha256 : str
-        Of the file as it was given.
+    path : Path
+        The file as it was given.
     """
 
     layer: gpd.GeoDataFrame | wkb.Table
     fields: Mapping[str, str]
     notes: tuple[Note, ...]
     source: str
-    sha256: str
+    path: Path
+
+    @cached_property
+    def sha256(self) -> str:
+        """Of the file as it was given: to be asked for before that is changed or removed."""
+        if self.path.is_dir():
+            return ""
+        with self.path.open("rb") as content:
+            return hashlib.file_digest(content, "sha256").hexdigest()
 
     def __repr__(self) -> str:
         columns = self.layer.columns if isinstance(self.layer, wkb.Table) else self.layer
@@ -170,7 +178,7 @@ def read(
     matched = _matched(frame, source, fields, remembered or {}, notes)
     frame = code_columns.as_text(frame, matched, source, notes)
     read = frame if table is None else replace(table, columns=frame)
-    return BoundaryFile(read, matched, tuple(notes), source, _sha256(given))
+    return BoundaryFile(read, matched, tuple(notes), source, given)
 
 
 def _made(layer: gpd.GeoDataFrame | wkb.Table) -> gpd.GeoDataFrame:
@@ -344,10 +352,3 @@ def _matched(
         how = ", some as the last time" if known else ""
         notes.append(Note("fields", f"字段对应{how_zh}：{told}。", f"Fields{how}: {told}."))
     return matched
-
-
-def _sha256(path: Path) -> str:
-    if path.is_dir():
-        return ""
-    with path.open("rb") as content:
-        return hashlib.file_digest(content, "sha256").hexdigest()

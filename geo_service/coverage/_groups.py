@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from geo_service.coverage import _messages
-from geo_service.coverage._arrays import IntArray
+from geo_service.coverage import _messages, _units
 from geo_service.coverage._faults import KINDS, Fault, Slip, remark
 from geo_service.coverage._layer import Layer
+from geo_service.coverage._units import Parting, Unit
 from geo_service.notes import Note
 from geo_service.profiles import Profile, Severity
 
@@ -24,50 +24,11 @@ COLUMNS = (
 RANK: Mapping[Severity, int] = {"error": 0, "warning": 1, "note": 2}
 
 _MOST = 300  # lines somebody still reads; beyond, they are gathered by a coarser unit
-_PREFIXES = (12, 9, 6)  # digits of a community's, township's and county's code
 _MEMBERS = 20  # grids of a part: with fewer, most borders lie between parts anyway
 _APART, _APART_SHARE = 20, 0.95  # places, and the share of them between parts, that tell
 _BETWEEN = {"gap", "overlap", "missing_grid"}
 _HAIR_M, _MANY_HAIRS, _HAIR_SHARE = 0.05, 1000, 0.95  # hairlines everywhere are rounding
 _BOTH_SHARE = 0.2  # rounding opens about as many places as it closes
-
-
-@dataclass(frozen=True)
-class Unit:
-    """What places are gathered by: each grid, or the part of the layer it belongs to.
-
-    Parameters
-    ----------
-    field : str
-        Column the parts stand in; empty for grids, for codes and for the layer as a whole.
-    part : ndarray of int
-        Number of the part each row belongs to.
-    names : sequence of str
-        What the parts are called, by number; each once.
-    """
-
-    field: str
-    part: IntArray
-    names: Sequence[str]
-
-    @classmethod
-    def of_texts(cls, field: str, texts: Sequence[str]) -> Unit:
-        """Part rows by texts."""
-        number, names = pd.factorize(np.array(texts, object))
-        return cls(field, number, names.tolist())
-
-    @classmethod
-    def of_column(cls, field: str, column: pd.Series[Any]) -> Unit:
-        """Part rows by a column's values as they read; a value may be a list."""
-        simple = pd.api.types.is_integer_dtype(column) or isinstance(column.dtype, pd.StringDtype)
-        if not simple or column.hasnans:
-            return cls.of_texts(field, list(map(str, column.to_numpy(dtype=object))))
-        number, values = pd.factorize(column)
-        return cls(field, number, list(map(str, values)))
-
-    def of(self, row: int) -> str:
-        """Name the part of a row."""
-        return self.names[self.part[row]]
 
 
 @dataclass(frozen=True)
@@ -128,15 +89,17 @@ def groups_of(
     ]  # fmt: skip
     if not found:
         return pd.DataFrame({name: [] for name in COLUMNS}), []
-    units = _units(layer, names)
-    apart, inside = _drawn_apart(found, units)
+    partings = _units.partings_of(layer)
+    apart, inside = _drawn_apart(found, partings, layer)
     notes = [] if apart is None else [_apart_remark(found, apart, inside)]
     notes += _rounded(found)
-    keys: list[tuple[Any, ...]] = []
-    for unit in [apart] if apart is not None else units:
-        keys = [_key(one, unit) for one in found]
-        if len(set(keys)) <= _MOST:
-            break
+    keys = _keys(found, apart or Unit("", np.arange(len(names)), names))
+    if apart is None and len(set(keys)) > _MOST:
+        whole = Unit("", np.zeros(len(names), np.int64), [""])
+        for unit in [*_units.units_of(partings, layer), whole]:
+            keys = _keys(found, unit)
+            if len(set(keys)) <= _MOST:
+                break
     gathered: dict[tuple[Any, ...], list[_Found]] = defaultdict(list)
     for key, one in zip(keys, found, strict=True):
         gathered[key].append(one)
@@ -155,42 +118,10 @@ def _steady(value: float) -> float:
     return float(f"{value:.6g}")
 
 
-def _units(layer: Layer, names: Sequence[str]) -> list[Unit]:
-    """Ways to part the layer, from each grid by itself to the whole."""
-    count = layer.rings.features
-    parts = _by_prefix(layer.codes)
-    for column in layer.frame.columns:
-        told = layer.frame[column]
-        if column in {layer.frame.geometry.name, layer.fields.get("code")}:
-            continue
-        if pd.api.types.is_float_dtype(told) or pd.api.types.is_bool_dtype(told):
-            continue
-        parts.append(Unit.of_column(str(column), told))
-    # Of columns that part it alike the one with the shortest names is told.
-    by_size: dict[int, Unit] = {}
-    for unit in sorted(parts, key=lambda unit: -sum(map(len, unit.names))):
-        by_size[len(unit.names)] = unit
-    sizes = sorted((n for n in by_size if 1 < n <= max(2, count // 3)), reverse=True)
-    every = Unit.of_texts("", names)
-    whole = Unit("", np.zeros(count, np.int64), [""])
-    return [every, *(by_size[n] for n in sizes), whole]
-
-
-def _by_prefix(codes: Sequence[str]) -> list[Unit]:
-    """Parts by the digits that codes begin with, each from the one before it."""
-    shortest = min((len(code) for code in codes if code), default=0)
-    units = []
-    part, prefixes = np.arange(len(codes)), codes
-    for digits in _PREFIXES:
-        unit = Unit.of_texts("", [code[:digits] for code in prefixes])
-        part, prefixes = unit.part[part], unit.names
-        if shortest > digits and all(prefix.isdigit() for prefix in prefixes if prefix):
-            units.append(Unit("", part, prefixes))
-    return units
-
-
-def _key(one: _Found, unit: Unit) -> tuple[Any, ...]:
-    return one.severity, one.kind, tuple(sorted({unit.of(row) for row in one.rows}))
+def _keys(found: Sequence[_Found], unit: Unit) -> list[tuple[Any, ...]]:
+    return [
+        (one.severity, one.kind, tuple(sorted({unit.of(row) for row in one.rows}))) for one in found
+    ]
 
 
 def _row(key: tuple[Any, ...], members: Sequence[_Found]) -> tuple[Any, ...]:
@@ -206,18 +137,31 @@ def _row(key: tuple[Any, ...], members: Sequence[_Found]) -> tuple[Any, ...]:
     )  # fmt: skip
 
 
-def _drawn_apart(found: Sequence[_Found], units: Sequence[Unit]) -> tuple[Unit | None, int]:
-    """The coarsest parting of the layer between whose parts the faults lie, hardly any inside."""
+def _drawn_apart(
+    found: Sequence[_Found], partings: Sequence[Parting], layer: Layer
+) -> tuple[Unit | None, int]:
+    """The coarsest parting of the layer between whose parts the faults lie, hardly any inside.
+
+    Asked of the faults' own grids first: that rules out nearly all, and no layer is parted for it.
+    """
     asked = [one for one in found if one.kind in _BETWEEN and len(one.rows) > 1]
     places = sum(one.places for one in asked)
     if places < _APART:
         return None, 0
-    for unit in units[-2:0:-1]:
-        if len(unit.part) < _MEMBERS * len(unit.names):
-            continue
-        inside = sum(one.places for one in asked if len({unit.of(row) for row in one.rows}) == 1)
-        if inside <= (1.0 - _APART_SHARE) * places:
-            return unit, inside
+    rows = np.unique([row for one in asked for row in one.rows])
+
+    def inside(part: Callable[[int], str]) -> int:
+        return sum(one.places for one in asked if len({part(row) for row in one.rows}) == 1)
+
+    few = (1.0 - _APART_SHARE) * places
+    likely = [
+        parting
+        for parting in partings
+        if inside(dict(zip(rows.tolist(), parting.of(rows), strict=True)).__getitem__) <= few
+    ]
+    for unit in reversed(_units.units_of(likely, layer)):
+        if len(unit.part) >= _MEMBERS * len(unit.names):
+            return unit, inside(unit.of)
     return None, 0
 
 

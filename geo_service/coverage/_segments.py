@@ -216,21 +216,15 @@ def _binned(hashes: HashArray, start: IntArray, flip: BoolArray, bins: HashArray
 
 
 @numba.njit(nogil=True, cache=True)
-def _unmatched(hashes: HashArray, bins: HashArray) -> IntArray:
+def _unmatched(hashes: HashArray, taken: BoolArray) -> IntArray:
     """Give the vertices whose segment falls into a bin that is not empty."""
+    out = np.empty(len(hashes) + 1, np.int64)
     found = 0
     for k in range(len(hashes)):
         h = hashes[k]
-        if h != 0 and bins[min(h, ~h + np.uint64(1)) >> _TOP] != 0:
-            found += 1
-    out = np.empty(found, np.int64)
-    found = 0
-    for k in range(len(hashes)):
-        h = hashes[k]
-        if h != 0 and bins[min(h, ~h + np.uint64(1)) >> _TOP] != 0:
-            out[found] = k
-            found += 1
-    return out
+        out[found] = k  # written always, kept by a sum: a branch would be guessed wrong
+        found += taken[min(h, ~h + np.uint64(1)) >> _TOP] & (h != 0)
+    return out[:found]
 
 
 @dataclass(frozen=True)
@@ -278,7 +272,7 @@ class Scan:
 
     def unmatched(self, bins: HashArray) -> IntArray:
         """Give the vertices whose segment falls into a bin that is not empty."""
-        return _unmatched(self.hashes, bins)
+        return _unmatched(self.hashes, bins != 0)
 
 
 def scan(rings: Rings, *, squeeze: float = 1.0, spike_degrees: float = 1.0) -> Scan:

@@ -11,6 +11,7 @@ from geo_service.rings import Rings
 
 _LEAF = 8  # segments in the smallest box
 _FAN = 4  # boxes in a box; `_meets_itself` shifts by its two bits
+_FEW = 8  # vertices whose mean is taken for the middle of a ring
 # Shewchuk 1997, "Adaptive precision floating-point arithmetic", bound A of orient2d
 # (and of a dot product).
 _ERROR = 3.3306690738754716e-16
@@ -144,6 +145,28 @@ def _meets_itself(xy: FloatArray, box: FloatArray, level: IntArray, stack: IntAr
 
 
 @numba.njit(nogil=True, cache=True)
+def _star_shaped(xy: FloatArray) -> bool:
+    """Whether a ring surely runs once around the mean of a few of its vertices, never turning back.
+
+    Then no two of its segments meet. Most grids are such.
+    """
+    n, ox, oy = len(xy) - 1, 0.0, 0.0
+    for k in range(_FEW):
+        ox, oy = ox + xy[k * n // _FEW, 0] / _FEW, oy + xy[k * n // _FEW, 1] / _FEW
+    ax, ay = xy[0, 0] - ox, xy[0, 1] - oy
+    turn = 1.0 if ax * (xy[1, 1] - oy) > ay * (xy[1, 0] - ox) else -1.0
+    passes = 0  # through the line to the east and west
+    for k in range(1, n + 1):
+        bx, by = xy[k, 0] - ox, xy[k, 1] - oy
+        left, right = ax * by, ay * bx
+        if turn * (left - right) <= _ERROR * (abs(left) + abs(right)):
+            return False
+        passes += (ay < 0.0) != (by < 0.0)
+        ax, ay = bx, by
+    return passes == 2
+
+
+@numba.njit(nogil=True, cache=True)
 def _suspects(xy: FloatArray, start: IntArray, found: BoolArray) -> None:
     most = 1
     for r in range(len(found)):
@@ -153,7 +176,8 @@ def _suspects(xy: FloatArray, start: IntArray, found: BoolArray) -> None:
     stack = np.empty((64 * _FAN * _FAN, 3), np.int64)
     for r in range(len(found)):
         ring = xy[start[r] : start[r + 1]]
-        found[r] = len(ring) < 4 or _meets_itself(ring, box, level, stack)
+        simple = len(ring) >= 4 and _star_shaped(ring)
+        found[r] = not simple and (len(ring) < 4 or _meets_itself(ring, box, level, stack))
 
 
 def suspects(rings: Rings) -> BoolArray:
@@ -162,7 +186,7 @@ def suspects(rings: Rings) -> BoolArray:
     A ring that is not told is simple for certain, but for sharp turns back on itself, which
     `_segments.Scan.spike` tells. One that is told is to be judged exactly. Boxes over runs of
     consecutive segments, in a tree, make it near-linear; a run that goes forward along its chord
-    (as nearly all do) is not looked into.
+    (as nearly all do) is not looked into, nor is a ring that is star-shaped around its middle.
     """
     found = np.empty(rings.count, np.bool_)
 
