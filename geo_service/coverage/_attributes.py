@@ -154,14 +154,15 @@ def _order(layer: Layer, rows: IntArray, area_m2: FloatArray) -> list[Fault]:
     one, two = order[:-1], order[1:]
     size = np.maximum(np.maximum(side[one], side[two]), 1e-300)
     north, west = (y[two] - y[one]) / size, (x[one] - x[two]) / size
-    back = (parent[one] == parent[two]) & ((north > 1.5) | ((west > 1.0) & (north > 0.5)))
-    wrong = np.unique(parent[one[back]])
+    back = np.flatnonzero((north > 1.5) | ((west > 1.0) & (north > 0.5)))
+    wrong = np.unique(parent[one[back]][parent[one[back]] == parent[two[back]]])
     if len(wrong) > _MANY:
         every = rows[np.isin(parent, wrong)].tolist()
         return [Fault("code_order", tuple(every), facts={"parents": wrong.tolist()})]
+    first, last = (np.searchsorted(parent[order], wrong, side) for side in ("left", "right"))
     return [
-        _at(layer, "code_order", rows[parent == which].tolist(), parents=[which])
-        for which in wrong.tolist()
+        _at(layer, "code_order", np.sort(rows[order[a:b]]).tolist(), parents=[which])
+        for which, a, b in zip(wrong.tolist(), first, last, strict=True)
     ]
 
 

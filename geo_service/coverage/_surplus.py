@@ -86,7 +86,12 @@ def _tried(
 
 
 def _common(shapes: GeometryArray, at: IntArray, layer: Layer, row: IntArray) -> FloatArray:
-    return shapely.area(_arrays.common(shapes[at], layer.valid[row], noise=layer.ground.noise))
+    """The area that shapes and grids share; that most only touch is told in a third of the time."""
+    mine, grids = shapes[at], layer.valid[row]
+    met = np.flatnonzero(~shapely.touches(mine, grids))
+    area = np.zeros(len(at))
+    area[met] = shapely.area(_arrays.common(mine[met], grids[met], noise=layer.ground.noise))
+    return area
 
 
 def _inside_share(
