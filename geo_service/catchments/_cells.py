@@ -9,6 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 Ints = npt.NDArray[np.int32]
+Shorts = npt.NDArray[np.uint16]
+Bytes = npt.NDArray[np.uint8]
 Longs = npt.NDArray[np.int64]
 Singles = npt.NDArray[np.float32]
 Floats = npt.NDArray[np.float64]
@@ -21,6 +23,17 @@ _TILE_BITS = 7
 TILE_CELLS = 1 << _TILE_BITS
 """Cells of a row of a tile; a power of two, since division would take half of `nearest_walks`."""
 _IN_TILE = TILE_CELLS - 1
+_M_PER_CM = 0.01
+# Eight cells in a word, a byte each; the four corners of a square as bits of one byte.
+_NO_CELLS, _ONE_CELL, _CORNERS = np.uint64(0), np.uint64(1), np.uint64(15)
+_CELL_BITS, _LAST_CELL = np.uint64(8), np.uint64(56)
+_RIGHT, _UPPER_RIGHT, _UPPER = np.uint64(1), np.uint64(2), np.uint64(3)
+# Bytes of JSON; a vertex is at most "[-ddd.dddddddd,-dd.dddddddd],".
+_ZERO, _POINT, _COMMA, _MINUS, _OPEN, _CLOSE = 48, 46, 44, 45, 91, 93
+_VERTEX_BYTES = 32
+_PAIRS = np.frombuffer("".join(f"{pair:02}" for pair in range(100)).encode(), np.uint8)
+_TEN, _HUNDRED, _TEN_THOUSAND = np.uint32(10), np.uint32(100), np.uint32(10_000)
+_SCALE = np.uint64(10**8)
 CROSSING_STEPS = 1024
 """An outline crosses between two cells at a multiple of this part of a cell (1 cm at 10 m cells):
 two outlines share a vertex or keep a clear distance, which keeps them valid and nested in degrees
@@ -98,18 +111,19 @@ def _walked_cm(
 
 @numba.njit(cache=True, nogil=True)
 def nearest_walks(
-    run_start: Longs, run_chain: Ints, cells: Ints, offset: Singles, leg: Singles,
-    leg_limit_m: float, chains: Ints, cm: Ints, origin: Longs, down: int, across: int,
-    metres: Singles,
+    run: Shorts, offset: Singles, leg: Singles, run_chain: Ints, run_start: Longs, cells: Ints,
+    chains: Ints, cm: Ints, origin: Longs, down: int, across: int, metres: Singles, legs: Singles,
 ) -> None:  # fmt: skip
-    """Give the metres walked to each cell by its nearest street, where there is one.
+    """Give the metres walked to each cell of a tile by its nearest street, infinite where none.
 
     Parameters
     ----------
-    run_start, run_chain
-        Where the cells of each chain begin in the arrays below, and the chain.
-    cells, offset, leg
-        The cells of a tile, row by row a number, by chain; and as `nearest_streets` gave them.
+    run, offset, leg : shape (rows, columns) of a tile
+        Which of the tile's chains serves a cell (one more than there are where none does), and as
+        `nearest_streets` gave them.
+    run_chain, run_start, cells
+        The tile's chains; where the cells of each begin; the cells chain by chain, numbered row by
+        row.
     chains : shape (e, 4)
         Tail, head, centimetres, and the ways it may be walked: `FORWARD`, `BACKWARD`.
     cm : shape (n,)
@@ -118,30 +132,51 @@ def nearest_walks(
         Chain, offset and leg of the origin, in centimetres.
     down, across
         Row and column of the tile's first cell in the window; below 0 where it begins outside.
-    metres : shape (rows, columns)
-        The window; comes as infinity.
+    metres, legs : shape (rows, columns)
+        The window, filled as far as the tile goes.
     """
     rows, columns = metres.shape
+    by_tail, by_head = np.full(run_chain.size + 1, np.inf), np.full(run_chain.size + 1, np.inf)
+    special = np.empty(run_chain.size, np.int64)
+    specials = 0
+    for r in range(run_chain.size):
+        e = run_chain[r]
+        tail_cm, head_cm = cm[chains[e, 0]], cm[chains[e, 1]]
+        if e == origin[0] or chains[e, 3] != FORWARD | BACKWARD:
+            special[specials] = r
+            specials += 1
+            continue
+        if tail_cm >= 0:
+            by_tail[r] = tail_cm
+        if head_cm >= 0:
+            by_head[r] = head_cm + chains[e, 2]
+    low, first = max(-down, 0), max(-across, 0)
+    last = min(run.shape[1], columns - across)
+    for j in range(low, min(run.shape[0], rows - down)):
+        # Rows apart and no call of min: the loop takes half the time.
+        of, at, off = run[j, first:last], offset[j, first:last], leg[j, first:last]
+        walks, window = metres[j + down, first + across :], legs[j + down, first + across :]
+        for i in range(of.size):
+            ahead, back = by_tail[of[i]] + at[i], by_head[of[i]] - at[i]
+            walked = ahead if ahead < back else back
+            walks[i] = walked * _M_PER_CM + off[i]
+            window[i] = off[i]
     home, away = origin[1:], np.full(2, -1)
-    for run in range(run_chain.size):
-        e = run_chain[run]
+    for k in range(specials):
+        r = special[k]
+        e = run_chain[r]
         tail_cm, head_cm = cm[chains[e, 0]], cm[chains[e, 1]]
         if tail_cm < 0 and head_cm < 0 and e != origin[0]:
             continue
-        length, ways = chains[e, 2], chains[e, 3]
-        plain = e != origin[0] and ways == FORWARD | BACKWARD
-        by_tail = tail_cm if tail_cm >= 0 else np.inf
-        by_head = head_cm + length if head_cm >= 0 else np.inf
-        at = home if e == origin[0] else away
-        for k in range(run_start[run], run_start[run + 1]):
-            j, i = (cells[k] >> _TILE_BITS) + down, (cells[k] & _IN_TILE) + across
-            if j < 0 or j >= rows or i < 0 or i >= columns or leg[k] > leg_limit_m:
-                continue
-            if plain:
-                walked = min(by_tail + offset[k], by_head - offset[k])
-            else:
-                walked = _walked_cm(offset[k], length, ways, tail_cm, head_cm, at)
-            metres[j, i] = walked / 100.0 + leg[k]
+        spot = home if e == origin[0] else away
+        for c in range(run_start[r], run_start[r + 1]):
+            row, column = cells[c] >> _TILE_BITS, cells[c] & _IN_TILE
+            j, i = row + down, column + across
+            if 0 <= j < rows and 0 <= i < columns:
+                walked = _walked_cm(
+                    offset[row, column], chains[e, 2], chains[e, 3], tail_cm, head_cm, spot
+                )
+                metres[j, i] = walked * _M_PER_CM + leg[row, column]
 
 
 @numba.njit(cache=True, nogil=True)
@@ -203,9 +238,62 @@ def _crossing(
 
 
 @numba.njit(cache=True, nogil=True)
+def _mixed_squares(inside: Bytes) -> tuple[Ints, Bytes]:
+    """Give the squares with corners inside and outside, row by row, and their inside corners.
+
+    Eight cells are looked at in one go, since nearly all are all inside or all outside; where not,
+    each is written and kept if it is mixed, since the processor can't guess which are.
+    """
+    eights = inside.view(np.uint64)  # little-endian: the first cell is the lowest byte
+    rows, words = eights.shape
+    squares, corners = np.empty(8 * rows * words, np.int32), np.empty(8 * rows * words, np.uint8)
+    count = 0
+    for j in range(rows - 1):
+        lower, upper = eights[j, 0], eights[j + 1, 0]
+        for word in range(words):
+            next_lower, next_upper = _NO_CELLS, _NO_CELLS
+            if word + 1 < words:
+                next_lower, next_upper = eights[j, word + 1], eights[j + 1, word + 1]
+            right = (lower >> _CELL_BITS) | (next_lower << _LAST_CELL)
+            upper_right = (upper >> _CELL_BITS) | (next_upper << _LAST_CELL)
+            mixed = (lower ^ right) | (lower ^ upper) | (lower ^ upper_right)
+            if mixed != _NO_CELLS:
+                case = lower | (right << _RIGHT) | (upper_right << _UPPER_RIGHT) | (upper << _UPPER)
+                for i in range(8):
+                    squares[count] = 8 * (j * words + word) + i
+                    corners[count] = np.uint8(case & _CORNERS)
+                    count += int(mixed & _ONE_CELL)
+                    mixed, case = mixed >> _CELL_BITS, case >> _CELL_BITS
+            lower, upper = next_lower, next_upper
+    return squares[:count], corners[:count]
+
+
+@numba.njit(cache=True, nogil=True)
+def _lines(inside: Bytes, columns: int, cases: Ints) -> Longs:
+    """Give the lines of marching squares, row by row: the crossings each begins and ends at.
+
+    A crossing is named by its cell and its direction: 2 x cell, + 1 upwards.
+    """
+    squares, corners = _mixed_squares(inside)
+    found = np.empty((2 * squares.size, 2), np.int64)
+    lines = 0
+    sides = np.empty(4, np.int64)
+    for k in range(squares.size):
+        cell = squares[k] // inside.shape[1] * columns + squares[k] % inside.shape[1]
+        sides[0], sides[1] = 2 * cell, 2 * (cell + 1) + 1
+        sides[2], sides[3] = 2 * (cell + columns), 2 * cell + 1
+        for line in range(0, 4, 2):
+            if cases[corners[k], line] >= 0:
+                found[lines, 0] = sides[cases[corners[k], line]]
+                found[lines, 1] = sides[cases[corners[k], line + 1]]
+                lines += 1
+    return found[:lines]
+
+
+@numba.njit(cache=True, nogil=True)
 def outlines(
-    metres: Singles, leg: Singles, level_m: float, leg_limit_m: float, jump_m: float, cases: Ints,
-    following: Ints,
+    metres: Singles, leg: Singles, inside: Bytes, level_m: float, leg_limit_m: float, jump_m: float,
+    cases: Ints, following: Ints, column: int, row: int, width_m: float,
 ) -> tuple[Floats, Longs]:  # fmt: skip
     """Trace where walks cross a level, by marching squares; the inside lies on the left.
 
@@ -213,52 +301,33 @@ def outlines(
 
     Parameters
     ----------
+    inside : shape (rows, n)
+        Whether each cell is within the level, and 0 up to a multiple of eight columns.
     cases : shape (16, 4)
         For each set of inside corners up to two lines, from and to a side of the square (bottom,
         right, top, left), -1 where there is none.
     following : shape (2 x rows x columns,)
-        Room for the next crossing after each; -1, left as it was found.
+        Room for the next crossing after each; comes and is left as anything.
+    column, row, width_m
+        Of the first cell in the plane, in cells; and the width of a cell.
 
     Returns
     -------
     tuple of ndarray
-        Column and row positions of the vertices, shape (v, 2), and where each ring begins (one
-        more than rings). A ring ends with its first vertex.
+        Vertices in the plane, shape (v, 2), and where each ring begins (one more than rings). A
+        ring ends with its first vertex.
     """
-    rows, columns = metres.shape
-    found = np.empty(1024, np.int64)
-    crossings = 0
-    sides = np.empty(4, np.int64)
-    for j in range(rows - 1):
-        left = np.int64(metres[j, 0] <= level_m) + 8 * np.int64(metres[j + 1, 0] <= level_m)
-        for i in range(columns - 1):
-            lower = np.int64(metres[j, i + 1] <= level_m)
-            upper = np.int64(metres[j + 1, i + 1] <= level_m)
-            case = left + 2 * lower + 4 * upper
-            left = lower + 8 * upper
-            if case in (0, 15):
-                continue
-            # A crossing is named by its cell and its direction: 2 x cell, + 1 upwards.
-            cell = j * columns + i
-            sides[0], sides[1] = 2 * cell, 2 * (cell + 1) + 1
-            sides[2], sides[3] = 2 * (cell + columns), 2 * cell + 1
-            if crossings + 2 > found.size:
-                longer = np.empty(2 * found.size, np.int64)
-                for k in range(crossings):
-                    longer[k] = found[k]
-                found = longer
-            for line in range(0, 4, 2):
-                if cases[case, line] >= 0:
-                    begin = sides[cases[case, line]]
-                    following[begin] = sides[cases[case, line + 1]]
-                    found[crossings] = begin
-                    crossings += 1
+    columns = metres.shape[1]
+    lines = _lines(inside, columns, cases)
+    crossings = lines.shape[0]
+    for k in range(crossings):
+        following[lines[k, 0]] = lines[k, 1]
     places = np.empty((crossings + crossings // 4 + 1, 2))
     starts = np.empty(crossings // 4 + 2, np.int64)
     placed = 0
     rings = 0
     for k in range(crossings):
-        at = found[k]
+        at = lines[k, 0]
         if following[at] < 0:
             continue
         starts[rings] = placed
@@ -267,8 +336,8 @@ def outlines(
             share = _crossing(
                 metres, leg, j, i, j + upwards, i + 1 - upwards, level_m, leg_limit_m, jump_m
             )
-            places[placed, 0] = i + share * (1 - upwards)
-            places[placed, 1] = j + share * upwards
+            places[placed, 0] = (i + share * (1 - upwards) + column) * width_m
+            places[placed, 1] = (j + share * upwards + row) * width_m
             placed += 1
             after = following[at]
             following[at] = -1
@@ -281,16 +350,24 @@ def outlines(
 
 
 @numba.njit(cache=True, nogil=True)
-def shells(places: Floats, starts: Longs) -> Ints:
-    """Give for each ring the shell it is a hole of, -1 where it is a shell itself.
+def shells(places: Floats, starts: Longs) -> tuple[Ints, Floats]:
+    """Give for each ring the shell it is a hole of, -1 where it is a shell itself; and its area.
 
-    Of all shells around a hole the smallest is its own. Shells run counter-clockwise.
+    Of all shells around a hole the smallest is its own. Shells run counter-clockwise: the area of a
+    hole is negative.
     """
     count = starts.size - 1
     area = np.zeros(count)
+    box = np.empty((count, 4))
     for ring in range(count):
+        x0, y0 = places[starts[ring], 0], places[starts[ring], 1]
+        west = east = south = north = 0.0
         for k in range(starts[ring], starts[ring + 1] - 1):
-            area[ring] += places[k, 0] * places[k + 1, 1] - places[k + 1, 0] * places[k, 1]
+            x, y = places[k, 0] - x0, places[k, 1] - y0
+            area[ring] += (x * (places[k + 1, 1] - y0) - (places[k + 1, 0] - x0) * y) / 2.0
+            west, east = min(west, x), max(east, x)
+            south, north = min(south, y), max(north, y)
+        box[ring] = (x0 + west, x0 + east, y0 + south, y0 + north)
     shell_of = np.full(count, -1, np.int32)
     for hole in range(count):
         if area[hole] > 0.0:
@@ -298,7 +375,11 @@ def shells(places: Floats, starts: Longs) -> Ints:
         x, y = places[starts[hole], 0], places[starts[hole], 1]
         for shell in range(count):
             own = shell_of[hole]
-            if area[shell] < -area[hole] or (own >= 0 and area[shell] >= area[own]):
+            if (
+                area[shell] < -area[hole]
+                or (own >= 0 and area[shell] >= area[own])
+                or not (box[shell, 0] <= x <= box[shell, 1] and box[shell, 2] <= y <= box[shell, 3])
+            ):
                 continue
             inside = False
             for k in range(starts[shell], starts[shell + 1] - 1):
@@ -308,7 +389,7 @@ def shells(places: Floats, starts: Longs) -> Ints:
                     inside ^= x < x0 + (y - y0) / (y1 - y0) * (x1 - x0)
             if inside:
                 shell_of[hole] = shell
-    return shell_of
+    return shell_of, area
 
 
 @numba.njit(inline="always")
@@ -390,3 +471,115 @@ def interpolated(places: Floats, column: int, row: int, step_m: float, lattice: 
                     total += up[b] * across[a] * lattice[j + b, i + a, which]
             values[k, which] = total
     return values
+
+
+@numba.njit(cache=True, nogil=True)
+def box(x: Floats, y: Floats) -> tuple[float, float, float, float]:
+    """Give west, south, east and north of some vertices."""
+    west = south = np.inf
+    east = north = -np.inf
+    for k in range(x.size):
+        west, east = min(west, x[k]), max(east, x[k])
+        south, north = min(south, y[k]), max(north, y[k])
+    return west, south, east, north
+
+
+@numba.njit(cache=True, nogil=True)
+def window(
+    nodes: Ints, reached_cm: Ints, x: Floats, y: Floats, limit_cm: int, stretch: float
+) -> tuple[float, float, float, float]:
+    """Give the box around all that is left of a walk at each node: west, south, east, north.
+
+    Parameters
+    ----------
+    nodes, reached_cm
+        The nodes that are reached, and the walk to each.
+    x, y : shape (n,)
+        Where all nodes are.
+    stretch
+        How much longer a metre may be in the plane than on the ground.
+    """
+    west = south = np.inf
+    east = north = -np.inf
+    for k in range(nodes.size):
+        at_x, at_y = x[nodes[k]], y[nodes[k]]
+        left_m = max(limit_cm - reached_cm[k], 0) / 100.0 * stretch
+        west, east = min(west, at_x - left_m), max(east, at_x + left_m)
+        south, north = min(south, at_y - left_m), max(north, at_y + left_m)
+    return west, south, east, north
+
+
+@numba.njit(inline="always")
+def _write_pair(pair: np.uint32, to: Bytes, at: int) -> None:
+    to[at], to[at + 1] = _PAIRS[2 * pair], _PAIRS[2 * pair + 1]
+
+
+@numba.njit(inline="always")
+def _write_number(value: float, to: Bytes, at: int) -> int:
+    """Write a number below a thousand with up to eight decimals; give where the next byte goes."""
+    scaled = np.uint64(np.rint(abs(value) * 1e8))  # unsigned: dividing by constants is cheap
+    if value < 0.0 and scaled > 0:
+        to[at] = _MINUS
+        at += 1
+    whole, part = np.uint32(scaled // _SCALE), np.uint32(scaled % _SCALE)
+    if whole >= _TEN:
+        if whole >= _HUNDRED:
+            to[at] = _ZERO + whole // _HUNDRED
+            at += 1
+        _write_pair(whole % _HUNDRED, to, at)
+        at += 2
+    else:
+        to[at] = _ZERO + whole
+        at += 1
+    to[at] = _POINT
+    high, low = part // _TEN_THOUSAND, part % _TEN_THOUSAND
+    _write_pair(high // _HUNDRED, to, at + 1)
+    _write_pair(high % _HUNDRED, to, at + 3)
+    _write_pair(low // _HUNDRED, to, at + 5)
+    _write_pair(low % _HUNDRED, to, at + 7)
+    last = at + 8
+    while to[last] == _ZERO and last > at + 1:
+        last -= 1
+    return last + 1
+
+
+@numba.njit(inline="always")
+def _write_ring(places: Floats, begin: int, end: int, to: Bytes, at: int) -> int:
+    to[at] = _OPEN
+    at += 1
+    for k in range(begin, end):
+        to[at] = _OPEN
+        at = _write_number(places[k, 0], to, at + 1)
+        to[at] = _COMMA
+        at = _write_number(places[k, 1], to, at + 1)
+        to[at], to[at + 1] = _CLOSE, _COMMA
+        at += 2
+    to[at - 1] = _CLOSE
+    return at
+
+
+@numba.njit(cache=True, nogil=True)
+def coordinates(places: Floats, starts: Longs, shell_of: Ints) -> Bytes:
+    """Write the coordinates of a GeoJSON MultiPolygon: every shell with its holes.
+
+    Eight decimals, as many as `outlines.DEGREE_DECIMALS`; without the zeros at their end.
+    """
+    rings = starts.size - 1
+    to = np.empty(_VERTEX_BYTES * places.shape[0] + 4 * rings + 4, np.uint8)
+    to[0] = _OPEN
+    at = 1
+    for shell in range(rings):
+        if shell_of[shell] >= 0:
+            continue
+        to[at] = _OPEN
+        at = _write_ring(places, starts[shell], starts[shell + 1], to, at + 1)
+        for hole in range(rings):
+            if shell_of[hole] == shell:
+                to[at] = _COMMA
+                at = _write_ring(places, starts[hole], starts[hole + 1], to, at + 1)
+        to[at], to[at + 1] = _CLOSE, _COMMA
+        at += 2
+    if at == 1:
+        at = 2
+    to[at - 1] = _CLOSE
+    return to[:at]

@@ -31,6 +31,11 @@ _WIDEST_CELLS = 1200  # a wider window doubles its cells: 15 minutes need 250, a
 _KMH_PER_M_S = 3.6
 
 
+_TYPES: dict[str, Any] = {
+    "origin": np.int64, "closed_gates": np.int64, "note_zh": object, "note_en": object
+}  # fmt: skip
+
+
 @dataclass(frozen=True)
 class _Question:
     """What is asked of every origin."""
@@ -46,7 +51,7 @@ class _Question:
 
 @dataclass(frozen=True)
 class _Answer:
-    """What one origin gets."""
+    """What one origin gets; the rings in WGS84 degrees."""
 
     rings: list[Rings]
     reached_m: list[float]
@@ -115,7 +120,10 @@ def catchment(
     asked = _question(network, minutes, speed_kmh, profile, reach, cell_m, smooth)
     snapped = _snapped(asked.network, lon, lat, datum, snap_limit_m)
     answers = list(_answers(asked, snapped, snap_limit_m))
-    columns = _columns(asked, snapped, answers, lon, lat, datum)
+    columns = {
+        name: np.array(values, _TYPES.get(name, np.float64))
+        for name, values in _columns(asked, snapped, answers, lon, lat, datum).items()
+    }
     areas = [rings.polygon() for answer in answers for rings in answer.rings]
     return gpd.GeoDataFrame(columns, geometry=areas, crs=crs.WGS84_EPSG)
 
@@ -142,18 +150,18 @@ def geojson(
     snapped = _snapped(asked.network, lon, lat, datum, snap_limit_m)
     answers = list(_answers(asked, snapped, snap_limit_m))
     columns = _columns(asked, snapped, answers, lon, lat, datum)
-    lists = {name: np.asarray(values).tolist() for name, values in columns.items()}
-    rings = [each for answer in answers for each in answer.rings]
     features = [
         {
             "type": "Feature",
-            "geometry": {"type": "MultiPolygon", "coordinates": area.coordinates()},
-            "properties": {name: values[row] for name, values in lists.items()},
+            "geometry": {"type": "MultiPolygon", "coordinates": orjson.Fragment(written)},
+            "properties": dict(zip(columns, values, strict=True)),
         }
-        for row, area in enumerate(rings)
-    ]
-    body = {"type": "FeatureCollection", "features": features}
-    return orjson.dumps(body, option=orjson.OPT_SERIALIZE_NUMPY)
+        for written, *values in zip(
+            (area.coordinates() for answer in answers for area in answer.rings),
+            *columns.values(), strict=True,
+        )
+    ]  # fmt: skip
+    return orjson.dumps({"type": "FeatureCollection", "features": features})
 
 
 def _question(
@@ -197,11 +205,11 @@ def _answers(asked: _Question, snapped: Snapped, snap_limit_m: float) -> Iterato
     for origin in range(snapped.edge.size):
         place = snapped.one(origin)
         if not place.found[0]:
-            nothing = Rings(np.empty((0, 2)), np.zeros(1, np.int64), np.empty(0, np.int32))
+            nothing = Rings(np.empty((0, 2)), np.zeros(1, np.int64), np.empty(0, np.int32), 0.0)
             note = notes.too_far(place, snap_limit_m)
             yield _Answer([nothing] * count, [0.0] * count, note, 0)
             continue
-        walks = Field(table, place, max(asked.limits_cm), asked.reach)
+        walks = Field(table, place, max(asked.limits_cm), asked.reach, table.room)
         reached_m = [walks.reached_m(limit) for limit in asked.limits_cm]
         gates = walks.closed_gates(max(asked.limits_cm))
         note = notes.of(network, place, max(asked.limits_cm), max(reached_m), gates)
@@ -209,17 +217,16 @@ def _answers(asked: _Question, snapped: Snapped, snap_limit_m: float) -> Iterato
 
 
 def _rings(asked: _Question, walks: Field) -> list[Rings]:
-    """Give the areas of one origin, in the network's plane."""
+    """Give the areas of one origin, in WGS84 degrees."""
     found = [Rings.traced(*walks.rings(limit)) for limit in asked.limits_cm]
-    if not asked.smooth:
-        return found
-    order = np.argsort(asked.limits_cm, kind="stable")
-    plain = outlines.smoothed(
-        [found[number].polygon() for number in order], SMOOTH_CELLS * asked.width_m
-    )
-    for number, area in zip(order, plain, strict=True):
-        found[number] = Rings.of(area)
-    return found
+    if asked.smooth:
+        order = np.argsort(asked.limits_cm, kind="stable")
+        plain = outlines.smoothed(
+            [found[number].polygon() for number in order], SMOOTH_CELLS * asked.width_m
+        )
+        for number, area in zip(order, plain, strict=True):
+            found[number] = Rings.of(area)
+    return [each.moved(degrees.to_lonlat(asked.network, each.places)) for each in found]
 
 
 def _columns(
@@ -229,44 +236,32 @@ def _columns(
     lon: npt.ArrayLike,
     lat: npt.ArrayLike,
     datum: str,
-) -> dict[str, Any]:
-    """Give what is told of each area; the rings are turned into degrees on the way."""
-    network, count = asked.network, len(asked.minutes)
-    area_m2 = [rings.area_m2 for answer in answers for rings in answer.rings]
-    _turn_to_degrees(network, answers)
-    origins = np.repeat(np.arange(snapped.edge.size), count)
-    wgs_lon, wgs_lat = crs.to_wgs84(np.atleast_1d(lon), np.atleast_1d(lat), datum=datum)
-    piece_km, refused_km = notes.pieces_km(network, snapped)
+) -> dict[str, list[Any]]:
+    """Give what is told of each area."""
+    count = len(asked.minutes)
+    wgs_lon, wgs_lat = np.broadcast_arrays(*crs.to_wgs84(lon, lat, datum=datum))
+    piece_km, refused_km = notes.pieces_km(asked.network, snapped)
+
+    def of_origin(values: Iterable[Any]) -> list[Any]:
+        return [value for value in values for _ in range(count)]
+
     return {
-        "origin": origins,
-        "minutes": np.tile(asked.minutes, snapped.edge.size),
-        "lon": wgs_lon.ravel()[origins],
-        "lat": wgs_lat.ravel()[origins],
-        "speed_kmh": np.full(origins.size, asked.speed_kmh),
-        "limit_m": np.tile(np.array(asked.limits_cm) / CM_PER_M, snapped.edge.size),
-        "snap_distance_m": snapped.snap_distance_m[origins],
+        "origin": of_origin(range(len(answers))),
+        "minutes": asked.minutes * len(answers),
+        "lon": of_origin(wgs_lon.ravel().tolist()),
+        "lat": of_origin(wgs_lat.ravel().tolist()),
+        "speed_kmh": of_origin([asked.speed_kmh] * len(answers)),
+        "limit_m": [limit / CM_PER_M for limit in asked.limits_cm] * len(answers),
+        "snap_distance_m": of_origin(snapped.snap_distance_m.tolist()),
         "reached_m": [metres for answer in answers for metres in answer.reached_m],
-        "area_m2": area_m2,
-        "piece_km": piece_km[origins],
-        "refused_m": snapped.refused_distance_m[origins],
-        "refused_km": refused_km[origins],
-        "closed_gates": [answers[origin].gates for origin in origins],
-        "note_zh": [answers[origin].note.zh for origin in origins],
-        "note_en": [answers[origin].note.en for origin in origins],
+        "area_m2": [rings.area_m2 for answer in answers for rings in answer.rings],
+        "piece_km": of_origin(piece_km.tolist()),
+        "refused_m": of_origin(snapped.refused_distance_m.tolist()),
+        "refused_km": of_origin(refused_km.tolist()),
+        "closed_gates": of_origin(answer.gates for answer in answers),
+        "note_zh": of_origin(answer.note.zh for answer in answers),
+        "note_en": of_origin(answer.note.en for answer in answers),
     }
-
-
-def _turn_to_degrees(network: WalkNetwork, answers: list[_Answer]) -> None:
-    """Turn the rings of all answers from the plane to WGS84, in one call."""
-    rings = [each for answer in answers for each in answer.rings]
-    places = np.concatenate([np.empty((0, 2)), *(each.places for each in rings)])
-    turned = degrees.to_lonlat(network, places)
-    at = 0
-    for answer in answers:
-        for number, each in enumerate(answer.rings):
-            size = each.places.shape[0]
-            answer.rings[number] = each.moved(turned[at : at + size])
-            at += size
 
 
 def _minutes(minutes: float | Iterable[float]) -> list[float]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Literal
@@ -10,7 +11,6 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 import numpy.typing as npt
-import shapely
 
 from geo_service import walking
 from geo_service.catchments import _cells
@@ -26,10 +26,12 @@ FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int32]
 LongArray = npt.NDArray[np.int64]
 SingleArray = npt.NDArray[np.float32]
+ShortArray = npt.NDArray[np.uint16]
 
 LEG_LIMIT_M = 100.0
 """The longest straight leg from the street to a place; a deeper field or lake is not served."""
-_TILES_KEPT = 256  # 16 bytes a cell: 67 MB
+_TILES_KEPT = 256  # 14 bytes a cell: 59 MB
+_ROOM_CELLS = 1 << 18  # 4 MB a thread: half an hour of walking
 _JUMP_CELLS = 4  # walks of neighbouring cells on one street differ by less than 2 cell widths
 _RIM_CELLS = 3
 _PLANE_STRETCH = 1.001  # lengths in a zone's plane exceed those on the ground by less
@@ -41,6 +43,38 @@ for _corners, _lines in {
     9: (0, 2), 10: (1, 0, 3, 2), 11: (1, 2), 12: (3, 1), 13: (0, 1), 14: (3, 0),
 }.items():  # fmt: skip
     _CASES[_corners, : len(_lines)] = _lines
+
+
+class Room(threading.local):
+    """Arrays in which the fields of a thread are laid out, one after another.
+
+    New ones would come from the system page by page, which costs more than filling them.
+    """
+
+    def __init__(self) -> None:
+        self._cells = 0
+
+    def of(self, rows: int, columns: int) -> tuple[SingleArray, SingleArray, IntArray]:
+        """Give the walks and legs of a window and the crossings after each, as they were left."""
+        cells = rows * columns
+        if cells > _ROOM_CELLS:
+            return _arrays(rows, columns)
+        if cells > self._cells:
+            self._cells = min(2 * cells, _ROOM_CELLS)
+            self._metres, self._leg, self._following = _arrays(1, self._cells)
+        return (
+            self._metres.ravel()[:cells].reshape(rows, columns),
+            self._leg.ravel()[:cells].reshape(rows, columns),
+            self._following[: 2 * cells],
+        )
+
+
+def _arrays(rows: int, columns: int) -> tuple[SingleArray, SingleArray, IntArray]:
+    shape = (rows, columns)
+    return (
+        np.empty(shape, np.float32), np.empty(shape, np.float32),
+        np.empty(2 * rows * columns, np.int32),
+    )  # fmt: skip
 
 
 class Field:
@@ -56,11 +90,16 @@ class Field:
         The longest walk asked for.
     reach : {"nearest", "any"}
         Which street serves a place.
+    room : Room
+        Where it is laid out; the next field there takes the place of this one.
     """
 
-    def __init__(self, table: CellTable, snapped: Snapped, limit_cm: int, reach: Reachable) -> None:
+    def __init__(
+        self, table: CellTable, snapped: Snapped, limit_cm: int, reach: Reachable, room: Room
+    ) -> None:
         self._table, self._graph, self._width_m = table, table.graph, table.width_m
-        self._spot = np.concatenate((snapped.edge, snapped.offset_cm, snapped.leg_cm))
+        spot = (snapped.edge[0], snapped.offset_cm[0], snapped.leg_cm[0])
+        self._spot = np.array(spot, np.int64)
         # Cells just outside must be exact too: the outline is drawn between the two.
         slack_cm = math.ceil(_JUMP_CELLS * table.width_m * CM_PER_M)
         seeds = walking.entrances(self._graph, snapped, against=False)
@@ -70,15 +109,15 @@ class Field:
         self.cm = np.full(self._graph.node_x.size, -1, np.int32)
         self.cm[self.nodes] = reached_cm
         shape = self._lay_out(snapped, limit_cm, reached_cm)
-        self._metres = np.full(shape, np.inf, np.float32)
-        self._leg = np.full(shape, np.inf, np.float32)
+        self._metres, self._leg, self._following = room.of(*shape)
         if reach == "any":
+            self._metres.fill(np.inf)
+            self._leg.fill(np.inf)
             self._walk_any()
         else:
             table.walk_nearest(
                 self._row, self._column, self.cm, self._spot, self._metres, self._leg
             )
-        self._following = np.full(2 * self._metres.size, -1, np.int32)
 
     def _lay_out(self, snapped: Snapped, limit_cm: int, reached_cm: IntArray) -> tuple[int, int]:
         """Find the window of cells that may be within the limit; give its rows and columns.
@@ -87,21 +126,20 @@ class Field:
         along the origin's own chain lies within the limit and beside that chain.
         """
         graph, width_m = self._graph, self._width_m
+        west, south, east, north = _cells.window(
+            self.nodes, reached_cm, graph.node_x, graph.node_y, limit_cm, _PLANE_STRETCH
+        )
         far_m = limit_cm / CM_PER_M * _PLANE_STRETCH
-        left_m = np.maximum(limit_cm - reached_cm, 0) / CM_PER_M * _PLANE_STRETCH
         home = slice(*graph.shape_start[self._spot[0] : self._spot[0] + 2])
-        lows, highs = [], []
-        for spot, nodes, shapes in (
-            (snapped.x[0], graph.node_x, graph.shape_x),
-            (snapped.y[0], graph.node_y, graph.shape_y),
-        ):
-            at, chain = nodes[self.nodes], shapes[home]
-            beside = max(chain.min() - LEG_LIMIT_M, spot - far_m)
-            lows.append(min((at - left_m).min(initial=np.inf), beside))
-            beside = min(chain.max() + LEG_LIMIT_M, spot + far_m)
-            highs.append(max((at + left_m).max(initial=-np.inf), beside))
-        self._column, self._row = (math.floor(v / width_m) - _RIM_CELLS for v in lows)
-        right, top = (math.ceil(v / width_m) + _RIM_CELLS for v in highs)
+        beside = _cells.box(graph.shape_x[home], graph.shape_y[home])
+        spot_x, spot_y = float(snapped.x[0]), float(snapped.y[0])
+        west = min(west, max(beside[0] - LEG_LIMIT_M, spot_x - far_m))
+        south = min(south, max(beside[1] - LEG_LIMIT_M, spot_y - far_m))
+        east = max(east, min(beside[2] + LEG_LIMIT_M, spot_x + far_m))
+        north = max(north, min(beside[3] + LEG_LIMIT_M, spot_y + far_m))
+        self._column = math.floor(west / width_m) - _RIM_CELLS
+        self._row = math.floor(south / width_m) - _RIM_CELLS
+        right, top = math.ceil(east / width_m) + _RIM_CELLS, math.ceil(north / width_m) + _RIM_CELLS
         return top - self._row + 1, right - self._column + 1
 
     def _walk_any(self) -> None:
@@ -117,13 +155,14 @@ class Field:
 
     def rings(self, limit_cm: int) -> tuple[FloatArray, LongArray]:
         """Give the rings of the area within a limit, in the network's plane: vertices, starts."""
-        places, starts = _cells.outlines(
-            self._metres, self._leg, limit_cm / CM_PER_M, LEG_LIMIT_M,
-            _JUMP_CELLS * self._width_m, _CASES, self._following,
+        level_m = limit_cm / CM_PER_M
+        rows, columns = self._metres.shape
+        inside = np.zeros((rows, 8 * (columns // 8 + 1)), np.uint8)
+        inside[:, :columns] = self._metres <= _single_within(level_m)
+        return _cells.outlines(
+            self._metres, self._leg, inside, level_m, LEG_LIMIT_M, _JUMP_CELLS * self._width_m,
+            _CASES, self._following, self._column, self._row, self._width_m,
         )  # fmt: skip
-        places += (self._column, self._row)
-        places *= self._width_m
-        return places, starts
 
     def reached_m(self, limit_cm: int) -> float:
         """Give the length of street within a limit, each metre once."""
@@ -137,7 +176,8 @@ class Field:
     def closed_gates(self, limit_cm: int) -> int:
         """Give how many barriers that are closed to the walker are met within a limit."""
         met = self.nodes[self._table.at_closed_gate[self.nodes]]
-        return np.unique(self._graph.node_osm_ids[met[self.cm[met] <= limit_cm]]).size
+        met = met[self.cm[met] <= limit_cm]
+        return np.unique(self._graph.node_osm_ids[met]).size if met.size else 0
 
 
 class CellTable:
@@ -166,12 +206,13 @@ class CellTable:
             (x[a], y[a], x[a + 1] - x[a], y[a + 1] - y[a], cm[a], cm[a + 1])
         ).astype(float)
         self._edges = index.edge[: index.accepted].astype(np.int32)
-        self._tree = index.tree
+        self._index = index
         # A cell just beyond the longest leg must know its leg: the outline is drawn by it.
         self._far_m = LEG_LIMIT_M + 1.5 * width_m
         # Only the dead ends at one closed barrier share an OSM id, see contraction.Graph.
         _, barrier, ends = np.unique(graph.node_osm_ids, return_inverse=True, return_counts=True)
         self.at_closed_gate: npt.NDArray[np.bool_] = ends[barrier] > 1
+        self.room = Room()
         self._tile = lru_cache(maxsize=_TILES_KEPT)(self._made_tile)
 
     def segments_in(
@@ -179,8 +220,7 @@ class CellTable:
     ) -> tuple[FloatArray, IntArray]:
         """Give the segments within the longest leg of a box, in order, and their chains."""
         far_m = self._far_m
-        box = shapely.box(west - far_m, south - far_m, east + far_m, north + far_m)
-        near = np.sort(self._tree.query(box))
+        near = self._index.within(west - far_m, south - far_m, east + far_m, north + far_m)
         return self._segments[near], self._edges[near]
 
     def walk_nearest(
@@ -198,12 +238,9 @@ class CellTable:
             for across in range(column // TILE_CELLS, (column + columns - 1) // TILE_CELLS + 1):
                 tile = self._tile(down, across)
                 top, left = down * TILE_CELLS - row, across * TILE_CELLS - column
-                low, first = max(top, 0), max(left, 0)
-                part = tile.leg[low - top : rows - top, first - left : columns - left]
-                legs[low : low + part.shape[0], first : first + part.shape[1]] = part
                 _cells.nearest_walks(
-                    tile.run_start, tile.run_chain, tile.cells, tile.offset, tile.leg_by_chain,
-                    LEG_LIMIT_M, self.chains, cm, spot, top, left, metres,
+                    tile.run, tile.offset, tile.leg, tile.run_chain, tile.run_start, tile.cells,
+                    self.chains, cm, spot, top, left, metres, legs,
                 )  # fmt: skip
 
     def _made_tile(self, down: int, across: int) -> _Tile:
@@ -219,28 +256,31 @@ class CellTable:
 
 @dataclass(frozen=True, eq=False)
 class _Tile:
-    """The cells of a square that have a street near, chain by chain.
+    """The nearest streets of the cells of a square, see `_cells.nearest_walks`."""
 
-    A catchment walks some of a tile's chains; only their cells are looked at.
-    """
-
-    run_start: LongArray
-    run_chain: IntArray
-    cells: IntArray
+    run: ShortArray
     offset: SingleArray
-    leg_by_chain: SingleArray
     leg: SingleArray
+    run_chain: IntArray
+    run_start: LongArray
+    cells: IntArray
 
     @classmethod
     def of(cls, edge: IntArray, offset: SingleArray, leg: SingleArray) -> _Tile:
-        flat = edge.ravel()
-        cells = np.argsort(flat, kind="stable").astype(np.int32)
-        cells = cells[np.count_nonzero(flat == _cells.NO_EDGE) :]  # which is below any chain
-        chain, start = np.unique(flat[cells], return_index=True)
-        return cls(
-            np.append(start, cells.size), chain, cells, offset.ravel()[cells], leg.ravel()[cells],
-            leg,
-        )  # fmt: skip
+        served = np.where(leg <= LEG_LIMIT_M, edge, _cells.NO_EDGE).ravel()
+        cells = np.argsort(served, kind="stable").astype(np.int32)
+        cells = cells[np.count_nonzero(served == _cells.NO_EDGE) :]  # which is below any chain
+        chain, start = np.unique(served[cells], return_index=True)
+        start = np.append(start, cells.size)
+        run = np.full(edge.size, chain.size, np.uint16)
+        run[cells] = np.repeat(np.arange(chain.size), np.diff(start))
+        return cls(run.reshape(edge.shape), offset, leg, chain, start, cells)
+
+
+def _single_within(metres: float) -> np.float32:
+    """Give the largest single that is not more: the cells' walks are compared as singles."""
+    single = np.float32(metres)
+    return single if float(single) <= metres else np.nextafter(single, np.float32(0.0))
 
 
 _TABLES: WeakKeyDictionary[WalkNetwork, dict[float, CellTable]] = WeakKeyDictionary()

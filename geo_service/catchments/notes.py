@@ -36,9 +36,12 @@ def pieces_km(network: WalkNetwork, snapped: Snapped) -> tuple[FloatArray, Float
 
 
 def _piece_km(network: WalkNetwork, edge: npt.NDArray[np.int64]) -> FloatArray:
-    graph = network.graph
-    length_m = network.components[graph.component[graph.tail[np.maximum(edge, 0)]]]
-    return np.where(edge >= 0, np.round(length_m / 1000.0, 3), np.nan)
+    graph, km = network.graph, np.full(edge.size, np.nan)
+    there = edge >= 0
+    if there.any():
+        length_cm = graph.component_cm[graph.component[graph.tail[edge[there]]]]
+        km[there] = np.round(length_cm / CM_PER_M / 1000.0, 3)
+    return km
 
 
 def too_far(place: Snapped, limit_m: float) -> Note:
@@ -64,6 +67,8 @@ def of(
             f"从起点到最近的街道就要走 {leg_m:.0f} 米，超过了 {limit_m:.0f} 米的步行范围。",
             f"The nearest street is {leg_m:.0f} m away, beyond the {limit_m:.0f} m of the walk.",
         )
+    if reached_m >= 2.0 * limit_m:
+        return note
     piece_m = float(_piece_km(network, place.edge)[0]) * 1000.0
     if reached_m >= _WHOLE_SHARE * piece_m and piece_m < 2.0 * limit_m:
         note += Note(

@@ -30,16 +30,20 @@ class Rings:
         Where each ring begins.
     shell_of : ndarray of int32, shape (r,)
         The ring each is a hole of, -1 for a shell.
+    area_m2 : float
+        What they enclose, in the plane they were made in.
     """
 
     places: FloatArray
     starts: LongArray
     shell_of: IntArray
+    area_m2: float
 
     @classmethod
     def traced(cls, places: FloatArray, starts: LongArray) -> Rings:
         """Tell the shells, which run counter-clockwise, from the holes."""
-        return cls(places, starts, _cells.shells(places, starts))
+        shell_of, area_m2 = _cells.shells(places, starts)
+        return cls(places, starts, shell_of, float(area_m2.sum()))
 
     @classmethod
     def of(cls, area: shapely.MultiPolygon) -> Rings:
@@ -52,22 +56,11 @@ class Rings:
             shell_of += [-1] + [shell] * len(part.interiors)
         places, ring_of = shapely.get_coordinates(lines, return_index=True)
         starts = np.searchsorted(ring_of, np.arange(len(lines) + 1))
-        return cls(places, starts.astype(np.int64), np.array(shell_of, np.int32))
-
-    @property
-    def area_m2(self) -> float:
-        """What the rings enclose, in the system of the vertices."""
-        if self.starts.size == 1:
-            return 0.0
-        x, y = (self.places - self.places[0]).T
-        doubled = x[:-1] * y[1:] - x[1:] * y[:-1]
-        doubled[self.starts[1:-1] - 1] = 0.0  # from one ring to the next
-        rings = np.abs(np.add.reduceat(doubled, self.starts[:-1])) / 2.0
-        return float(np.where(self.shell_of < 0, rings, -rings).sum())
+        return cls(places, starts.astype(np.int64), np.array(shell_of, np.int32), area.area)
 
     def moved(self, places: FloatArray) -> Rings:
         """Give the same rings with other vertices."""
-        return Rings(places, self.starts, self.shell_of)
+        return Rings(places, self.starts, self.shell_of, self.area_m2)
 
     def polygon(self) -> shapely.MultiPolygon:
         """Put shells and holes together."""
@@ -82,15 +75,9 @@ class Rings:
             areas[np.searchsorted(shells, number)] = shapely.Polygon(rings[number], holes)
         return shapely.MultiPolygon(list(areas))
 
-    def coordinates(self) -> list[list[FloatArray]]:
+    def coordinates(self) -> bytes:
         """Give the coordinates of a GeoJSON MultiPolygon; the vertices are degrees."""
-        rounded = np.round(self.places, DEGREE_DECIMALS)
-        parts: dict[int, list[FloatArray]] = {}
-        for ring in np.argsort(self.shell_of, kind="stable").tolist():  # shells first
-            line = rounded[self.starts[ring] : self.starts[ring + 1]]
-            shell = int(self.shell_of[ring])
-            parts.setdefault(ring if shell < 0 else shell, []).append(line)
-        return list(parts.values())
+        return _cells.coordinates(self.places, self.starts, self.shell_of).tobytes()
 
 
 def smoothed(areas: list[Any], tolerance_m: float) -> list[Any]:

@@ -368,7 +368,8 @@ class WalkNetwork:
         InputError
             ``street_too_far``; ``lonlat_swapped`` and others of `to_plane`.
         """
-        snapped = self.snap_all(lon, lat, datum=datum, limit_m=limit_m)
+        x, y = self.to_plane(lon, lat, datum=datum)
+        snapped = self.index.snap(np.atleast_1d(x), np.atleast_1d(y), limit_m=limit_m)
         if not snapped.found[0]:
             raise InputError(
                 "street_too_far", lon=lon, lat=lat, limit_m=limit_m,

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-import shapely
 
+from geo_service.streets import segment_grid
 from geo_service.streets.contraction import CM_PER_M, Graph
+from geo_service.streets.segment_grid import SegmentGrid
 from geo_service.streets.segments import FloatArray, LongArray
 
 MIN_PIECE_M = 1000.0
@@ -84,8 +85,6 @@ class StreetIndex:
         First vertex and chain of the accepted segments; those of refused pieces come after.
     accepted : int
         How many segments belong to accepted pieces.
-    tree : shapely.STRtree
-        The accepted segments.
     """
 
     def __init__(self, graph: Graph) -> None:
@@ -100,13 +99,13 @@ class StreetIndex:
         self.begin: LongArray = begin[order]
         self.edge: LongArray = edge[order]
         self.accepted = int(np.count_nonzero(~refused))
-        ends = np.stack((self._vertices(self.begin), self._vertices(self.begin + 1)), axis=1)
-        lines = np.asarray(shapely.linestrings(ends))
-        self.tree = shapely.STRtree(lines[: self.accepted])
-        self._refused = shapely.STRtree(lines[self.accepted :])
+        ends = graph.shape_x, graph.shape_y
+        self._served = SegmentGrid.of(*ends, self.begin[: self.accepted])
+        self._refused = SegmentGrid.of(*ends, self.begin[self.accepted :])
 
-    def _vertices(self, at: LongArray) -> FloatArray:
-        return np.stack((self._graph.shape_x[at], self._graph.shape_y[at]), axis=1)
+    def within(self, west: float, south: float, east: float, north: float) -> LongArray:
+        """Give the accepted segments whose boxes meet a box, in order."""
+        return self._served.within(west, south, east, north)
 
     def snap(self, x: FloatArray, y: FloatArray, *, limit_m: float) -> Snapped:
         """Snap places given in the plane; of equally near segments the first one counts.
@@ -118,47 +117,29 @@ class StreetIndex:
         limit_m : float
             The farthest street that is accepted.
         """
-        points = np.asarray(shapely.points(x, y))
-        segment = _nearest(self.tree, points)
-        spot_x, spot_y, offset_cm = self._project(segment, x, y)
+        graph, anywhere = self._graph, np.full(x.size, np.inf)
+        shapes = graph.shape_x, graph.shape_y, graph.shape_cm
+        segment = self._served.nearest(x, y, anywhere)
+        spot_x, spot_y, offset_cm = segment_grid.feet(self.begin[segment], x, y, *shapes)
         distance_m = np.hypot(spot_x - x, spot_y - y)
         refused_m, refused = np.full(x.size, np.nan), np.full(x.size, -1)
-        if self.begin.size > self.accepted:
-            other = _nearest(self._refused, points) + self.accepted
-            other_x, other_y, _ = self._project(other, x, y)
-            other_m = np.hypot(other_x - x, other_y - y)
-            refused_m = np.where(other_m < distance_m, other_m, np.nan)
-            refused = np.where(other_m < distance_m, self.edge[other], -1)
+        other = self._refused.nearest(x, y, distance_m)
+        nearer = np.flatnonzero(other >= 0)
+        if nearer.size:
+            member = other[nearer] + self.accepted
+            other_x, other_y, _ = segment_grid.feet(
+                self.begin[member], x[nearer], y[nearer], *shapes
+            )
+            refused_m[nearer] = np.hypot(other_x - x[nearer], other_y - y[nearer])
+            refused[nearer] = self.edge[member]
         near = distance_m <= limit_m
         return Snapped(
             np.where(near, self.edge[segment], -1), offset_cm / CM_PER_M, distance_m,
             spot_x, spot_y, refused_m, refused,
         )  # fmt: skip
 
-    def _project(
-        self, segment: LongArray, x: FloatArray, y: FloatArray
-    ) -> tuple[FloatArray, FloatArray, FloatArray]:
-        """Give the nearest spot on given segments, and its whole centimetres along the chain."""
-        graph, a = self._graph, self.begin[segment]
-        b = a + 1
-        ax, ay = graph.shape_x[a], graph.shape_y[a]
-        dx, dy = graph.shape_x[b] - ax, graph.shape_y[b] - ay
-        squared = dx * dx + dy * dy
-        share = ((x - ax) * dx + (y - ay) * dy) / np.where(squared > 0.0, squared, 1.0)
-        share = np.clip(share, 0.0, 1.0)
-        walked = graph.shape_cm[a] + share * (graph.shape_cm[b] - graph.shape_cm[a])
-        return ax + share * dx, ay + share * dy, np.rint(walked)
-
 
 def least_piece_cm(graph: Graph) -> float:
     """Give the length of the shortest piece that places snap to, in centimetres."""
     largest = float(graph.component_cm.max(initial=0))
     return min(MIN_PIECE_M * CM_PER_M, MIN_PIECE_SHARE * largest)
-
-
-def _nearest(tree: shapely.STRtree, points: npt.NDArray[np.object_]) -> LongArray:
-    """Give the first of the nearest members for each point."""
-    asked, member = tree.query_nearest(points, all_matches=True)
-    best = np.full(len(points), np.iinfo(np.int64).max)
-    np.minimum.at(best, asked, member)
-    return best

@@ -151,6 +151,31 @@ def _room_for(values: Ints, count: int) -> Ints:
 
 
 @numba.njit(cache=True, nogil=True)
+def entered(
+    edge: Longs, offset_cm: Longs, leg_cm: Longs, tail: Ints, head: Ints, length_cm: Ints,
+    up: Flags, down: Flags,
+) -> tuple[Ints, Longs]:  # fmt: skip
+    """Give tail and head of the chain of each place, and the walk there; `FAR` where closed.
+
+    Parameters
+    ----------
+    edge, offset_cm, leg_cm : shape (k,)
+        Where the places meet the streets, see `streets.snapping.Snapped`.
+    tail, head, length_cm, up, down : shape (e,)
+        The chains, and whether each is open from its tail to its head, and back.
+    """
+    nodes, cm = np.empty(2 * edge.size, np.int32), np.full(2 * edge.size, FAR, np.int64)
+    for k in range(edge.size):
+        e = max(edge[k], 0)
+        nodes[2 * k], nodes[2 * k + 1] = tail[e], head[e]
+        if edge[k] >= 0 and (down[e] or offset_cm[k] == 0):
+            cm[2 * k] = leg_cm[k] + offset_cm[k]
+        if edge[k] >= 0 and (up[e] or offset_cm[k] == length_cm[e]):
+            cm[2 * k + 1] = leg_cm[k] + length_cm[e] - offset_cm[k]
+    return nodes, cm
+
+
+@numba.njit(cache=True, nogil=True)
 def reach_many(
     arc_start: Ints, arcs: Longs, permit: int, seed_start: Longs, seeds: Ints, seed_cm: Longs,
     limit_cm: int, cm: Ints, buckets: Ints, entries: Longs, touched: Ints,

@@ -149,18 +149,14 @@ def entrances(
     A direction that is closed gives a seed too far for any limit, as does a place without a street.
     ``group_start`` makes one origin of several places.
     """
-    edge = np.maximum(snapped.edge, 0)
-    length_cm = graph.length_cm[edge].astype(np.int64)
-    offset_cm, leg_cm = snapped.offset_cm, snapped.leg_cm
     up, down = (graph.backward, graph.forward) if against else (graph.forward, graph.backward)
-    to_tail = snapped.found & (down[edge] | (offset_cm == 0))
-    to_head = snapped.found & (up[edge] | (offset_cm == length_cm))
-    nodes = np.stack((graph.tail[edge], graph.head[edge]), axis=1)
-    walked = np.stack((leg_cm + offset_cm, leg_cm + length_cm - offset_cm), axis=1)
-    cm = np.where(np.stack((to_tail, to_head), axis=1), walked, _search.FAR)
+    nodes, cm = _search.entered(
+        snapped.edge, snapped.offset_cm, snapped.leg_cm, graph.tail, graph.head, graph.length_cm,
+        up, down,
+    )  # fmt: skip
     if group_start is None:
-        group_start = np.arange(edge.size + 1)
-    return Seeds(2 * group_start, nodes.ravel(), cm.ravel())
+        group_start = np.arange(snapped.edge.size + 1)
+    return Seeds(2 * group_start, nodes, cm)
 
 
 def search(
