@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -13,6 +14,7 @@ from urllib.parse import parse_qs
 
 import numpy as np
 import osmium
+import osmnx
 import pytest
 import shapely
 
@@ -31,21 +33,22 @@ class Stub:
         self.answer = {"elements": [recorded(e) for e in osmium.FileProcessor(str(extract))]}
         self.places: list[dict[str, Any]] = []
         self.asked: list[str] = []
+        self.status = 200
         stub = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["Content-Length"])).decode()
                 stub.asked.append(parse_qs(body)["data"][0])
-                self._say(stub.answer)
+                self._say(stub.answer, stub.status)
 
             def do_GET(self) -> None:
                 stub.asked.append(self.path)
                 self._say(stub.places)
 
-            def _say(self, what: Any) -> None:
+            def _say(self, what: Any, status: int = 200) -> None:
                 said = json.dumps(what).encode()
-                self.send_response(200)
+                self.send_response(status)
                 self.send_header("Content-Length", str(len(said)))
                 self.end_headers()
                 self.wfile.write(said)
@@ -151,6 +154,32 @@ def test_without_a_network_one_is_told_what_to_do(
     with pytest.raises(ConflictError, match="streets import") as refused:
         downloads.read(AREA, overpass="http://127.0.0.1:9")
     assert refused.value.code == "streets_download_failed"
+
+
+@pytest.mark.parametrize("status", [429, 504])
+def test_a_server_that_stays_busy_is_not_waited_for_without_end(
+    stub: Stub, monkeypatch: pytest.MonkeyPatch, status: int
+) -> None:
+    pauses: list[float] = []
+    clock = [0.0]
+    monkeypatch.setattr(time, "monotonic", lambda: clock[0])
+
+    def sleep(seconds: float) -> None:
+        pauses.append(seconds)
+        clock[0] += seconds
+
+    stub.status = status
+    before = dict(osmnx.settings.requests_kwargs)
+    with monkeypatch.context() as asleep:
+        asleep.setattr(time, "sleep", sleep)
+        with pytest.raises(ConflictError, match=f"HTTP {status}") as refused:
+            downloads.read(AREA)
+    assert refused.value.code == "streets_download_failed"
+    assert 180 <= sum(pauses) < 240
+    assert len(stub.asked) == 5
+    assert osmnx.settings.requests_kwargs == before
+    stub.status = 200
+    assert downloads.read(AREA)[1]["barriers"] == 1  # nothing of it was kept
 
 
 def test_answers_that_hold_no_street(stub: Stub) -> None:

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import os
 import socket
+import time
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,9 @@ OVERPASS_VARIABLE = "GEO_SERVICE_OVERPASS"
 NOMINATIM_VARIABLE = "GEO_SERVICE_NOMINATIM"
 
 _SECONDS = 180
+_PATIENCE_S = 180.0
+"""So long a busy server is waited for; osmnx would ask again every minute, without end."""
+_BUSY = (429, 504)
 _UNITS = 10_000_000  # positions are whole 1e-7 degrees
 
 
@@ -187,6 +191,8 @@ def _osmnx(server: str, cache: Path | None, **settings: Any) -> Iterator[Any]:
         # Only the public server tells when one's turn is; to ask another costs a minute's pause.
         "overpass_rate_limit": "overpass-api.de" in server,
     }
+    kwargs = dict(osmnx.settings.requests_kwargs)
+    ours["requests_kwargs"] = kwargs | {"hooks": {"response": _patience(server)}}
     before = {name: getattr(osmnx.settings, name) for name in ours}
     resolver = socket.getaddrinfo  # osmnx puts its own in its place
     try:
@@ -204,6 +210,25 @@ def _osmnx(server: str, cache: Path | None, **settings: Any) -> Iterator[Any]:
         socket.getaddrinfo = resolver
         for name, value in before.items():
             setattr(osmnx.settings, name, value)
+
+
+def _patience(server: str) -> Callable[..., None]:
+    """Give what hears every answer of a server, and stops waiting for one that stays busy."""
+    since = time.monotonic()
+
+    def hear(response: Any, *_args: Any, **_kwargs: Any) -> None:
+        nonlocal since
+        waits = response.status_code in _BUSY or response.url.endswith("/status")
+        if not waits:
+            since = time.monotonic()
+        elif (waited_s := time.monotonic() - since) >= _PATIENCE_S:
+            reason = Phrase(
+                f"服务器忙（HTTP {response.status_code}），已等 {waited_s:.0f} 秒",
+                f"it is busy, HTTP {response.status_code}, after {waited_s:.0f} s of waiting",
+            )
+            raise ConflictError("streets_download_failed", server=server, reason=reason)
+
+    return hear
 
 
 def _cache_folder() -> Path:
