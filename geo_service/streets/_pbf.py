@@ -12,7 +12,7 @@ import lzma
 import zlib
 from array import array
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -143,8 +143,8 @@ def _unpacked(data: Any, blob: _Blob) -> bytes:
     what = f"blob {blob.number} at byte {blob.start:,}"
     parts = _message(packed, what)
     size = parts.get(2, 0)
-    for field, name in _REFUSED.items():
-        if field in parts:
+    for number, name in _REFUSED.items():
+        if number in parts:
             raise DamagedError(
                 f"{what} is packed with {name}; pack it with zlib: "
                 f"osmium cat IN -o OUT.osm.pbf -f pbf,pbf_compression=zlib"
@@ -396,10 +396,14 @@ class _Block:
     scale: npt.NDArray[np.int64]
     number: int
     where: str
+    texts: dict[int, str] = field(default_factory=dict)
 
     def text(self, row: int) -> str:
-        begin, end = self.text_at[row].tolist()
-        return self.data[begin:end].decode("utf-8", "replace")
+        known = self.texts.get(row)
+        if known is None:
+            begin, end = self.text_at[row].tolist()
+            known = self.texts[row] = self.data[begin:end].decode("utf-8", "replace")
+        return known
 
     def judge(self, status: int) -> None:
         if status != kernels.WHOLE:

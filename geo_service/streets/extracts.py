@@ -193,8 +193,12 @@ def _crossed(
 def _barriers(elements: Elements, lacking: npt.NDArray[np.bool_]) -> Barriers:
     """Keep the nodes that stop somebody."""
     rows, masks, kinds = [], [], []
+    judged: dict[tuple[tuple[str, str], ...], int] = {}  # a city has a dozen kinds of bollard
     for row, tags in elements.node_tags.items():
-        mask = tag_rules.barrier_mask(tags)
+        key = tuple(tags.items())
+        mask = judged.get(key)
+        if mask is None:
+            mask = judged[key] = tag_rules.barrier_mask(tags)
         if mask & tag_rules.OPEN or lacking[row]:
             continue
         rows.append(row)

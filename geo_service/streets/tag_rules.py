@@ -271,6 +271,7 @@ def node_kinds() -> tuple[str, ...]:
     return tuple(_groups()[("node", "kind")])
 
 
+@lru_cache(maxsize=1)
 def relevant_keys() -> frozenset[str]:
     """Give every key that any rule reads; tags apart from these change nothing."""
     return frozenset(key for _, _, key, _ in _table())
