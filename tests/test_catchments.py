@@ -16,8 +16,8 @@ import shapely
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from geo_service import catchments
-from geo_service.catchments import degrees
+from geo_service import catchments, cli
+from geo_service.catchments import degrees, outlines
 from geo_service.errors import InputError
 from geo_service.streets import WalkNetwork
 
@@ -415,3 +415,37 @@ def test_real_catchments_hold_the_places_they_should(real_data: Path, name: str)
         ]
         assert np.mean(scores) > mean
         assert min(scores) > worst
+
+
+def test_many_origins_of_a_table_go_into_one_file_with_their_own_columns(
+    street_plans: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    spots = {"a": (0, 0), "b": (2000, 0)}
+    extract = street_plans.write(tmp_path / "one.osm.pbf", spots, [("a b", STREET)])
+    places = [street_plans.lonlat(*xy) for xy in [(200, 5), (900, 5), (900, 4000)]]
+    rows = [f"00{n},格{n},{n},{lon},{lat}" for n, (lon, lat) in enumerate(places)]
+    table = tmp_path / "points.csv"
+    table.write_text("\n".join(["code,name,minutes,lon,lat", *rows]), encoding="utf-8")
+    for file in (tmp_path / "areas.parquet", tmp_path / "areas.gpkg"):
+        asked = ["catchment", "--csv", str(table), "--streets", str(extract), "-o", str(file)]
+        with pytest.raises(SystemExit) as ended:
+            cli.main([*asked, "--minutes", "5,10"])
+        assert ended.value.code == 0
+        assert "1 of 3 origins have no street" in capsys.readouterr().out
+        read = gpd.read_parquet if file.suffix == ".parquet" else gpd.read_file
+        found = read(file)
+        assert found["code"].tolist() == ["000", "000", "001", "001", "002", "002"]
+        assert found["origin_minutes"].tolist() == ["0", "0", "1", "1", "2", "2"]
+        assert found.geometry.is_empty.tolist() == [False] * 4 + [True] * 2
+        alone = WalkNetwork.from_pbf(extract).catchment(*places[1], minutes=(5, 10))
+        assert found.geometry[2:4].reset_index(drop=True).geom_equals(alone.geometry).all()
+
+
+def test_json_written_byte_by_byte_says_what_the_degrees_are() -> None:
+    at = [0.0, 1e-8, -1e-8, -4e-9, 9.99999999, 10.0, 99.999999996, -179.99999999, 180.0, 8.1200001]
+    places = np.array([(x, -x / 2) for x in at], float)
+    rings = outlines.Rings(places, np.array([0, 4, 7, 10]), np.array([-1, 0, -1], np.int32), 0.0)
+    first, hole, second = (np.round(places[a:b], 8).tolist() for a, b in ((0, 4), (4, 7), (7, 10)))
+    assert json.loads(rings.coordinates()) == [[first, hole], [second]]
+    nothing = outlines.Rings(places[:0], np.zeros(1, np.int64), np.empty(0, np.int32), 0.0)
+    assert json.loads(nothing.coordinates()) == []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import geopandas as gpd
@@ -17,6 +17,7 @@ from geo_service.catchments.field import LEG_LIMIT_M, Field, Reachable
 from geo_service.catchments.outlines import Rings
 from geo_service.errors import InputError, Phrase
 from geo_service.streets.contraction import CM_PER_M
+from geo_service.streets.extracts import Progress
 from geo_service.streets.snapping import SNAP_LIMIT_M, Snapped
 
 if TYPE_CHECKING:
@@ -30,6 +31,8 @@ SMOOTH_CELLS = 1.0
 _WIDEST_CELLS = 1200  # a wider window doubles its cells: 15 minutes need 250, an hour 900
 _KMH_PER_M_S = 3.6
 
+
+_DRAWN_TOGETHER = 256  # origins whose areas are made in one call
 
 _TYPES: dict[str, Any] = {
     "origin": np.int64, "closed_gates": np.int64, "note_zh": object, "note_en": object
@@ -54,6 +57,7 @@ class _Answer:
     """What one origin gets; the rings in WGS84 degrees."""
 
     rings: list[Rings]
+    area_m2: list[float]
     reached_m: list[float]
     note: notes.Note
     gates: int
@@ -72,6 +76,7 @@ def catchment(
     cell_m: float | None = None,
     smooth: bool = False,
     snap_limit_m: float = SNAP_LIMIT_M,
+    on_progress: Progress | None = None,
 ) -> gpd.GeoDataFrame:
     """Give the areas within some minutes of walking from one place or many.
 
@@ -97,6 +102,8 @@ def catchment(
         Take the steps of the cells out of the outlines; still nested and valid.
     snap_limit_m : float
         The farthest street an origin may have.
+    on_progress : callable, optional
+        Called with the share done, 0 to 1.
 
     Returns
     -------
@@ -119,13 +126,21 @@ def catchment(
     """
     asked = _question(network, minutes, speed_kmh, profile, reach, cell_m, smooth)
     snapped = _snapped(asked.network, lon, lat, datum, snap_limit_m)
-    answers = list(_answers(asked, snapped, snap_limit_m))
+    answers, areas = [], []
+    places = snapped.edge.size
+    for begin in range(0, places, _DRAWN_TOGETHER):  # so that no vertex is kept twice for long
+        some = _answers(asked, snapped, snap_limit_m, range(begin, places)[:_DRAWN_TOGETHER])
+        block = list(some)
+        areas.append(outlines.polygons([rings for answer in block for rings in answer.rings]))
+        answers += [replace(answer, rings=[]) for answer in block]
+        if on_progress:
+            on_progress((begin + len(block)) / places)
     columns = {
         name: np.array(values, _TYPES.get(name, np.float64))
         for name, values in _columns(asked, snapped, answers, lon, lat, datum).items()
     }
-    areas = [rings.polygon() for answer in answers for rings in answer.rings]
-    return gpd.GeoDataFrame(columns, geometry=areas, crs=crs.WGS84_EPSG)
+    geometry = np.concatenate(areas) if areas else np.empty(0, object)
+    return gpd.GeoDataFrame(columns, geometry=geometry, crs=crs.WGS84_EPSG)
 
 
 def geojson(
@@ -148,7 +163,7 @@ def geojson(
     """
     asked = _question(network, minutes, speed_kmh, profile, reach, cell_m, smooth)
     snapped = _snapped(asked.network, lon, lat, datum, snap_limit_m)
-    answers = list(_answers(asked, snapped, snap_limit_m))
+    answers = list(_answers(asked, snapped, snap_limit_m, range(snapped.edge.size)))
     columns = _columns(asked, snapped, answers, lon, lat, datum)
     features = [
         {
@@ -199,21 +214,24 @@ def _snapped(
     return network.snap_all(lon, lat, datum=datum, limit_m=limit_m)
 
 
-def _answers(asked: _Question, snapped: Snapped, snap_limit_m: float) -> Iterator[_Answer]:
+def _answers(
+    asked: _Question, snapped: Snapped, snap_limit_m: float, origins: range
+) -> Iterator[_Answer]:
     network, table = asked.network, field.table(asked.network, asked.width_m)
     count = len(asked.minutes)
-    for origin in range(snapped.edge.size):
+    for origin in origins:
         place = snapped.one(origin)
         if not place.found[0]:
             nothing = Rings(np.empty((0, 2)), np.zeros(1, np.int64), np.empty(0, np.int32), 0.0)
             note = notes.too_far(place, snap_limit_m)
-            yield _Answer([nothing] * count, [0.0] * count, note, 0)
+            yield _Answer([nothing] * count, [0.0] * count, [0.0] * count, note, 0)
             continue
         walks = Field(table, place, max(asked.limits_cm), asked.reach, table.room)
         reached_m = [walks.reached_m(limit) for limit in asked.limits_cm]
         gates = walks.closed_gates(max(asked.limits_cm))
         note = notes.of(network, place, max(asked.limits_cm), max(reached_m), gates)
-        yield _Answer(_rings(asked, walks), reached_m, note, gates)
+        rings = _rings(asked, walks)
+        yield _Answer(rings, [each.area_m2 for each in rings], reached_m, note, gates)
 
 
 def _rings(asked: _Question, walks: Field) -> list[Rings]:
@@ -254,7 +272,7 @@ def _columns(
         "limit_m": [limit / CM_PER_M for limit in asked.limits_cm] * len(answers),
         "snap_distance_m": of_origin(snapped.snap_distance_m.tolist()),
         "reached_m": [metres for answer in answers for metres in answer.reached_m],
-        "area_m2": [rings.area_m2 for answer in answers for rings in answer.rings],
+        "area_m2": [area for answer in answers for area in answer.area_m2],
         "piece_km": of_origin(piece_km.tolist()),
         "refused_m": of_origin(snapped.refused_distance_m.tolist()),
         "refused_km": of_origin(refused_km.tolist()),

@@ -64,20 +64,38 @@ class Rings:
 
     def polygon(self) -> shapely.MultiPolygon:
         """Put shells and holes together."""
-        if self.starts.size == 1:
-            return shapely.MultiPolygon()
-        ring_of = np.repeat(np.arange(self.starts.size - 1), np.diff(self.starts))
-        rings = np.asarray(shapely.linearrings(self.places, indices=ring_of))
-        shells = np.flatnonzero(self.shell_of < 0)
-        areas = np.asarray(shapely.polygons(rings[shells]))
-        for number in np.unique(self.shell_of[self.shell_of >= 0]):
-            holes = rings[self.shell_of == number]
-            areas[np.searchsorted(shells, number)] = shapely.Polygon(rings[number], holes)
-        return shapely.MultiPolygon(list(areas))
+        return polygons([self])[0]
 
     def coordinates(self) -> bytes:
         """Give the coordinates of a GeoJSON MultiPolygon; the vertices are degrees."""
         return _cells.coordinates(self.places, self.starts, self.shell_of).tobytes()
+
+
+def polygons(areas: list[Rings]) -> Any:
+    """Put the shells and holes of many areas together, as an array of MultiPolygon."""
+    places, sizes, holes, shells_of_area = [], [], [], []
+    for area in areas:
+        is_hole = area.shell_of >= 0
+        number = np.arange(is_hole.size)
+        order = np.lexsort((number, is_hole, np.where(is_hole, area.shell_of, number)))
+        size = np.diff(area.starts)
+        if (order == number).all():
+            places.append(area.places)
+        else:
+            places += [area.places[area.starts[k] : area.starts[k + 1]] for k in order]
+        sizes.append(size[order])
+        holes.append(is_hole[order])
+        shells_of_area.append(np.count_nonzero(~is_hole))
+    if not sum(shells_of_area):
+        return np.array([shapely.MultiPolygon() for _ in areas], object)
+    hole = np.concatenate(holes)
+    offsets = (
+        np.concatenate(([0], np.cumsum(np.concatenate(sizes)))),
+        np.append(np.flatnonzero(~hole), hole.size),
+        np.concatenate(([0], np.cumsum(shells_of_area))),
+    )
+    kind = shapely.GeometryType.MULTIPOLYGON
+    return np.asarray(shapely.from_ragged_array(kind, np.concatenate(places), offsets))
 
 
 def smoothed(areas: list[Any], tolerance_m: float) -> list[Any]:

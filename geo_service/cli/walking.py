@@ -37,6 +37,7 @@ SnapReport = Annotated[
 ]
 
 _AREAS_SHOWN = 60
+_NOTES_SHOWN = 10
 _STATES = {
     "unchanged": ("不变", "unchanged"),
     "moved": ("移动", "moved"),
@@ -188,14 +189,17 @@ def catchment(
     """步行圈 · What can be reached on foot within some minutes."""
     from geo_service import boundary_files, reports
 
-    lons, lats = _origins(lon, lat, csv)
+    lons, lats, theirs = _origins(lon, lat, csv)
     wanted = terminal.numbers(minutes, name="--minutes")
     network = network_of(streets, store, profile=profile, quiet=as_json)
-    with terminal.progress("计算步行圈", "walking", quiet=as_json):
+    with terminal.progress("计算步行圈", "walking", quiet=as_json) as advance:
         areas = network.catchment(
             lons, lats, minutes=wanted, datum=datum, speed_kmh=speed_kmh, profile=profile,
-            reach=reach, smooth=smooth,
+            reach=reach, smooth=smooth, on_progress=advance,
         )  # fmt: skip
+    for column in theirs:
+        name = f"origin_{column}" if column in areas else column
+        areas[name] = theirs[column].to_numpy()[areas["origin"]]
     if output is not None:
         reports.write_result(areas, output)
     if edges is not None:
@@ -204,11 +208,7 @@ def catchment(
         terminal.print_json(boundary_files.to_wgs84(areas).to_geo_dict())
         return
     _show_areas(areas)
-    for note in dict.fromkeys(
-        terminal.say(*n) for n in zip(areas.note_zh, areas.note_en, strict=True)
-    ):
-        if note:
-            terminal.out().print(note, style="yellow", markup=False)
+    _show_notes(areas)
     if output is not None:
         said = terminal.say(f"已写入 {output}", f"Written to {output}")
         terminal.out().print(said, markup=False)
@@ -296,14 +296,49 @@ def network_of(
     return WalkNetwork.load(path, profile=profile)
 
 
-def _origins(lon: float | None, lat: float | None, csv: Path | None) -> tuple[Any, Any]:
+def _origins(
+    lon: float | None, lat: float | None, csv: Path | None
+) -> tuple[Any, Any, pd.DataFrame]:
+    """Give longitudes, latitudes and whatever else a table says of the origins."""
+    import pandas as pd
+
     if csv is not None:
         frame = read_points(csv)
-        return frame["lon"].to_numpy(), frame["lat"].to_numpy()
+        theirs = frame.drop(columns=["lon", "lat"])
+        return frame["lon"].to_numpy(), frame["lat"].to_numpy(), theirs
     if lon is None or lat is None:
         reason = Phrase("请给出 --lon 和 --lat，或 --csv", "give --lon and --lat, or --csv")
         raise InputError("parameter_invalid", name="--lon/--lat", value="", reason=reason)
-    return lon, lat
+    return lon, lat, pd.DataFrame()
+
+
+def _show_notes(areas: Any) -> None:
+    """Show what is to be said of the origins, each remark once and not thousands of them."""
+    from geo_service.streets.snapping import SNAP_LIMIT_M
+
+    told = areas.drop_duplicates("origin")
+    without = int((told["snap_distance_m"] > SNAP_LIMIT_M).sum()) if len(told) > 1 else 0
+    if without:
+        said = terminal.say(
+            f"{len(told):,} 个起点中，{without:,} 个在 {SNAP_LIMIT_M:g} 米内没有街道，没有步行圈。",
+            f"{without:,} of {len(told):,} origins have no street within {SNAP_LIMIT_M:g} m, "
+            "and no area.",
+        )
+        terminal.out().print(said, style="yellow", markup=False)
+    notes = [
+        note for note in dict.fromkeys(
+            terminal.say(*n) for n in zip(told.note_zh, told.note_en, strict=True)
+        ) if note
+    ]  # fmt: skip
+    for note in notes[:_NOTES_SHOWN]:
+        terminal.out().print(note, style="yellow", markup=False)
+    if len(notes) > _NOTES_SHOWN:
+        more = len(notes) - _NOTES_SHOWN
+        said = terminal.say(
+            f"……另有 {more:,} 条说明，见结果的 note_zh、note_en 列。",
+            f"... and {more:,} more notes, in the columns note_zh and note_en of the result.",
+        )
+        terminal.out().print(said, style="yellow", markup=False)
 
 
 def _show_areas(areas: Any) -> None:
