@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from geo_service.errors import InputError
 from geo_service.siting import (
     Kind,
     Rules,
+    _ruled,
     backup_cover,
     capacitated_cover,
     capacitated_set_cover,
@@ -27,6 +29,7 @@ from geo_service.siting import (
     p_median,
     set_cover,
 )
+from geo_service.siting.plans import Step
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -178,6 +181,78 @@ class TestRules:
         error = refused(set_cover, np.eye(3), rules=within)
         assert error.details["reachable_percent"] == pytest.approx(66.6666)
         assert "66.6667 % at most" in error.message("en")
+
+
+class TestSteps:
+    """What every model tells while it works, and how much it tries."""
+
+    @staticmethod
+    def models():
+        random = np.random.default_rng(4)
+        table = random.random((40, 160)) < 0.08
+        table[random.integers(0, 40, 160), np.arange(160)] = True
+        weights = random.integers(1, 40, 160)
+        walks = np.where(table, random.random((40, 160)), np.inf)
+        groups = random.integers(0, 9, 160).tolist()
+        rules = Rules(costs=random.integers(1, 9, 40), budget=25)
+        kinds = [Kind(table, weights, 4), Kind(table[::-1], weights, 3)]
+        return {
+            "cover": lambda **how: maximal_cover(table, weights, 6, **how),
+            "cover under rules": lambda **how: maximal_cover(
+                table, weights, None, rules=rules, **how),
+            "backup": lambda **how: backup_cover(table, weights, 6, once=0.3, **how),
+            "fewest": lambda **how: set_cover(table, weights=weights, must=[1], **how),
+            "fewest for a share": lambda **how: set_cover(
+                table, weights=weights, cover_share=0.8, must=[1], **how),
+            "cheapest": lambda **how: set_cover(
+                table, weights=weights, cover_share=0.7, must=[1], minimise="cost",
+                rules=Rules(costs=random.integers(1, 9, 40)), **how),
+            "equity": lambda **how: equitable_cover(table, weights, 6, groups, **how),
+            "center": lambda **how: p_center(walks, 25, **how),
+            "median": lambda **how: p_median(walks, weights, 25, **how),
+            "capacity": lambda **how: capacitated_cover(table, weights, 300, 9, **how),
+            "fewest with capacity": lambda **how: capacitated_set_cover(
+                table, weights, 300, cover_share=0.6, must=[1], **how),
+            "joint": lambda **how: joint_cover(kinds, **how),
+        }  # fmt: skip
+
+    @pytest.mark.parametrize("name", list(models()))
+    def test_steps_close_in_on_the_plan_and_end_with_it(self, name):
+        told: list[tuple[float, Step]] = []
+        plan = self.models()[name](seconds=3, on_progress=lambda *one: told.append(one))
+        assert [share for share, _ in told] == sorted(share for share, _ in told)
+        steps = [step for _, step in told if step.best is not None]
+        assert (steps[-1], steps[-1].best, steps[-1].bound) == ("done", plan.objective, plan.bound)
+        assert len({str(step) for step in steps}) > 1
+        least = {"cheapest", "center", "median"}
+        sign = -1 if name.startswith("fewest") or name in least else 1
+        best = [sign * step.best for step in steps]
+        assert best == sorted(best)
+        for step in steps:
+            if step.bound is not None:
+                assert sign * step.bound >= sign * plan.bound
+                assert sign * step.best <= sign * plan.objective
+
+    @pytest.mark.parametrize("name", ["equity", "cover under rules"])
+    def test_how_much_is_tried_does_not_follow_from_how_fast_it_went(self, name, monkeypatch):
+        tried: list[int] = []
+        anneal, bound = _ruled.anneal, _ruled.most_worth
+        monkeypatch.setattr(_ruled, "_EASY_ENTRIES", 0)  # so that long searches are made,
+        monkeypatch.setattr(_ruled, "_PROPOSALS_PER_SECOND", 1000)  # and no clock cuts them
+        monkeypatch.setattr(
+            _ruled, "anneal",
+            lambda *one, **how: tried.append(how["proposals"]) or anneal(*one, **how),
+        )  # fmt: skip
+        monkeypatch.setattr(
+            _ruled, "most_worth",
+            lambda *one, **how: tried.append(how["steps"]) or bound(*one, **how),
+        )  # fmt: skip
+        fast = self.models()[name](seconds=60)
+        first, tried[:] = tried.copy(), []
+        slow = self.models()[name](seconds=60, on_progress=lambda *_: time.sleep(0.02))
+        assert tried == first
+        assert tried
+        assert slow.sites.tolist() == fast.sites.tolist()
 
 
 class TestJoint:

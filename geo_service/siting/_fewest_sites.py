@@ -12,14 +12,19 @@ from geo_service.siting._most_weight import (
     EXACT_ENTRIES_PER_SECOND,
     SWAPS_PER_SECOND,
 )
-from geo_service.siting.plans import Clock, IntArray, Progress
+from geo_service.siting.plans import Clock, IntArray, InUnits
 
 # A model of whole covering is far easier than one of weights: ten times the size is closed.
 _EXACT_ENTRIES_PER_SECOND_FOR_ALL = 10 * EXACT_ENTRIES_PER_SECOND
 
 
 def for_all(
-    cover: Cover, clock: Clock, seed: int, told: Progress, *, enough: int = 0
+    cover: Cover,
+    clock: Clock,
+    seed: int,
+    told: InUnits = lambda share, step, best, bound: None,
+    *,
+    enough: int = 0,
 ) -> tuple[IntArray, int]:
     """Cover all demand with few rows; give them and the least number possible.
 
@@ -30,7 +35,7 @@ def for_all(
     chosen, _ = _greedy.choose(cover.rows, np.ones(n_demand, dtype=np.int64), size)
     if len(chosen) <= enough:
         return np.searchsorted(whole.candidates, cover.candidates[chosen]), 0
-    told(0.1, "bound")
+    told(0.1, "bound", len(chosen), 0)
     bound = _bounds.fewest_rows(
         cover,
         len(chosen),
@@ -39,14 +44,14 @@ def for_all(
         until=0.3,
     ).value
     if enough < len(chosen) and bound < len(chosen) and (bound <= enough or not enough):
-        told(0.3, "swaps")
+        told(0.3, "swaps", len(chosen), min(bound, len(chosen)))
         steps = int(min(3000 * clock.seconds, 2e8 * clock.seconds / max(size + cover.rows.nnz, 1)))
         chosen = _swaps.thin_out(
             cover, chosen, steps=steps, seed=seed, clock=clock, until=0.7, fewest=max(bound, enough)
         )
     undecided = bound < len(chosen) > enough and (bound <= enough or not enough)
     if undecided and _provable(cover, _EXACT_ENTRIES_PER_SECOND_FOR_ALL, clock):
-        told(0.7, "proof")
+        told(0.7, "proof", len(chosen), bound)
         lower, upper = np.ones(n_demand), np.full(n_demand, np.inf)
         x = np.isin(np.arange(size), chosen).astype(float)
         solved = _exact.minimise(
@@ -54,19 +59,19 @@ def for_all(
             seconds=clock.left() - 0.03 * clock.seconds, start=x, seed=seed,
         )  # fmt: skip
         chosen, bound = _better(cover, cover.total, chosen, bound, solved)
-    told(1.0, "done")
+    told(1.0, "done", len(chosen), min(bound, len(chosen)))
     return np.searchsorted(whole.candidates, cover.candidates[chosen]), bound
 
 
 def for_share(
-    cover: Cover, target: int, clock: Clock, seed: int, told: Progress
+    cover: Cover, target: int, clock: Clock, seed: int, told: InUnits
 ) -> tuple[IntArray, int]:
     """Cover `target` units with few rows; give them and the least number possible."""
     size, n_demand = cover.rows.shape
     chosen, _ = _greedy.choose(cover.rows, cover.weights, size, target=target)
     proposals = int(0.2 * SWAPS_PER_SECOND * clock.seconds)
     while len(chosen) > 1 and not clock.out_of_time(0.5):
-        told(0.1, "swaps")
+        told(0.1, "swaps", len(chosen), 0)
         fewer = _swaps.anneal(
             cover,
             chosen[:-1],
@@ -79,14 +84,14 @@ def for_share(
         if cover.covered(fewer) < target:
             break
         chosen = fewer
-    told(0.6, "bound")
+    told(0.6, "bound", len(chosen), 0)
     bound = _bounds.most_weight(
         cover, max(len(chosen) - 1, 1), target - 1,
         steps=int(BOUND_STEPS_PER_SECOND * clock.seconds), clock=clock, until=0.8,
     )  # fmt: skip
     least = _bounds.fewest_for(cover, target, bound)
     if least < len(chosen) and _provable(cover, EXACT_ENTRIES_PER_SECOND, clock):
-        told(0.8, "proof")
+        told(0.8, "proof", len(chosen), least)
         weigh = np.concatenate([np.zeros(size), cover.weights.astype(float) / target])
         body = sparse.vstack([_exact.cover_columns(cover.rows), sparse.csc_array(weigh[None, :])])
         lower = np.concatenate([np.zeros(n_demand), [1.0]])
@@ -98,7 +103,7 @@ def for_share(
             start=np.concatenate([x, reached(cover.rows, chosen).astype(float)]),
         )  # fmt: skip
         chosen, least = _better(cover, target, chosen, least, solved)
-    told(1.0, "done")
+    told(1.0, "done", len(chosen), min(least, len(chosen)))
     return chosen, least
 
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
 from geo_service.siting import _bounds, _greedy, _swaps, _tree
 from geo_service.siting._cover import Cover, reached, reduce
-from geo_service.siting.plans import BoolArray, Clock, IntArray
+from geo_service.siting.plans import BoolArray, Clock, IntArray, InUnits
 
 # Work per second promised. Set so that each step ends well before the clock on a machine half as
 # fast as the two shared cores it was measured on.
@@ -20,9 +19,6 @@ _SMALL_ENTRIES, _TURNS = 60_000, 5
 _ROUNDS = 4  # of the bound, each on the rows that the one before left over
 _TREE_ENTRIES = 400_000  # of what the bound leaves open, for a proof to be tried
 EXACT_ENTRIES_PER_SECOND = 3_000  # of a model of weights that HiGHS may close
-
-Told = Callable[[float, str, int, int], None]
-"""Share done, step, units covered by the best rows so far, units that nothing exceeds."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,7 +37,7 @@ def search(
     *,
     clock: Clock,
     seed: int,
-    told: Told,
+    told: InUnits,
 ) -> Found:
     """Improve a greedy choice and bound it, with more effort only while the two differ."""
     if len(first) < count or count == 0:  # fewer sites already cover all there is

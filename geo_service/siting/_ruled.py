@@ -26,7 +26,7 @@ from geo_service.errors import InputError, Phrase
 from geo_service.siting import _bounds, _exact
 from geo_service.siting._cover import cover_of
 from geo_service.siting._rule_swaps import Game, anneal
-from geo_service.siting.plans import BoolArray, Clock, FloatArray, IntArray, Progress, Proof
+from geo_service.siting.plans import BoolArray, Clock, FloatArray, IntArray, InUnits, Proof
 from geo_service.siting.rules import NO_LIMIT, Rows, as_floats
 
 _FINE, _FINER = 1 << 8, 1 << 40  # parts of a unit in u, and in v
@@ -79,8 +79,9 @@ def search(
     *,
     clock: Clock,
     seed: int,
-    told: Progress,
+    told: InUnits = lambda share, step, best, bound: None,
     until: float = 1.0,
+    part: float = 1.0,
     target: int | None = None,
 ) -> Found:
     """Find the best choice that keeps to the rules, and bound it.
@@ -90,9 +91,12 @@ def search(
     game : Game
     clock : Clock
     seed : int
-    told : callable
+    told : callable, optional
     until : float
-        Share of the clock's time to use.
+        Share of the clock's time that may have passed at the end.
+    part : float
+        Share of the clock's time whose work is to be done: it sets how many steps are tried, so
+        that they don't depend on how fast the work before went.
     target : int, optional
         Stop when so much is reached, or is shown to be out of reach.
 
@@ -108,9 +112,13 @@ def search(
     apart = settled - base  # worth that no choice changes
     best = feasible(game)
     begun, span = clock.spent(), max(until * clock.seconds - clock.spent(), 0.05)
+    effort = part * clock.seconds
 
     def share(part: float) -> float:
         return (begun + part * span) / clock.seconds
+
+    def tell(share: float, step: str, bound: int) -> None:
+        told(share, step, game.value(best) + apart, min(bound, most) + apart)
 
     def result(bound: int, proof: Proof) -> Found:
         value = whole.value(best)
@@ -121,28 +129,28 @@ def search(
     if game.rows.nnz == 0:
         return result(most, "whole_numbers")
     easy = game.rows.nnz <= _EASY_ENTRIES
-    told(0.1, "swaps")
-    proposals = 20_000 + (0 if easy else int(0.3 * _PROPOSALS_PER_SECOND * span))
+    tell(0.1, "swaps", most)
+    proposals = 20_000 + (0 if easy else int(0.3 * _PROPOSALS_PER_SECOND * effort))
     best = anneal(game, best, proposals=proposals, seed=seed,
                   clock=clock, until=share(0.2), target=aim)  # fmt: skip
     value = game.value(best)
     if value >= aim:
         return result(most, "whole_numbers")
-    told(0.2, "bound")
+    tell(0.2, "bound", most)
     inner = Inner(game.rules)
-    bound = most_worth(game, inner, value, steps=int(_STEPS_PER_SECOND * span) + 100, clock=clock,
+    bound = most_worth(game, inner, value, steps=int(_STEPS_PER_SECOND * effort) + 100, clock=clock,
                        until=share(0.5))  # fmt: skip
     if value < bound.value and not easy and (target is None or bound.value >= aim):
-        told(0.5, "swaps")
-        again = anneal(game, best, proposals=int(_PROPOSALS_PER_SECOND * span), seed=seed + 1,
+        tell(0.5, "swaps", bound.value)
+        again = anneal(game, best, proposals=int(_PROPOSALS_PER_SECOND * effort), seed=seed + 1,
                        clock=clock, until=share(0.7), target=min(aim, bound.value))  # fmt: skip
         if game.value(again) > value:
             best, value = again, game.value(again)
     if value >= bound.value or value >= aim or (target is not None and bound.value < aim):
         return result(bound.value, "whole_numbers")
-    told(0.7, "proof")
+    tell(0.7, "proof", bound.value)
     seconds = share(0.97) * clock.seconds - clock.spent()
-    best, proved = _close(game, best, bound, seconds=seconds, seed=seed)
+    best, proved = _close(game, best, bound, clock=clock, seconds=seconds, seed=seed)
     if proved < bound.value:
         return result(proved, "branch_and_cut")
     return result(bound.value, "whole_numbers")
@@ -345,7 +353,7 @@ def _whole_rule_value(rules: Rows, sums: IntArray, v: FloatArray) -> tuple[int, 
 
 
 def _close(
-    game: Game, best: BoolArray, bound: Bound, *, seconds: float, seed: int
+    game: Game, best: BoolArray, bound: Bound, *, clock: Clock, seconds: float, seed: int
 ) -> tuple[BoolArray, int]:
     """Fix places by their reduced gains and hand the rest to HiGHS."""
     value = game.value(best)
@@ -367,6 +375,7 @@ def _close(
         fits = game.rules.kept(tried)
         if fits and game.value(tried) > value:
             best, value = tried, game.value(tried)
+            clock.cut |= not solved.finished  # a faster machine would have found more
     proved = bound.value
     if solved.finished:  # a plan that keeps a rule to HiGHS's tolerance only still counts as better
         proved = value if fits or solved.values is None else round(-solved.value * model.unit)

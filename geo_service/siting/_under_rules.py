@@ -18,13 +18,13 @@ from geo_service.siting.plans import (
     FloatArray,
     IntArray,
     Plan,
-    Progress,
     Proof,
     judge,
 )
 from geo_service.siting.rules import NO_LIMIT, Rules, Settled, settle
 
 _EXACT: Proof = "whole_numbers"
+_PART_OF_A_CAP = 0.12  # of the promised time, for each cap that is tried
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,25 +60,30 @@ class Question:
     worth_parts: int = 1
 
 
-def most_worth(question: Question, *, clock: Clock, seed: int, progress: Progress) -> Plan:
+def most_worth(question: Question, *, clock: Clock, seed: int) -> Plan:
     """The choice worth most that keeps to the rules."""
     settled, game = game_of(question)
-    found = _ruled.search(game, clock=clock, seed=seed, told=progress)
-    progress(1.0, "done")
-    plan = told(question, settled, found.is_open)
     parts = question.units.scale * question.worth_parts
+
+    def upper(whole: int) -> float:
+        return question.units.upper(-(-whole // question.worth_parts))
+
+    def tell(share: float, step: str, value: int, bound: int) -> None:
+        clock.tell(share, step, value / parts, upper(bound))
+
+    found = _ruled.search(game, clock=clock, seed=seed, told=tell)
+    plan = told(question, settled, found.is_open)
     objective = float(plan.curve[-1]) if len(plan.sites) else game.value(found.is_open) / parts
-    bound = question.units.upper(-(-found.bound // question.worth_parts))
+    bound = max(upper(found.bound), objective)
+    clock.tell(1.0, "done", objective, bound)
     return judge(
-        sites=plan.sites, objective=objective, bound=max(bound, objective), curve=plan.curve,
+        sites=plan.sites, objective=objective, bound=bound, curve=plan.curve,
         proven=found.bound == found.value, clock=clock, proof=found.proof,
         closed=plan.closed, cost=plan.cost,
     )  # fmt: skip
 
 
-def cheapest(
-    question: Question, target: int, *, by_cost: bool, clock: Clock, seed: int, progress: Progress
-) -> Plan:
+def cheapest(question: Question, target: int, *, by_cost: bool, clock: Clock, seed: int) -> Plan:
     """The fewest sites (or the least money) that reach `target` units and keep to the rules.
 
     The cap on sites or money is halved between what is known to be too little and the best plan;
@@ -87,9 +92,10 @@ def cheapest(
     settled, game = game_of(question)
     price = settled.costs if by_cost else np.ones(len(settled.places), dtype=np.int64)
     spent = settled.spent if by_cost else int(np.isin(question.must, settled.fixed).sum())
+    parts = 1e6 if by_cost else 1.0
     capped = replace(game, rules=game.rules.also(price, -NO_LIMIT, NO_LIMIT, "cap"))
     cap = len(capped.rules.names) - 1
-    best = _enough(question, capped, target, clock, seed, progress)
+    best = _enough(question, capped, target, clock, seed)
     low, proof = _least_cap(capped, target), _EXACT
     failed = low - 1  # the largest cap that was tried without finding or ruling out a plan
     for _ in range(60):
@@ -97,12 +103,14 @@ def cheapest(
         tried = max(low, (max(failed, low - 1) + high) // 2)
         if tried >= high or clock.out_of_time(0.6):
             break
-        progress(0.1 + 0.5 * clock.spent() / clock.seconds, "swaps")
+        clock.tell(0.1 + 0.5 * clock.spent() / clock.seconds, "swaps",
+                   (spent + high) / parts, (spent + low) / parts)  # fmt: skip
         asked = replace(capped, rules=capped.rules.but(high={cap: tried}))
-        until = clock.spent() / clock.seconds + 0.12
+        until = clock.spent() / clock.seconds + _PART_OF_A_CAP
         try:
-            found = _ruled.search(asked, clock=clock, seed=seed, told=lambda share, step: None,
-                                  until=until, target=target)  # fmt: skip
+            found = _ruled.search(
+                asked, clock=clock, seed=seed, until=until, part=_PART_OF_A_CAP, target=target
+            )
         except InputError as refusal:  # so little money or so few sites keep to no rule
             failed = max(failed, tried)
             low = max(low, tried + 1) if refusal.details["proven"] else low
@@ -115,14 +123,15 @@ def cheapest(
         else:
             failed = tried
     if low < int(price[best].sum()):
+        clock.tell(0.6, "proof", (spent + int(price[best].sum())) / parts, (spent + low) / parts)
         best, low, proof = _prove(capped, price, best, target, low, clock, seed, proof)
-    progress(1.0, "done")
     plan = told(question, settled, best)
     value = int(price[best].sum())
-    parts = 1e6 if by_cost else 1.0
     objective = (spent + value) / parts
+    bound = min((spent + low) / parts, objective)
+    clock.tell(1.0, "done", objective, bound)
     return judge(
-        sites=plan.sites, objective=objective, bound=min((spent + low) / parts, objective),
+        sites=plan.sites, objective=objective, bound=bound,
         curve=plan.curve, proven=low >= value, clock=clock, proof=proof,
         closed=plan.closed, cost=plan.cost,
     )  # fmt: skip
@@ -144,15 +153,11 @@ def game_of(question: Question) -> tuple[Settled, Game]:
     return settled, game
 
 
-def _enough(
-    question: Question, game: Game, target: int, clock: Clock, seed: int, progress: Progress
-) -> BoolArray:
+def _enough(question: Question, game: Game, target: int, clock: Clock, seed: int) -> BoolArray:
     """A choice that reaches the target; refuse with the most that can be reached."""
-    progress(0.0, "swaps")
+    clock.tell(0.0, "swaps")
     until = clock.spent() / clock.seconds + 0.2
-    found = _ruled.search(
-        game, clock=clock, seed=seed, told=lambda share, step: None, until=until, target=target
-    )
+    found = _ruled.search(game, clock=clock, seed=seed, until=until, part=0.2, target=target)
     if found.value >= target:
         return found.is_open
     total = max(int(question.units.whole.sum()), 1)
@@ -217,6 +222,7 @@ def _prove(
         fits = game.rules.kept(tried) and game.value(tried) >= target
         if fits and int(price[tried].sum()) < value:
             best, value = tried, int(price[tried].sum())
+            clock.cut |= not solved.finished
     told = solved.value if solved.finished else solved.bound
     if np.isfinite(told):
         proved = int(np.ceil(told - 1e-4) * unit)

@@ -84,10 +84,11 @@ def capacitated_cover(
     task = _settle(coverage, weights, capacities, existing, must, never)
     wanted = _wanted(count, task)
     chosen, served, bound = _most_served(task, wanted, clock, seed)
-    clock.tell(1.0, "done")
+    bound = max(bound, served)
+    clock.tell(1.0, "done", served / task.parts, bound / task.parts)
     sites, curve = _in_order(task, chosen)
     return judge(
-        sites=sites, objective=served / task.parts, bound=max(bound, served) / task.parts,
+        sites=sites, objective=served / task.parts, bound=bound / task.parts,
         curve=curve, proven=bound <= served, clock=clock,
     )  # fmt: skip
 
@@ -145,10 +146,11 @@ def capacitated_set_cover(
         )
         raise InputError("plan_infeasible", reason=reason, reachable_percent=float(share))
     chosen, least = _fewest(task, target, clock, seed)
-    clock.tell(1.0, "done")
+    least = min(least, len(chosen))
+    clock.tell(1.0, "done", float(len(chosen)), float(least))
     sites, curve = _in_order(task, chosen)
     return judge(
-        sites=sites, objective=float(len(sites)), bound=float(min(least, len(sites))),
+        sites=sites, objective=float(len(sites)), bound=float(least),
         curve=curve, proven=least >= len(sites), clock=clock,
     )  # fmt: skip
 
@@ -239,7 +241,7 @@ def _most_served(
     ceiling = min(_reachable(task), flow.ceiling(task.free, wanted, fixed))
     if flow.served >= ceiling:
         return np.concatenate([task.must, chosen]), flow.served, ceiling
-    clock.tell(0.2, "bound")
+    clock.tell(0.2, "bound", flow.served / task.parts, ceiling / task.parts)
     small = task.rows.nnz <= _EXACT_WALKS
     bound, worth, near = _flow_bounds.bound(
         task.rows, task.weights, task.room, fixed, task.free, wanted, flow.served, clock=clock,
@@ -334,7 +336,8 @@ def _fewest(task: _Task, target: int, clock: Clock, seed: int) -> tuple[IntArray
     least = 0 if len(chosen) == 0 else 1
     while len(chosen) > least:
         at = len(chosen) - 1
-        clock.tell(0.1 + 0.8 * min(clock.spent() / clock.seconds, 1.0), "bound")
+        clock.tell(0.1 + 0.8 * min(clock.spent() / clock.seconds, 1.0), "bound",
+                   float(len(task.must) + len(chosen)), float(len(task.must) + least))  # fmt: skip
         until = clock.spent() / clock.seconds + 0.25
         bound, worth, _ = _flow_bounds.bound(
             task.rows, task.weights, task.room, fixed, task.free, at, target - 1, clock=clock,

@@ -98,17 +98,18 @@ def p_center(
         middle = (max(failed, low - 1) + top) // 2
         if middle <= max(failed, low - 1) or clock.out_of_time(0.95):
             break
-        clock.tell(min(0.95, clock.spent() / clock.seconds), f"{radii[middle]:g}")
+        shortest = min(float(radii[min(low, len(radii) - 1)]), high)
+        clock.tell(min(0.95, clock.spent() / clock.seconds), f"{radii[middle]:g}", high, shortest)
         plan, surely = decide(float(radii[middle]), 1.0 / (2 + np.log2(top - failed)))
         if plan is not None:
             best, high = plan, min(_reached_at(walks, plan, existing), float(radii[middle]))
         else:
             failed = middle
             low = middle + 1 if surely else low
-    clock.tell(1.0, "done")
-    bound = float(radii[min(low, len(radii) - 1)])
+    bound = min(float(radii[min(low, len(radii) - 1)]), high)
+    clock.tell(1.0, "done", high, bound)
     return judge(
-        sites=best.sites, objective=high, bound=min(bound, high),
+        sites=best.sites, objective=high, bound=bound,
         curve=_longest(walks, best, existing), proven=bound >= high, clock=clock,
         proof="branch_and_cut" if bound > floor else "whole_numbers",
         closed=best.closed, cost=best.cost,

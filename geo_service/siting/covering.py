@@ -91,7 +91,7 @@ def maximal_cover(
     clock = Clock(seconds, on_progress)
     if rules is not None:
         question = asked(coverage, weights, count, existing, covered, must, never, rules)
-        return _under_rules.most_worth(question, clock=clock, seed=seed, progress=clock.tell)
+        return _under_rules.most_worth(question, clock=clock, seed=seed)
     task = _settle(coverage, weights, count, existing, covered, must, never)
     before = int(task.units.whole[task.covered].sum())
     held = task.covered | reached(task.rows, task.must)
@@ -188,7 +188,7 @@ def set_cover(
     if rules is not None or minimise == "cost":
         return _fewest_under_rules(
             asked(rows, given, None, existing, covered, must, never, rules or Rules()),
-            cover_share, minimise, clock, seed, clock.tell,
+            cover_share, minimise, clock, seed,
         )  # fmt: skip
     task = _settle(rows, given, None, existing, covered, must, never)
     whole = task.units.whole
@@ -197,12 +197,16 @@ def set_cover(
     cover = reduce(task.rows[task.free], np.where(held, 0, whole), task.free)
     if target > cover.total:
         raise _out_of_reach(rows, whole, cover_share, held | reached(task.rows, task.free))
+
+    def told(share: float, step: str, number: int, bound: int) -> None:
+        clock.tell(share, step, float(number + len(task.must)), float(bound + len(task.must)))
+
     if target <= 0:
         chosen, bound = np.empty(0, dtype=np.int64), 0
     elif target == cover.total:
-        chosen, bound = _fewest_sites.for_all(cover, clock, seed, clock.tell)
+        chosen, bound = _fewest_sites.for_all(cover, clock, seed, told)
     else:
-        chosen, bound = _fewest_sites.for_share(cover, target, clock, seed, clock.tell)
+        chosen, bound = _fewest_sites.for_share(cover, target, clock, seed, told)
     sites, own = _in_order(task, cover.candidates[chosen])
     least = bound + len(task.must)
     return judge(
@@ -262,7 +266,7 @@ def backup_cover(
         raise InputError("parameter_invalid", name="once", value=once, reason=reason)
     question = asked(coverage, weights, count, existing, covered, must, never, rules or Rules())
     question = replace(question, worth=np.array([0, round(1000 * once), 1000]), worth_parts=1000)
-    return _under_rules.most_worth(question, clock=clock, seed=seed, progress=clock.tell)
+    return _under_rules.most_worth(question, clock=clock, seed=seed)
 
 
 def fits(
@@ -286,7 +290,7 @@ def fits(
     wanted = task.count - len(task.must)
     chosen, bound = np.empty(0, dtype=np.int64), 0
     if cover.total:
-        chosen, bound = _fewest_sites.for_all(cover, clock, seed, clock.tell, enough=wanted)
+        chosen, bound = _fewest_sites.for_all(cover, clock, seed, enough=wanted)
     if len(chosen) > wanted:
         return None, bound > wanted
     sites, own = _in_order(task, cover.candidates[chosen])
@@ -330,7 +334,6 @@ def _fewest_under_rules(
     minimise: str,
     clock: Clock,
     seed: int,
-    told: Progress,
 ) -> Plan:
     if minimise == "cost" and question.rules.costs is None:
         reason = Phrase("须给出费用 costs", "needs costs")
@@ -342,7 +345,7 @@ def _fewest_under_rules(
     if target > int(whole[mask].sum()):
         raise _out_of_reach(question.rows, whole, cover_share, mask)
     return _under_rules.cheapest(
-        question, target, by_cost=minimise == "cost", clock=clock, seed=seed, progress=told
+        question, target, by_cost=minimise == "cost", clock=clock, seed=seed
     )
 
 

@@ -29,7 +29,7 @@ from geo_service.siting.plans import BoolArray, Clock, FloatArray, IntArray, Pla
 from geo_service.siting.rules import Rules
 
 _UNIT = 2.0**40  # parts of a share
-_ROUNDS = 8
+_ROUNDS, _PLAY = 8, 0.6  # questions of most weight, and the share of the time they take
 _MOST_ENTRIES = 150_000  # of a model handed to HiGHS
 
 
@@ -82,14 +82,15 @@ def equitable_cover(
     best, bound, proof = _play(game, shares, clock, seed)
     value = shares.worst(game.times(best) > 0)
     if bound > value and game.rows.nnz <= _MOST_ENTRIES:
-        clock.tell(0.6, "proof")
+        clock.tell(_PLAY, "proof", value, bound)
         best, bound, proof = _prove(game, shares, best, bound, clock, seed, proof)
-    clock.tell(1.0, "done")
     plan = _under_rules.told(question, settled, best)
     objective = shares.worst(game.times(best) > 0)
+    bound = max(bound, objective)
+    clock.tell(1.0, "done", objective, bound)
     growing = _growing(question, plan.sites, plan.closed)
     return judge(
-        sites=plan.sites, objective=objective, bound=max(bound, objective),
+        sites=plan.sites, objective=objective, bound=bound,
         curve=np.array([shares.worst(mask) for mask in growing]),
         proven=bound <= objective * (1.0 + 1e-9) + 1e-12, clock=clock, proof=proof,
         closed=plan.closed, cost=plan.cost,
@@ -151,12 +152,12 @@ def _play(game: Game, shares: Shares, clock: Clock, seed: int) -> tuple[BoolArra
     q = shares.size / shares.all
     best, value, bound, proof = None, -1.0, 1.0, "whole_numbers"
     for turn in range(_ROUNDS):
-        clock.tell(0.6 * turn / _ROUNDS, "swaps")
+        clock.tell(_PLAY * turn / _ROUNDS, "swaps", None if best is None else value, bound)
         begun = clock.spent() / clock.seconds
-        until = begun + (0.6 - begun) / (_ROUNDS - turn)
+        until = begun + (_PLAY - begun) / (_ROUNDS - turn)
         found = _ruled.search(
-            replace(game, weights=shares.units(q)), clock=clock, seed=seed + turn,
-            told=lambda share, step: None, until=until,
+            replace(game, weights=shares.units(q)), clock=clock, seed=seed + turn, until=until,
+            part=_PLAY / _ROUNDS,
         )  # fmt: skip
         proved = min(found.bound / _UNIT, 1.0)
         if proved < bound:
@@ -164,7 +165,7 @@ def _play(game: Game, shares: Shares, clock: Clock, seed: int) -> tuple[BoolArra
         covered = game.times(found.is_open) > 0
         if shares.worst(covered) > value:
             best, value = found.is_open, shares.worst(covered)
-        if value >= bound or clock.out_of_time(0.6):
+        if value >= bound or clock.out_of_time(_PLAY):
             break
         step = 2.0 / (turn + 2.0)
         q = (1.0 - step) * q + step * shares.attention(covered)
@@ -210,6 +211,7 @@ def _prove(
         fits = game.rules.kept(tried)
         if fits and shares.worst(game.times(tried) > 0) > shares.worst(game.times(best) > 0):
             best = tried
+            clock.cut |= not solved.finished
     proved = -solved.value if solved.finished else -solved.bound
     if solved.finished and fits:  # HiGHS's own sum is inexact; the shares are counted afresh
         proved = shares.worst(game.times(best) > 0)

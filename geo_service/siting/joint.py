@@ -140,13 +140,17 @@ def joint_cover(
     """
     clock = Clock(seconds, on_progress)
     case = _Case.of(kinds, premise_costs, budget, per_premise)
-    found = _ruled.search(case.game, clock=clock, seed=seed, told=clock.tell)
-    clock.tell(1.0, "done")
+
+    def tell(share: float, step: str, value: int, bound: int) -> None:
+        clock.tell(share, step, value / case.units.scale, case.units.upper(bound))
+
+    found = _ruled.search(case.game, clock=clock, seed=seed, told=tell)
     sites = case.sites(found.is_open)
     covered = case.covered(sites)
     objective = float(sum(kind.share * value for kind, value in zip(kinds, covered, strict=True)))
     proven = found.bound == found.value
     bound = objective if proven else max(case.units.upper(found.bound), objective)
+    clock.tell(1.0, "done", objective, bound)
     status: Status = "optimal" if proven else "time_limit" if clock.cut else "bounded"
     return JointPlan(
         sites=sites, premises=np.unique(np.concatenate(sites)) if sites else np.empty(0, int),

@@ -120,7 +120,7 @@ def p_median(
     best = _improve(costs.whole, greedy, seed=seed, clock=clock)
     value = _value(costs.whole, best)
     whole = value < costs.apart  # else somebody is served by nobody yet
-    clock.tell(0.5, "bound", best=value / costs.scale if whole else None)
+    clock.tell(0.5, "bound", _own_value(costs, best) if whole else None)
     bound = _lagrange(costs.whole, best, value, clock)
     if bound.value < value:
         clock.tell(0.7, "proof", bound=(bound.value - costs.slack) / costs.scale)
@@ -132,16 +132,17 @@ def p_median(
             f"with {int(count)} sites {nobody} of {n_demand} demands stay unserved",
         )
         raise InputError("plan_infeasible", reason=reason)
-    clock.tell(1.0, "done")
     sites = np.sort(best)[_greedy(costs.whole[np.sort(best)], len(best))]
     objective = _own_value(costs, sites)
     curve = np.minimum(_curve(costs, greedy), _curve(costs, sites))
     curve[-1] = objective
     low = (bound.value - costs.slack) / costs.scale
+    low = low if not costs.slack else max(0.0, math.nextafter(low, -math.inf))
+    clock.tell(1.0, "done", objective, objective if bound.value == value else low)
     return judge(
         sites=sites,
         objective=objective,
-        bound=low if not costs.slack else max(0.0, math.nextafter(low, -math.inf)),
+        bound=low,
         curve=curve,
         proven=bound.value == value,
         clock=clock,

@@ -19,6 +19,9 @@ Progress = Callable[[float, str], None]
 """Called with the share done (0 to 1) and the name of the step (where figures are known, a `Step`),
 again and again while a step runs; raise in it to stop the work."""
 
+InUnits = Callable[[float, str, int, int], None]
+"""The same in whole units: share done, step, worth of the best so far, what nothing exceeds."""
+
 _BEFORE_THE_END = 0.99  # time that has passed is not yet an answer
 
 Status = Literal["optimal", "bounded", "time_limit"]
