@@ -263,6 +263,22 @@ def test_sites_are_proposed_with_a_bound(
     assert len(gpd.read_file(out)) == len(told["sites"])
 
 
+def test_several_kinds_share_premises(run: Run, stored: Path, tmp_path: Path) -> None:
+    out = tmp_path / "sites.xlsx"
+    told = run("site", "--kind", "驿站,canteen", "--count", "3,2", "--seconds", 4, "-o", out,
+               "--json", store=stored).json  # fmt: skip
+    assert list(told["kinds"]) == ["rest_station", "canteen"]
+    for kind, most in (("rest_station", 3), ("canteen", 2)):
+        ids = {site["id"] for site in told["kinds"][kind]["sites"]}
+        assert 1 <= len(ids) <= most
+        assert ids == {one["id"] for one in told["premises"] if kind in one["kinds"]}
+    assert told["objective"] <= told["bound"]
+    assert {"合用场所", "canteen·建议点位"} <= set(openpyxl.load_workbook(out).sheetnames)
+    said = run("site", "--kind", "rest_station,canteen", "--count", 2, "--seconds", 2,
+               store=stored).out  # fmt: skip
+    assert "处场所" in said or "premises" in said
+
+
 def test_life_circles_become_a_spreadsheet(run: Run, stored: Path, tmp_path: Path) -> None:
     out = tmp_path / "circles.xlsx"
     told = run("life-circles", "--limit", 5, "-o", out, "--json", store=stored).json
@@ -730,6 +746,13 @@ POINT = ("--lon", 113.85, "--lat", 34.03)
         (("route", "--from", "113.85", "--to", "113.9,34.0"), "parameter_invalid"),
         (("site", "--count", 1000), "too_few_candidates"),
         (("site", "--count", 0), "parameter_invalid"),
+        (("site", "--count", "few"), "parameter_invalid"),
+        (("site", "--count", "2,3"), "parameter_invalid"),
+        (("site", "--kind", "rest_station,canteen"), "parameter_invalid"),
+        (
+            ("site", "--kind", "rest_station,canteen", "--count", 2, "--cover", 50),
+            "parameter_invalid",
+        ),
         (("site",), "parameter_invalid"),
         (("site", "--kind", "castle", "--count", 1), "kind_unknown"),
         (("publish", 999), "draft_unknown"),

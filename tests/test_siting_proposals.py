@@ -14,7 +14,7 @@ import pytest
 import shapely
 
 from geo_service.errors import InputError
-from geo_service.siting import propose_sites
+from geo_service.siting import Wish, propose_sites, propose_together
 
 spec = importlib.util.spec_from_file_location(
     "straight_lines", Path(__file__).parent / "straight_lines.py"
@@ -240,6 +240,105 @@ class TestQuestion:
         assert refused(cover_percent=99, minutes=1) == "plan_infeasible"
         assert refused(count=1, capacity=-1) == "parameter_invalid"
         assert refused(cover_percent=50, capacity=5e-324) == "parameter_invalid"
+
+
+class TestTogether:
+    """Several kinds at once: their lists, what sharing saves, and every figure counted again."""
+
+    @staticmethod
+    def asked(town, **options):
+        demand, candidates, existing = town
+        priced = candidates.assign(
+            fixed_cost=[10.0 + k % 7 for k in range(60)],
+            fitting_cost_canteen=[3.0 + k % 2 for k in range(60)],
+        )
+        wishes = [Wish("rest_station", 4, "riders", existing), Wish("canteen", 3, "population")]
+        return priced, propose_together(
+            StraightLines(), demand, priced, wishes, minutes=5, seconds=30, **options
+        )
+
+    def test_each_figure_is_what_a_recount_gives(self, town):
+        demand, _, existing = town
+        priced, told = self.asked(town, budget=60.0, never=["c0003"])
+        at = priced.set_index("id", drop=False)
+        fields = {"rest_station": ("riders", existing), "canteen": ("population", existing[:0])}
+        percents, money, apart = [], 0.0, 0.0
+        for kind, (field, standing) in fields.items():
+            one = told.kinds[kind]
+            ids = [site["id"] for site in one.sites]
+            assert one.kind == kind
+            assert one.weight_field == field
+            assert ids == list(dict.fromkeys(ids))
+            assert len(ids) <= {"rest_station": 4, "canteen": 3}[kind]
+            assert {p["id"] for p in told.premises if kind in p["kinds"]} == set(ids)
+            before = covered_by(demand, standing, 400.0)
+            assert one.covered_before == weight_of(demand, before, field)
+            reached, gains = set(before), []
+            for site in one.sites:
+                own = covered_by(demand, at.loc[[site["id"]]], 400.0)
+                rest = at.loc[[other for other in ids if other != site["id"]]]
+                others = before | covered_by(demand, rest, 400.0)
+                assert site["newly_covered"] == weight_of(demand, own - reached, field)
+                assert site["only_here"] == weight_of(demand, own - others, field)
+                gains.append(site["newly_covered"])
+                reached |= own
+            assert gains == sorted(gains, reverse=True)
+            after = weight_of(demand, reached, field)
+            assert one.covered_after == one.objective == one.curve[-1] == after
+            assert one.bound >= one.objective
+            assert one.proven == (one.bound == one.objective)
+            percents.append(100.0 * after / demand[field].sum())
+        for premises in told.premises:
+            row = at.loc[premises["id"]]
+            fitting = row.fitting_cost_canteen if "canteen" in premises["kinds"] else 0.0
+            assert premises["cost"] == row.fixed_cost + fitting
+            assert premises["id"] != "c0003"
+            money += row.fixed_cost + fitting
+            apart += len(premises["kinds"]) * row.fixed_cost + fitting
+        assert told.cost == pytest.approx(money)
+        assert told.cost <= told.budget == 60.0
+        assert told.cost_apart == pytest.approx(apart)
+        assert told.shared == sum(len(one["kinds"]) == 2 for one in told.premises) >= 1
+        assert told.objective == pytest.approx(sum(percents) / 2)
+        assert told.bound >= told.objective
+        json.dumps(told.to_dict(), default=float)
+        assert told.to_frame()["kinds"].str.contains(",").sum() == told.shared
+        assert list(told.sheets())[:2] == ["合用场所", "rest_station·建议点位"]
+
+    def test_without_a_budget_each_kind_has_the_plan_it_would_have_alone(self, town):
+        demand, candidates, existing = town
+        _, told = self.asked(town)
+        assert told.cost is None
+        assert "fixed" not in str(told.premises)
+        for kind, field, standing, count in [
+            ("rest_station", "riders", existing, 4), ("canteen", "population", None, 3)
+        ]:  # fmt: skip
+            alone = propose_sites(
+                StraightLines(), demand, candidates, count=count, minutes=5, existing=standing,
+                weight_field=field, seconds=30,
+            )  # fmt: skip
+            assert told.kinds[kind].covered_after <= alone.bound
+            if told.proven and alone.proven:
+                assert told.kinds[kind].covered_after == alone.covered_after
+
+    def test_steps_tell_the_mean_percent_and_its_bound(self, town):
+        steps = []
+        _, told = self.asked(town, budget=60.0, on_progress=lambda share, step: steps.append(step))
+        told_steps = [step for step in steps if getattr(step, "best", None) is not None]
+        assert told_steps
+        for step in told_steps:
+            assert step.best <= told.objective + 1e-9 <= step.bound + 2e-9
+
+    def test_refusals(self, town):
+        demand, candidates, _ = town
+        for wishes, options, code in [
+            ([Wish("canteen", 1), Wish("canteen", 2)], {}, "parameter_invalid"),
+            ([], {}, "parameter_invalid"),
+            ([Wish("canteen", 1), Wish("rest_station", 1)], {"budget": 9.0}, "field_missing"),
+        ]:
+            with pytest.raises(InputError) as refused:
+                propose_together(StraightLines(), demand, candidates, wishes, **options)
+            assert refused.value.code == code
 
 
 class TestCapacity:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
@@ -14,7 +16,7 @@ from geo_service.cli.walking import Speed, Streets, WalkProfile, network_of, rea
 from geo_service.errors import InputError, Phrase
 
 if TYPE_CHECKING:
-    from geo_service.siting import Proposal
+    from geo_service.siting import JointProposal, Proposal
     from geo_service.siting._models import Model
 
 
@@ -24,8 +26,13 @@ def register(app: terminal.App) -> None:
 
 
 def site(
-    kind: Annotated[str, typer.Option(help="rest_station 驿站 / canteen 食堂 …")] = "rest_station",
-    count: Annotated[int | None, typer.Option(help="选几处 · How many sites")] = None,
+    kind: Annotated[
+        str,
+        typer.Option(help="rest_station 驿站 / canteen 食堂 …；几类合用场所：rest_station,canteen"),
+    ] = "rest_station",
+    count: Annotated[
+        str | None, typer.Option(help="选几处；几类：5,3 · How many sites (of each kind: 5,3)")
+    ] = None,
     cover: Annotated[
         float | None, typer.Option(help="覆盖率 % · Fewest sites for this share")
     ] = None,
@@ -68,32 +75,57 @@ def site(
 ) -> None:
     """选址 · Propose sites with a proven bound and reasons."""
     from geo_service import demand as demands
-    from geo_service import facilities, proposals, reports, siting
-    from geo_service.store import open_store, store_exists
+    from geo_service import facilities, siting
 
-    kind = facilities.require_kind(kind)
+    named = [facilities.require_kind(part) for part in re.split("[,，、]", kind)]
+    counts = _counts(count, len(named))
+    if len(named) > 1:
+        ruled = {"--cover": cover, "--capacity": capacity, "--must": must, "--movable": movable,
+                 "--at-most-one": at_most_one, "--at-least-one": at_least_one,
+                 "--model": model if model != "cover" else None}  # fmt: skip
+        _refuse_beside_several(ruled)
+    kind, number = named[0], counts[0]
     walker = facilities.kinds()[kind].walker
-    given = (count is not None) + (cover is not None)
+    given = (number is not None) + (cover is not None)
     if given == 2 or (given == 0 and budget is None):
         reason = Phrase(
             "请在 --count 与 --cover 中给出一个，或给 --budget",
             "give one of --count and --cover, or a --budget",
         )
         raise InputError("parameter_invalid", name="--count/--cover", value="", reason=reason)
-    if count is not None and count < 1:
-        reason = Phrase("至少为 1", "at least 1")
-        raise InputError("parameter_invalid", name="--count", value=count, reason=reason)
     wanted, notes = _demand(demand, store)
     premises = (
         read_points(candidates) if candidates else _tables.kept("candidates", store, needed=False)
     )
     network = network_of(streets, store, profile=profile or walker, quiet=as_json)
+    if len(named) > 1:
+        wishes = [
+            siting.Wish(
+                one, cast("int", most), demands.column_for(wanted, one, wished=weight, at=at),
+                _existing(existing, one, store, at, several=True),
+                profile or facilities.kinds()[one].walker,
+            )
+            for one, most in zip(named, counts, strict=True)
+        ]  # fmt: skip
+        with terminal.progress("选址", "siting", quiet=as_json) as advance:
+            together = siting.propose_together(
+                network, wanted, premises, wishes, minutes=minutes, budget=budget,
+                never=read_points(never) if never else None, speed_kmh=speed_kmh,
+                seconds=seconds, seed=seed, on_progress=advance,
+            )  # fmt: skip
+        together = replace(together, notes=[*notes, *together.notes])
+        _deliver(together, list(together.kinds.values()), output, store)
+        if as_json:
+            terminal.print_json(together.to_dict())
+        else:
+            show_together(together, output)
+        return
     with terminal.progress("选址", "siting", quiet=as_json) as advance:
         proposal = siting.propose_sites(
             network,
             wanted,
             premises,
-            count=count,
+            count=number,
             cover_percent=cover,
             minutes=minutes,
             existing=_existing(existing, kind, store, at),
@@ -111,17 +143,90 @@ def site(
             on_progress=advance,
         )
     proposal = replace(proposal, notes=[*notes, *proposal.notes])
-    if output is not None and output.suffix.lower() == ".xlsx":
-        reports.write_tables(proposal.sheets(), output)
-    elif output is not None:
-        reports.write_result(proposal.to_frame(), output)
-    if store_exists(terminal.store_path(store)):
-        with open_store(terminal.store_path(store)) as opened:
-            proposals.keep(opened, proposal.to_dict())
+    _deliver(proposal, [proposal], output, store)
     if as_json:
         terminal.print_json(proposal.to_dict())
     else:
         show_proposal(proposal, output)
+
+
+def _counts(given: str | None, kinds: int) -> list[int | None]:
+    """So many sites of each kind: one number for all, or one each."""
+    if given is None:
+        if kinds > 1:
+            reason = Phrase("几类设施须给出数量，如 5,3", "several kinds need counts, as 5,3")
+            raise InputError("parameter_invalid", name="--count", value="", reason=reason)
+        return [None]
+    parts = re.split("[,，、]", given)
+    if not all(part.strip().isdecimal() and int(part) >= 1 for part in parts):
+        reason = Phrase("应为不小于 1 的整数", "whole numbers, at least 1")
+        raise InputError("parameter_invalid", name="--count", value=given, reason=reason)
+    if len(parts) not in {1, kinds}:
+        reason = Phrase(f"有 {kinds} 类设施", f"there are {kinds} kinds")
+        raise InputError("parameter_invalid", name="--count", value=given, reason=reason)
+    numbers: list[int | None] = [int(part) for part in parts]
+    return numbers * kinds if len(numbers) == 1 else numbers
+
+
+def _refuse_beside_several(options: dict[str, Any]) -> None:
+    """Several kinds at once take a count each and a budget, nothing else yet."""
+    for option, value in options.items():
+        if value:
+            reason = Phrase("不能与几类设施同用", "not together with several kinds")
+            raise InputError("parameter_invalid", name=option, value=value, reason=reason)
+
+
+def _deliver(
+    told: Proposal | JointProposal, kept: Sequence[Proposal], output: Path | None, store: str | None
+) -> None:
+    """Write what was proposed to the file asked for, and keep it in the store, if there is one."""
+    from geo_service import proposals, reports
+    from geo_service.store import open_store, store_exists
+
+    if output is not None and output.suffix.lower() == ".xlsx":
+        reports.write_tables(told.sheets(), output)
+    elif output is not None:
+        reports.write_result(told.to_frame(), output)
+    if store_exists(terminal.store_path(store)):
+        with open_store(terminal.store_path(store)) as opened:
+            for one in kept:
+                proposals.keep(opened, one.to_dict())
+
+
+def show_together(told: JointProposal, output: Path | None = None) -> None:
+    """Print a proposal of several kinds: the premises, then each kind."""
+    from geo_service import facilities
+
+    console, say = terminal.out(), terminal.say
+    names = {kind: say(facilities.kinds()[kind].zh, kind) for kind in told.kinds}
+    line = say(
+        f"{len(told.premises)} 处场所，其中 {told.shared} 处合用；"
+        f"平均覆盖 {told.objective:.2f} %，上界 {told.bound:.2f} %",
+        f"{len(told.premises)} premises, {told.shared} of them shared; "
+        f"mean covered {told.objective:.2f} %, bound {told.bound:.2f} %",
+    )
+    if told.cost is not None:
+        line += say(
+            f"；费用 {told.cost:,.10g}（预算 {told.budget:,.10g}，"
+            f"不合用要 {told.cost_apart:,.10g}）",
+            f"; cost {told.cost:,.10g} (budget {told.budget:,.10g}, not shared "
+            f"{told.cost_apart:,.10g})",
+        )
+    console.print(line, style="bold")
+    rows = [
+        (one["id"], one["name"], f"{one['lon']:.5f},{one['lat']:.5f}",
+         "、".join(names[kind] for kind in one["kinds"]))
+        for one in told.premises
+    ]  # fmt: skip
+    columns = ("id", say("名称", "name"), "lon,lat", say("设施", "kinds"))
+    console.print(terminal.table(say("场所", "premises"), columns, rows))
+    for note in told.notes:
+        console.print(f"· {note[say('zh', 'en')]}", markup=False)
+    for kind, one in told.kinds.items():
+        console.print(f"\n{names[kind]}", style="bold")
+        show_proposal(one)
+    if output is not None:
+        console.print(say(f"已写入 {output}", f"Written to {output}"), markup=False)
 
 
 def show_proposal(proposal: Proposal, output: Path | None = None) -> None:
@@ -181,12 +286,20 @@ def _demand(given: str | None, store: str | None) -> Any:
     return demand.read(places.read_file(given), areas, name=Path(given).name)
 
 
-def _existing(file: Path | None, kind: str, store: str | None, at: str | None) -> Any:
+def _existing(
+    file: Path | None, kind: str, store: str | None, at: str | None, *, several: bool = False
+) -> Any:
     """The facilities of this kind that stand today, and are open then."""
     from geo_service import facilities
 
     if file is not None:
         found = read_points(file)
+        if several:  # one file for all kinds: it has to say which is which
+            if "kind" not in found:
+                columns = ", ".join(map(str, found.columns))
+                raise InputError("field_missing", file=file.name, field="kind", found=columns)
+            ours = [facilities.require_kind(one) == kind for one in found["kind"]]
+            found = found[ours].reset_index(drop=True)
     else:
         found = _tables.kept("facilities", store, needed=False)
         if found is not None and "kind" in found:

@@ -1,7 +1,7 @@
 """Choose sites: covering and median models with proven bounds, and proposals people can check.
 
 `maximal_cover`, `set_cover` and `p_median` work on plain arrays; `propose_sites` walks the streets,
-solves, and explains.
+solves, and explains; `propose_together` does so for several kinds that may share premises.
 """
 
 from geo_service.siting._models import Conditions
@@ -14,9 +14,10 @@ from geo_service.siting.median import p_median
 from geo_service.siting.plans import Plan
 from geo_service.siting.proposals import Proposal, propose_sites
 from geo_service.siting.rules import Rules
+from geo_service.siting.together import JointProposal, Wish, propose_together
 
 __all__ = [
-    "Conditions", "JointPlan", "Kind", "Plan", "Proposal", "Rules", "backup_cover",
-    "capacitated_cover", "capacitated_set_cover", "equitable_cover", "joint_cover",
-    "maximal_cover", "p_center", "p_median", "propose_sites", "set_cover",
+    "Conditions", "JointPlan", "JointProposal", "Kind", "Plan", "Proposal", "Rules", "Wish",
+    "backup_cover", "capacitated_cover", "capacitated_set_cover", "equitable_cover", "joint_cover",
+    "maximal_cover", "p_center", "p_median", "propose_sites", "propose_together", "set_cover",
 ]  # fmt: skip

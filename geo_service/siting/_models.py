@@ -26,7 +26,7 @@ MODELS = ("cover", "backup", "equity", "median", "center")
 """Most weight within reach; twice within reach; most for the worst-served tenth of communities;
 least walking in all; shortest longest walk."""
 
-_COSTS = ("fixed_cost", "cost", "费用", "固定成本", "建设费用")
+COSTS = ("fixed_cost", "cost", "费用", "固定成本", "建设费用")
 _CLOSING_COSTS = ("closing_cost", "关闭费用")
 _CODES = ("code", "grid_code", "community_code")
 _WIDTHS = {"community": 12, "township": 9, "county": 6}
@@ -141,9 +141,9 @@ def _rules(case: Case, conditions: Conditions) -> Rules:
             raise InputError(
                 "parameter_invalid", name="budget", value=conditions.budget, reason=reason
             )
-        own = _money(case.premises, _COSTS, needed=True)
+        own = money(case.premises, COSTS, needed=True)
         costs = np.concatenate([own, np.zeros(standing)])
-        closing = np.concatenate([np.zeros(size), _money(case.standing, _CLOSING_COSTS)])
+        closing = np.concatenate([np.zeros(size), money(case.standing, _CLOSING_COSTS)])
     one = _labels(case, conditions.at_most_one)
     each = _labels(case, conditions.at_least_one)
     movable: IntArray = np.arange(size, size + standing) if conditions.movable else np.arange(0)
@@ -153,7 +153,7 @@ def _rules(case: Case, conditions: Conditions) -> Rules:
     )  # fmt: skip
 
 
-def _money(some: Places, columns: Sequence[str], *, needed: bool = False) -> Any:
+def money(some: Places, columns: Sequence[str], *, needed: bool = False) -> Any:
     column = next((c for c in columns if c in some.frame), None)
     if column is None:
         if needed:

@@ -275,7 +275,7 @@ def propose_sites(
         plan, case = choose(case, model, conditions, count, cover_percent, areas, **options)
     told(0.9, "explain")
     by_count = model == "cover" and count is not None and not conditions.any
-    proposal = _explain(case, plan, served, field, walk, streets, notes, clock, by_count=by_count)
+    proposal = explained(case, plan, served, field, walk, streets, notes, clock, by_count=by_count)
     told(1.0, "done")
     return replace(
         proposal,
@@ -284,7 +284,7 @@ def propose_sites(
     )
 
 
-def _explain(
+def explained(
     case: Case,
     plan: Plan,
     served: Served | None,
