@@ -33,10 +33,14 @@ class Seen:
 
 
 @contextmanager
-def opened(browser: Any, base: str, query: str, *, width: int, locale: str) -> Iterator[Seen]:
+def opened(
+    browser: Any, base: str, query: str, *, width: int, locale: str, key: str = ""
+) -> Iterator[Seen]:
     """The page in a window of its own, once its map is drawn."""
     size = {"width": width, "height": SIZES[width]}
     context = browser.new_context(viewport=size, locale=locale, reduced_motion="reduce")
+    if key:
+        context.add_cookies([{"name": "geo_service_key", "value": key, "url": base}])
     seen = Seen(context.new_page(), base)
     seen.page.on("pageerror", lambda error: seen.errors.append(str(error)))
     seen.page.on("console", lambda line: _note(seen, line))

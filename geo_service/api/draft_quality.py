@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import geopandas as gpd
 import numpy as np
@@ -14,6 +15,9 @@ from geo_service import codes, crs
 from geo_service.api.state import State
 from geo_service.errors import InputError, MissingError, Phrase
 from geo_service.store.records import Draft
+
+if TYPE_CHECKING:
+    from geo_service.drawing import Quality
 
 HOMES = "buildings"
 
@@ -37,7 +41,6 @@ def told(state: State, draft: Draft, target: tuple[int, int]) -> dict[str, Any]:
     MissingError
         ``not_found`` where the draft has no shape to measure.
     """
-    from geo_service import drawing
     from geo_service.drawing.quality import WORDS
 
     if target[0] > target[1]:
@@ -47,12 +50,10 @@ def told(state: State, draft: Draft, target: tuple[int, int]) -> dict[str, Any]:
     grids = grids[~(shapely.is_missing(grids.geometry) | shapely.is_empty(grids.geometry))]
     if grids.empty:
         raise MissingError("not_found", what=Phrase("草稿里的网格", "grids of the draft"))
-    if "households" in grids:
-        grids = grids.assign(households=pd.to_numeric(grids["households"], "coerce").fillna(0))
+    grids = _counted(grids)
     before, streets = _published(state, draft), _streets(state, grids)
-    found = drawing.measure(
-        grids, streets=streets, target=target, before=before, homes=_homes(state, grids)
-    )
+    homes = _homes(state, grids)
+    found = _measured(grids, target, streets=streets, before=before, homes=homes)
     return {
         "target": list(target),
         "quality": found.to_dict(),
@@ -70,14 +71,12 @@ def _before(
     target: tuple[int, int],
 ) -> dict[str, Any]:
     """Measure what is published where a draft lies; kept while the same draft is drawn on."""
-    from geo_service import drawing
-
     revision = state.revisions()[draft.layer]
     version = (draft.layer, revision, draft.replace_within, target, state.streets_stamp())
     found = state.report(
         "quality of what is published",
         version,
-        lambda: drawing.measure(grids, streets=streets, target=target),
+        lambda: _measured(grids, target, streets=streets),
     )
     return {"revision": revision, "quality": found.to_dict()}
 
@@ -87,22 +86,36 @@ def _each(grids: gpd.GeoDataFrame, target: tuple[int, int]) -> list[dict[str, An
     shapes = np.asarray(grids.geometry.values, object)
     area, rim = shapely.area(shapes), shapely.length(shapes)
     compact = 4 * np.pi * area / rim**2
-    if "households" in grids:
-        held: list[int | None] = [int(n) for n in grids["households"]]
-    else:
-        held = [None] * len(grids)
-    rows = zip(grids["code"], held, area.tolist(), compact.tolist(), strict=True)
-    return [
-        {
-            "code": code, "households": count, "area_m2": area_m2, "compactness": roundness,
-            "size": None if count is None else _size(count, target),
-        }
-        for code, count, area_m2, roundness in rows
-    ]  # fmt: skip
+    held = grids["households"].astype(int).tolist() if "households" in grids else [None] * len(area)
+    rows = zip(grids["code"], held, area.tolist(), compact.tolist(), _sizes(grids, target),
+               strict=True)  # fmt: skip
+    names = ("code", "households", "area_m2", "compactness", "size")
+    return [dict(zip(names, row, strict=True)) for row in rows]
 
 
-def _size(count: int, target: tuple[int, int]) -> str:
-    return "few" if count < target[0] else "many" if count > target[1] else "right"
+def _sizes(grids: gpd.GeoDataFrame, target: tuple[int, int]) -> list[str | None]:
+    """Tell whether each grid holds ``few``, ``many`` or the ``right`` number of households.
+
+    A dedicated grid (market, school, tower) is right whatever it holds.
+    """
+    from geo_service.drawing.changes import DEDICATED
+
+    if "households" not in grids:
+        return [None] * len(grids)
+    held = grids["households"].to_numpy(float)
+    size = np.select([held < target[0], held > target[1]], ["few", "many"], "right").astype(object)
+    if "kind" in grids:
+        size[(grids["kind"] == DEDICATED).to_numpy()] = "right"
+    found: list[str | None] = size.tolist()
+    return found
+
+
+def _measured(grids: gpd.GeoDataFrame, target: tuple[int, int], **beside: Any) -> Quality:
+    from geo_service import drawing
+
+    found = drawing.measure(grids, target=target, **beside)
+    sizes = _sizes(grids, target)
+    return replace(found, in_range=None if None in sizes else sizes.count("right"))
 
 
 def _published(state: State, draft: Draft) -> gpd.GeoDataFrame | None:
@@ -112,7 +125,14 @@ def _published(state: State, draft: Draft) -> gpd.GeoDataFrame | None:
     frame = state.view(draft.layer).frame
     if draft.replace_within is not None:
         frame = frame[[codes.is_within(code, draft.replace_within) for code in frame["code"]]]
-    return frame if len(frame) else None
+    return _counted(frame) if len(frame) else None
+
+
+def _counted(grids: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
+    """Take households that nobody told for none."""
+    if "households" not in grids:
+        return grids
+    return grids.assign(households=pd.to_numeric(grids["households"], "coerce").fillna(0))
 
 
 def _streets(state: State, grids: gpd.GeoDataFrame) -> gpd.GeoDataFrame | None:

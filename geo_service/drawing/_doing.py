@@ -14,6 +14,7 @@ from geo_service.drawing import counts
 from geo_service.drawing._ground import Ground, nothing_near
 from geo_service.drawing.changes import (
     BORDER_MOVED,
+    DEDICATED,
     LAND_GIVEN,
     LAND_TAKEN,
     MERGED,
@@ -23,9 +24,6 @@ from geo_service.drawing.changes import (
 from geo_service.drawing.operations import Operation
 from geo_service.errors import InputError, Phrase
 from geo_service.notes import Note
-
-DEDICATED = "专属网格"
-"""The kind of a grid cut out for one premises (market, school, tower)."""
 
 _ON_LINE_M = 1e-9
 _LEAST_PIECE_M2 = 1e-4  # what cutting along a border leaves by rounding

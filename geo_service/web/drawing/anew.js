@@ -106,6 +106,8 @@ export function start(room) {
 
   function paint() {
     if (!room.city.caller?.draws) return fill(box);
+    // Whoever compares plans need not see what else could be chosen.
+    for (const id of ["draw-begin", "draw-drafts"]) byId(id).hidden = drawn.length > 0 || jobs.length > 0;
     if (drawn.length) return fill(box, alternatives());
     if (jobs.length) {
       fill(box, el("h3", {}, say("anew_working", { area: areaName(within) })),

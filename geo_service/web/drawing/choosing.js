@@ -70,7 +70,7 @@ export function start(room) {
   function paint() {
     if (!draws) return fill(box, el("p", { className: "mind" }, say("draw_not_yours")));
     if (!areas) return null;
-    return fill(box,
+    fill(box,
       el("p", { className: "hint" }, say("draw_hint")),
       el("div", {},
         el("label", { htmlFor: "draw-township" }, say("draw_township")),
@@ -78,9 +78,10 @@ export function start(room) {
       el("div", {},
         el("label", { htmlFor: "draw-community" }, say("draw_community")),
         select("draw-community", community, communityOptions(), (value) => { community = value; showArea(); })),
-      el("button", { type: "button", id: "draw-start", onclick: begin }, say("draw_start")),
+      el("button", { type: "button", id: "draw-start", onclick: begin }, say("draw_start")));
+    return fill(byId("draw-drafts"),
       open.length > 0 && el("h3", {}, say("draw_drafts", { count: open.length })),
-      open.length > 0 && el("ul", { className: "list", id: "draw-drafts" }, open.map(row)));
+      open.length > 0 && el("ul", { className: "list" }, open.map(row)));
   }
 
   function townshipOptions() {

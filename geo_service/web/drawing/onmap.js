@@ -51,10 +51,10 @@ export function drawingMap(map) {
 /** All borders of some grids as lines. */
 export const borders = (grids) => [...grids.values()].filter(({ geometry }) => geometry).flatMap(({ geometry }) => rings(geometry));
 
-/** "Second grid, 620 households, too many": what a grid is called in lists and on the map. */
-export function label({ id, properties }, size) {
+/** A grid's name with its households, marked where they are too few or too many. */
+function label({ id, properties }, size) {
   const lines = [properties.name || id];
-  if (known(properties.households)) lines.push(`${MARKS[size] ?? ""} ${say("households_count", { count: count(properties.households) })}`.trim());
+  if (known(properties.households)) lines.push(`${MARKS[size] ?? ""} ${say("label_households", { count: count(properties.households) })}`.trim());
   return lines.join("\n");
 }
 

@@ -39,6 +39,7 @@ export function start(map, page, city) {
       close();
       [room.draft, room.chosen, room.measured] = [draft, new Set(), null];
       history.address(draft.id);
+      byId("draw").scrollTop = 0;
       map.put("selected", null);
       tell(() => null);
       paint();
@@ -54,6 +55,7 @@ export function start(map, page, city) {
     tools.putDown(room);
     [room.draft, room.measured] = [null, null];
     history.address(null);
+    byId("draw").scrollTop = 0;
     picture.clear();
     paint();
   }

@@ -69,6 +69,7 @@ export const DRAWING = {
   draw_list_more: ["只列出前 {count} 个，其余请在地图上点。", "Only the first {count} are listed; choose others on the map."],
   draw_only_wrong: ["只看户数不合适的", "Only those out of range"],
   draw_none: ["都不选", "Choose none"],
+  label_households: ["{count} 户", "{count}"],
   size_few: ["偏少", "too few"],
   size_many: ["偏多", "too many"],
 
