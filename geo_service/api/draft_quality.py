@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import geopandas as gpd
 import numpy as np
@@ -15,9 +14,6 @@ from geo_service import codes, crs
 from geo_service.api.state import State
 from geo_service.errors import InputError, MissingError, Phrase
 from geo_service.store.records import Draft
-
-if TYPE_CHECKING:
-    from geo_service.drawing import Quality
 
 HOMES = "buildings"
 
@@ -41,6 +37,7 @@ def told(state: State, draft: Draft, target: tuple[int, int]) -> dict[str, Any]:
     MissingError
         ``not_found`` where the draft has no shape to measure.
     """
+    from geo_service import drawing
     from geo_service.drawing.quality import WORDS
 
     if target[0] > target[1]:
@@ -53,7 +50,7 @@ def told(state: State, draft: Draft, target: tuple[int, int]) -> dict[str, Any]:
     grids = _counted(grids)
     before, streets = _published(state, draft), _streets(state, grids)
     homes = _homes(state, grids)
-    found = _measured(grids, target, streets=streets, before=before, homes=homes)
+    found = drawing.measure(grids, streets=streets, target=target, before=before, homes=homes)
     return {
         "target": list(target),
         "quality": found.to_dict(),
@@ -71,12 +68,14 @@ def _before(
     target: tuple[int, int],
 ) -> dict[str, Any]:
     """Measure what is published where a draft lies; kept while the same draft is drawn on."""
+    from geo_service import drawing
+
     revision = state.revisions()[draft.layer]
     version = (draft.layer, revision, draft.replace_within, target, state.streets_stamp())
     found = state.report(
         "quality of what is published",
         version,
-        lambda: _measured(grids, target, streets=streets),
+        lambda: drawing.measure(grids, streets=streets, target=target),
     )
     return {"revision": revision, "quality": found.to_dict()}
 
@@ -108,14 +107,6 @@ def _sizes(grids: gpd.GeoDataFrame, target: tuple[int, int]) -> list[str | None]
         size[(grids["kind"] == DEDICATED).to_numpy()] = "right"
     found: list[str | None] = size.tolist()
     return found
-
-
-def _measured(grids: gpd.GeoDataFrame, target: tuple[int, int], **beside: Any) -> Quality:
-    from geo_service import drawing
-
-    found = drawing.measure(grids, target=target, **beside)
-    sizes = _sizes(grids, target)
-    return replace(found, in_range=None if None in sizes else sizes.count("right"))
 
 
 def _published(state: State, draft: Draft) -> gpd.GeoDataFrame | None:

@@ -12,8 +12,8 @@ import shapely
 
 from geo_service.drawing import _atoms, _blocks, _claims, _seams
 from geo_service.drawing._refusals import impossible
+from geo_service.drawing.changes import DEDICATED
 
-KIND = "专属网格"
 _OUTSIDE_M = 0.5  # how far premises may reach over the outline: they are digitised apart from it
 
 Shapes = npt.NDArray[np.object_]
@@ -39,7 +39,7 @@ def among(grids: gpd.GeoDataFrame) -> npt.NDArray[np.bool_]:
     """Tell which grids of a layer are premises."""
     if "kind" not in grids:
         return np.zeros(len(grids), bool)
-    return (grids["kind"] == KIND).to_numpy(bool)
+    return (grids["kind"] == DEDICATED).to_numpy(bool)
 
 
 def read(plane: Any, dedicated: gpd.GeoDataFrame | None) -> Premises | None:

@@ -12,9 +12,10 @@ import numpy.typing as npt
 import shapely
 
 from geo_service import topology
-from geo_service.drawing import _atoms, _premises, _walls
+from geo_service.drawing import _atoms, _walls
 from geo_service.drawing._refusals import impossible
 from geo_service.drawing._wishes import Wishes
+from geo_service.drawing.changes import DEDICATED
 from geo_service.errors import InputError, Phrase
 from geo_service.notes import Note
 
@@ -75,7 +76,7 @@ class Names:
     def given_to(self, grids: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
         """Name and type the grids that hold whatever they hold."""
         told = [p or g for p, g in zip(self.premises, self.group, strict=True)]
-        kind = [_premises.KIND if p else ORDINARY for p in self.premises]
+        kind = [DEDICATED if p else ORDINARY for p in self.premises]
         return grids.assign(
             name=np.where(self.exempt, np.array(told, object), grids["name"]), kind=kind
         )

@@ -12,8 +12,9 @@ import numpy.typing as npt
 import shapely
 
 from geo_service import topology
-from geo_service.drawing import _premises, _walls
+from geo_service.drawing import _walls
 from geo_service.drawing._lines import kinds_of
+from geo_service.drawing.changes import DEDICATED
 
 SAMPLE_M = 4.0
 """Lengths are told in pieces of at most so many metres, each by its middle."""
@@ -167,7 +168,7 @@ def measure(
 def _dedicated(grids: gpd.GeoDataFrame) -> npt.NDArray[np.bool_]:
     if "kind" not in grids:
         return np.zeros(len(grids), bool)
-    return (grids["kind"] == _premises.KIND).to_numpy(bool)
+    return (grids["kind"] == DEDICATED).to_numpy(bool)
 
 
 def _along(

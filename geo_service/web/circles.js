@@ -58,7 +58,7 @@ export function start(map, city) {
   function present(found, shape, rings, places) {
     const features = (rings?.features ?? []).toSorted((a, b) => b.properties.minutes - a.properties.minutes);
     for (const feature of features) feature.properties.place = MINUTES.indexOf(feature.properties.minutes);
-    map.put("selected", shape);
+    map.put("selected", shape && { ...shape, properties: { outline: true } }); // the shades within stay clear
     map.put("rings", { type: "FeatureCollection", features });
     map.fit({ type: "FeatureCollection", features: [...features, ...(shape ? [shape] : [])] });
     told = { found, places };
@@ -138,7 +138,9 @@ export function start(map, city) {
   return { at, open: () => told && pin(), leave: clear, redraw: () => { draw(); if (markers.length) pin(); } };
 }
 
-const kindOf = (cell) => cell[`kind_${language()}`] ?? cell.kind_zh;
+const kindOf = (cell) => capital(cell[`kind_${language()}`] ?? cell.kind_zh);
+
+const capital = (text) => text.charAt(0).toUpperCase() + text.slice(1);
 
 const named = (cell) => `${kindOf(cell)} ${cell.nearest_name || cell.nearest_id}`;
 

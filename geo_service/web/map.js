@@ -36,7 +36,7 @@ function join(map) {
   const page = {
     walkFrom: (place) => { choose("walk"); rooms.walk.from(place); },
     circleAt: (place) => { choose("circles"); rooms.circles.at(place); },
-    checkDraft: (id) => { choose("faults"); rooms.faults.check(`draft=${id}`); },
+    checkDraft: (id) => { choose("faults"); rooms.draw.peek(); rooms.faults.check(`draft=${id}`); },
     reopen: () => rooms.draw.open(),
     published,
   };
@@ -71,7 +71,11 @@ function join(map) {
 const chosen = () => TABS.find((name) => !byId(name).hidden);
 
 function choose(name) {
-  if (chosen() !== name) rooms[chosen()].leave?.();
+  if (chosen() !== name) {
+    rooms[chosen()].leave?.();
+    rooms.draw.hide();
+  }
+  document.documentElement.dataset.tab = name;
   for (const tab of TABS) {
     const button = byId(`tab-${tab}`), on = tab === name;
     button.setAttribute("aria-selected", on);

@@ -121,7 +121,7 @@ function rings() {
 
 function selection() {
   return [
-    { id: "selected", type: "fill", source: "selected", paint: { "fill-color": "#f2b134", "fill-opacity": 0.3 } },
+    { id: "selected", type: "fill", source: "selected", paint: { "fill-color": "#f2b134", "fill-opacity": ["case", ["to-boolean", ["get", "outline"]], 0, 0.3] } },
     { id: "selected-line", type: "line", source: "selected", layout: { "line-join": "round" }, paint: { "line-color": "#b06d00", "line-width": 3 } },
   ];
 }

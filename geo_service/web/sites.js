@@ -44,6 +44,7 @@ export function start(map, city) {
 
   function present(plan) {
     kind = plan.kind || kind;
+    form.elements.kind.value = kind;
     map.existing(kind);
     for (const marker of markers) marker.remove();
     markers = plan.sites.map((site, i) => map.pin([site.lon, site.lat], {

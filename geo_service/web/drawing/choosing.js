@@ -19,11 +19,17 @@ export function start(room) {
       areas = found;
       remember(areas);
       open = drafts.drafts.filter(({ state, layer }) => state === "open" && layer === "grids").toReversed();
-      township ||= areas.townships?.[0]?.code ?? "";
+      if (!township) await settle(room.map.marked());
     } catch (refused) {
       room.refuse(refused);
     }
     return paint();
+  }
+
+  /** Begin where the map was last asked about, else with the first township. */
+  async function settle(place) {
+    township = areas.townships?.[0]?.code ?? "";
+    if (place) await at(place);
   }
 
   async function begin() {

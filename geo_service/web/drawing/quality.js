@@ -7,6 +7,7 @@ import { targetFields } from "./target.js";
 // Figure -> how it is written; what is missing is left out.
 const FIGURES = {
   grids: count,
+  dedicated: count,
   in_range: count,
   households_least: count,
   households_median: count,
@@ -39,7 +40,7 @@ export function start(room) {
 
 /** Figures side by side: a column a drawing. */
 export function comparison(columns) {
-  const shown = Object.keys(FIGURES).filter((name) => columns.some(({ figures }) => known(figures[name])));
+  const shown = Object.keys(FIGURES).filter((name) => columns.some(({ figures }) => known(figures[name]) && (name !== "dedicated" || figures[name])));
   return el("table", { className: "figures" },
     el("thead", {}, el("tr", {}, el("th", { scope: "col" }, say("quality_figure")), columns.map(({ name }) => el("th", { scope: "col" }, name)))),
     el("tbody", {}, shown.map((name) => el("tr", {},
@@ -50,7 +51,7 @@ export function comparison(columns) {
 function written(name, figures) {
   const value = figures[name];
   if (!known(value)) return "–";
-  return name === "in_range" ? `${count(value)} / ${count(figures.grids)}` : FIGURES[name](value);
+  return name === "in_range" ? `${count(value)} / ${count(figures.grids - figures.dedicated)}` : FIGURES[name](value);
 }
 
 // Never rounded up: 99.97 % is not 100 %.

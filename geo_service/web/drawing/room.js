@@ -163,8 +163,15 @@ export function start(map, page, city) {
   document.addEventListener("keydown", key);
   return {
     at, openDraft: open, area: chooser.take,
-    open: () => { if (room.draft) paint(); else { drawer.show(); chooser.refresh(); } },
-    leave: () => { room.sketch.cancel(); picture.clear(); },
+    open: () => {
+      for (const source of ["rings", "selected"]) map.put(source, null);
+      if (room.draft) return paint();
+      drawer.show();
+      return chooser.refresh();
+    },
+    leave: () => { room.sketch.cancel(); map.put("selected", null); },
+    hide: picture.clear,
+    peek: () => room.draft && paintMap(),
     redraw: () => { fill(byId("draw-told"), told()); room.sketch.redraw(); chooser.redraw(); drawer.redraw(); paint(); },
   };
 }

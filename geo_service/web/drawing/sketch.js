@@ -83,6 +83,7 @@ export function sketching(map, { show }) {
     const name = byId("sketch-name")?.value ?? "";
     fill(bar,
       el("p", {}, asked.hint()),
+      el("p", { className: "quietly keys" }, say("sketch_keys")),
       refused && el("p", { className: "refused", role: "alert" }, refused),
       asked.name && el("input", { id: "sketch-name", type: "text", value: name, maxLength: 60, placeholder: asked.name(), ariaLabel: asked.name() }),
       el("div", { className: "actions" },

@@ -78,6 +78,7 @@ export const DRAWING = {
   quality_draft: ["草稿", "Draft"],
   quality_now: ["现行（{revision} 版）", "Today (r{revision})"],
   quality_grids: ["网格数", "Grids"],
+  quality_dedicated: ["其中专属网格", "Of them dedicated"],
   quality_in_range: ["户数合适", "In range"],
   quality_households_least: ["最少户数", "Fewest households"],
   quality_households_median: ["户数中位", "Median households"],
