@@ -486,3 +486,38 @@ def test_each_role_is_offered_what_it_may_do(
             assert seen.page.locator("#publish-form").count() == 0
             assert "请有发布权限的同事" in seen.text("#draw-publish")
             assert seen.errors == []
+
+
+def test_a_border_follows_a_street(desk: Callable[..., Desk]) -> None:
+    at = desk()
+    before = at.grids()
+    _, around = junction(before)
+    one, other = (before.set_index("code").geometry[code] for code in around[:2])
+    border = shapely.line_merge(one.intersection(other))
+    start, stop = (shapely.Point(border.coords[k]) for k in (0, -1))
+    middle = border.interpolate(0.5, normalized=True)
+    bend = shapely.Point(middle.x + 60, middle.y + 45)
+    at.page.click("#draw-snaps")
+    at.page.click("#tool-follow")
+    at.click(start)
+    at.click(bend)
+    at.click(stop)
+    at.page.keyboard.press("Enter")
+    at.page.wait_for_selector("#draw-undo:not(:disabled)")
+    after = at.grids().set_index("code").geometry
+    assert after[around[0]].boundary.distance(bend) < 6  # a pixel is four metres here
+    assert after[around[0]].intersection(after[around[1]]).distance(bend) < 6
+    assert after.area.sum() == pytest.approx(before.area.sum(), abs=1e-6)
+    assert at.edits() == [("follow", False)]
+    assert at.seen.errors == []
+
+
+def test_what_one_tab_shows_does_not_stand_in_another(open_map: Callable[..., Seen]) -> None:
+    seen = open_map("tab=sites")
+    seen.page.wait_for_selector(".pin.site")
+    seen.page.click("#tab-draw")
+    seen.page.wait_for_selector("#draw-start")
+    assert not seen.page.is_visible(".pin.site")
+    seen.page.click("#tab-sites")
+    assert seen.page.is_visible(".pin.site")
+    assert seen.errors == []
