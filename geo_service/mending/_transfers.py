@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import pairwise
 
 import numpy as np
 import shapely
 
 from geo_service.coverage import _arrays, _shapes
-from geo_service.coverage._arrays import FloatArray, Geometry
+from geo_service.coverage._arrays import FloatArray, Geometry, IntArray, turned
 from geo_service.coverage._examined import Examined
+from geo_service.coverage._layer import Layer
+from geo_service.mending._chains import ring_segments
+from geo_service.mending._distance import borders_of
+from geo_service.mending._matching import distinct_pairs, first_equal
 from geo_service.mending._plan import Move, Plan, Refusal, filled
 from geo_service.mending._rules import Rules, name_of
 from geo_service.mending._spots import Spot, scale_at, shift, widest_m
 
-Corner = tuple[float, float]
-Sides = dict[tuple[Corner, Corner], list[int]]
+Sides = dict[tuple[float, ...], list[int]]
 """A directed segment -> the rows that have its reverse on their border."""
 
 
@@ -31,16 +33,21 @@ def transfers_of(examined: Examined, plan: Plan, rules: Rules) -> Iterator[Move 
     slivers = {fault.rows[0] for fault in _shapes.slivers(layer, shapes, rules.profile)}
     parted = set(np.flatnonzero(shapely.get_num_geometries(layer.geometries) > 1).tolist())
     spiked = set(layer.rings.row[examined.scan.spike >= 0].tolist())
-    every = slivers | parted | spiked
+    every = [row for row in (slivers | parted | spiked) - busy if not rules.fixed(layer, row)]
+    if not every:
+        return
+    sides = _sides(examined, plan.origin, np.array(sorted(every), np.int64))
     for row in sorted(every, key=lambda row: name_of(layer, row)):
-        if row in busy or rules.fixed(layer, row):
+        if row in busy:  # by now
             continue
         if row in slivers:
-            found = list(_sliver(examined, plan.origin, row, rules))
+            found = list(_sliver(examined, plan.origin, row, sides, rules))
         else:
-            found = list(_crumbs(examined, plan.origin, row, rules)) if row in parted else []
+            found = []
+            if row in parted:
+                found += _crumbs(examined, plan.origin, row, sides, rules)
             if row in spiked and not any(isinstance(move, Move) for move in found):
-                found += _spikes(examined, plan.origin, row, rules)
+                found += _spikes(examined, plan.origin, row, sides, rules)
         moves = [move for move in found if isinstance(move, Move)]
         if any(busy & set(move.rows) for move in moves):
             continue
@@ -50,13 +57,13 @@ def transfers_of(examined: Examined, plan: Plan, rules: Rules) -> Iterator[Move 
 
 
 def _sliver(
-    examined: Examined, origin: FloatArray, row: int, rules: Rules
+    examined: Examined, origin: FloatArray, row: int, sides: Sides, rules: Rules
 ) -> Iterator[Move | Refusal]:
     """A sliver goes as a whole: its row is dropped."""
     layer = examined.layer
     found: list[Move | Refusal] = []
     for part in shapely.get_parts(layer.geometries[row]):
-        found += _gone(examined, origin, row, part, "sliver", rules)
+        found += _gone(examined, origin, row, part, "sliver", sides, rules)
     if all(isinstance(move, Move) for move in found):
         yield from found
         return
@@ -64,21 +71,27 @@ def _sliver(
 
 
 def _crumbs(
-    examined: Examined, origin: FloatArray, row: int, rules: Rules
+    examined: Examined, origin: FloatArray, row: int, sides: Sides, rules: Rules
 ) -> Iterator[Move | Refusal]:
     """Parts no wider than the limit go, but for the largest."""
     parts = shapely.get_parts(examined.layer.geometries[row])
     largest = int(np.argmax(shapely.area(parts)))
     for k, part in enumerate(parts):
         if k != largest:
-            yield from _gone(examined, origin, row, part, "multipart", rules)
+            yield from _gone(examined, origin, row, part, "multipart", sides, rules)
 
 
 def _gone(
-    examined: Examined, origin: FloatArray, row: int, part: Geometry, kind: str, rules: Rules
+    examined: Examined,
+    origin: FloatArray,
+    row: int,
+    part: Geometry,
+    kind: str,
+    sides: Sides,
+    rules: Rules,
 ) -> list[Move | Refusal]:
     """Give a whole part of a row to whoever is beside it."""
-    spot = _spot(examined, origin, row, part)
+    spot = _spot(examined.layer, origin, row, part, sides)
     width_m = spot.width_m
     if not rules.allows(width_m) or not rules.allows(widest_m(spot, rules.limit_m)):
         return [Refusal(spot.polygon, width_m)]
@@ -87,41 +100,48 @@ def _gone(
     return filled(spot, takers, kind, (row,), rules)
 
 
-def _spot(examined: Examined, origin: FloatArray, row: int, polygon: Geometry) -> Spot:
-    """A polygon with the grids that share its border exactly."""
-    placed = _arrays.relative(_arrays.array_of(shapely.orient_polygons(polygon)), origin)[0]
-    sides = _sides(examined, origin, row, polygon)
-    edges: list[tuple[float, ...]] = []
-    of: list[int] = []
-    rows: list[int] = []
-    for ring in shapely.get_rings(placed):
-        xy = [tuple(p) for p in shapely.get_coordinates(ring).tolist()]
-        for a, b in pairwise(xy):
-            owners = sides.get((a, b), [])
-            of += [len(edges)] * len(owners)
-            rows += owners
-            edges.append((*a, *b))
-    scale = scale_at(examined.layer.ground, float(shapely.bounds(polygon)[1]))
-    return Spot(placed, np.array(edges), np.array(of, np.int64), np.array(rows, np.int64), scale)
+def _spot(layer: Layer, origin: FloatArray, row: int, polygon: Geometry, sides: Sides) -> Spot:
+    """A part or corner of a row, with the grids that share its border exactly."""
+    placed = _arrays.relative(_arrays.array_of(shapely.orient_polygons(polygon)), origin)
+    _, edges = borders_of(placed)
+    owners = [
+        (k, other)
+        for k, edge in enumerate((edges + 0.0).tolist())
+        for other in sides.get(tuple(edge), ())
+        if other != row
+    ]
+    of, rows = np.array(owners, np.int64).reshape(-1, 2).T
+    scale = scale_at(layer.ground, float(shapely.bounds(polygon)[1]))
+    return Spot(placed[0], edges, of, rows, scale)
 
 
-def _sides(examined: Examined, origin: FloatArray, row: int, near: Geometry) -> Sides:
+def _sides(examined: Examined, origin: FloatArray, rows: IntArray) -> Sides:
+    """Who is on the other side of these rows' segments."""
     layer = examined.layer
-    found: Sides = {}
-    for other in sorted(layer.near(_arrays.array_of(near))[1].tolist()):
-        if other == row:
-            continue
-        shape = shapely.orient_polygons(layer.geometries[other])
-        for ring in shapely.get_rings(shapely.get_parts(shape)):
-            xy = [tuple(p) for p in (shapely.get_coordinates(ring) - origin).tolist()]
-            for a, b in pairwise(xy):
-                owners = found.setdefault((b, a), [])
-                if other not in owners:
-                    owners.append(other)
-    return found
+    _, near = layer.near(shapely.get_parts(layer.geometries[rows]))
+    _, own = _directed(examined, origin, rows)
+    other, ends = _directed(examined, origin, np.unique(near))
+    at = first_equal(own, ends[:, [2, 3, 0, 1]])
+    at, other = distinct_pairs(at[at >= 0], other[at >= 0])
+    sides: Sides = {}
+    for edge, beside in zip((own[at] + 0.0).tolist(), other.tolist(), strict=True):
+        sides.setdefault(tuple(edge), []).append(beside)
+    return sides
 
 
-def _spikes(examined: Examined, origin: FloatArray, row: int, rules: Rules) -> list[Move | Refusal]:
+def _directed(
+    examined: Examined, origin: FloatArray, rows: IntArray
+) -> tuple[IntArray, FloatArray]:
+    """The segments of rows, the inside on the left, and whose each is."""
+    rings = examined.layer.rings
+    ring, ends = ring_segments(rings, np.flatnonzero(np.isin(rings.row, rows)))
+    ends = turned(ends, examined.scan.flip[ring])
+    return rings.row[ring], ends - np.tile(origin, 2)
+
+
+def _spikes(
+    examined: Examined, origin: FloatArray, row: int, sides: Sides, rules: Rules
+) -> list[Move | Refusal]:
     """Cut off what ends in a sharp outward corner, and give it to the grid around it.
 
     An inward spike is the outward spike of the grid that fills it.
@@ -139,18 +159,25 @@ def _spikes(examined: Examined, origin: FloatArray, row: int, rules: Rules) -> l
         cosine = np.einsum("ik,ik->i", ahead, back) / np.where(size > 0.0, size, np.inf)
         left = ahead[:, 0] * back[:, 1] - ahead[:, 1] * back[:, 0] > 0.0
         for k in np.flatnonzero((cosine > least) & left).tolist():
-            found += _cut_off(examined, origin, row, xy[[k - 1, k, (k + 1) % len(xy)]], rules)
+            found += _cut_off(
+                examined, origin, row, xy[[k - 1, k, (k + 1) % len(xy)]], sides, rules
+            )
     return found
 
 
 def _cut_off(
-    examined: Examined, origin: FloatArray, row: int, corners: FloatArray, rules: Rules
+    examined: Examined,
+    origin: FloatArray,
+    row: int,
+    corners: FloatArray,
+    sides: Sides,
+    rules: Rules,
 ) -> list[Move | Refusal]:
     triangle = shapely.Polygon(corners)
     layer = examined.layer
     if triangle.area >= layer.geometries[row].area:
         return []
-    spot = _spot(examined, origin, row, triangle)
+    spot = _spot(layer, origin, row, triangle, sides)
     if spot.width_m <= layer.ground.noise_m:
         return []  # nothing but rounding: whoever got it would have the spike
     tip = corners[1] - origin
