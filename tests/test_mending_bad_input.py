@@ -31,6 +31,11 @@ def broken(value: float) -> shapely.Polygon:
     return shapely.set_coordinates(square(), xy)
 
 
+def circle(vertices: int) -> shapely.Polygon:
+    angle = np.linspace(0.0, 2 * np.pi, vertices, endpoint=False)
+    return shapely.Polygon(np.column_stack([X + 1e4 * np.cos(angle), Y + 1e4 * np.sin(angle)]))
+
+
 FLAT = shapely.Polygon([(X, Y), (X + 100, Y), (X + 50, Y), (X, Y)])
 BOW = shapely.Polygon([(X, Y), (X + 100, Y + 100), (X + 100, Y), (X, Y + 100)])
 
@@ -120,10 +125,29 @@ def test_noise_below_the_rounding_of_large_coordinates_is_left_alone() -> None:
 
 
 def test_a_polygon_of_many_vertices() -> None:
-    angle = np.linspace(0.0, 2 * np.pi, 200_000, endpoint=False)
-    disc = shapely.Polygon(np.column_stack([X + 1e4 * np.cos(angle), Y + 1e4 * np.sin(angle)]))
+    disc = circle(200_000)
     dented = disc.difference(shapely.box(X + 9_999, Y - 1, X + 10_001, Y + 1))
     mended = mending.repair(grids(dented), within=disc)
     assert list(mended.changes["kind"]) == ["rim_gap"]
     assert mended.report.verdict == "clean"
     assert mended.grids.geometry.item().symmetric_difference(disc).area < 1e-6
+
+
+def test_two_circles_of_thousands_of_vertices_in_a_third() -> None:
+    """Every edge of one crosses one of the other: thousands of crumbs astride the outline."""
+    mended = mending.repair(grids(circle(20_000), circle(19_999)), within=circle(20_000))
+    assert list(mended.changes["kind"]) == ["duplicate_geometry"]
+    assert mended.report.verdict == "clean"
+
+
+def test_strips_that_cross_everywhere() -> None:
+    """One way they are cut to crumbs by the other, and crumbs of slivers go part by part."""
+    size = 400.0
+    across = [shapely.box(x, Y, x + 5.0, Y + size) for x in np.arange(X, X + size, 10)]
+    along = [shapely.box(X, y, X + size, y + 5.0) for y in np.arange(Y, Y + size, 10)]
+    outline = shapely.box(X, Y, X + size, Y + size)
+    mended = mending.repair(grids(*across, *along), within=outline, max_gap_m=10.0)
+    assert not {"overlap", "gap", "rim_gap"} & set(mended.left["kind"])
+    assert mended.report.coverage_percent == "100.0000"
+    assert mended.changes["moved_m"].max() <= 10.0
+    assert set(mended.left["kind"]) <= {"sliver", "multipart"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 import shapely
@@ -176,8 +177,12 @@ def _straddling(
         ("overrun", shapely.difference(whole, area)),
     ):
         parts = shapely.get_parts(_arrays.areas(piece))
-        some = shapely.multipolygons(parts, indices=np.arange(len(parts)) // _AT_ONCE)
-        at, row = (index.ravel() for index in np.indices((len(some), len(rows))))
+        chunk = np.arange(len(parts)) // _AT_ONCE
+        some = cast("GeometryArray", shapely.multipolygons(parts, indices=chunk))
+        at, row = (
+            np.repeat(np.arange(len(some)), len(rows)),
+            np.tile(np.arange(len(rows)), len(some)),
+        )
         common = np.bincount(row, _common(some, at, layer, np.array(rows)[row]), len(rows))
         least = 2.0 * layer.ground.noise * shapely.length(piece)
         concerned = tuple(r for r, m in zip(rows, common, strict=True) if m > least)

@@ -121,21 +121,22 @@ def shift(spot: Spot, row: int, limit_m: float, border: FloatArray | None = None
 
 def widest_m(spot: Spot, limit_m: float) -> float:
     """Diameter of the largest circle inside a spot, rounded up; above the limit where it is."""
-    shape = scaled(spot.polygon, spot.scale)
-
-    def holds(width_m: float) -> bool:
-        return not shapely.buffer(shape, -width_m / 2.0).is_empty
-
     low_m = spot.width_m
-    if holds(limit_m):
+    if is_wider(spot, limit_m):
         return max(low_m, limit_m + 2.0 * PRECISION_M)
     high_m = min(low_m, limit_m)
-    while high_m < limit_m and holds(high_m):
+    while high_m < limit_m and is_wider(spot, high_m):
         low_m, high_m = high_m, min(1.5 * high_m, limit_m)
     while high_m > (1.0 + _FINE) * low_m + PRECISION_M:
         middle_m = (low_m + high_m) / 2.0
-        low_m, high_m = (middle_m, high_m) if holds(middle_m) else (low_m, middle_m)
+        low_m, high_m = (middle_m, high_m) if is_wider(spot, middle_m) else (low_m, middle_m)
     return high_m
+
+
+def is_wider(spot: Spot, width_m: float) -> bool:
+    """Whether a spot holds a circle of this diameter."""
+    shape = scaled(spot.polygon, spot.scale)
+    return not shapely.buffer(shape, -width_m / 2.0).is_empty
 
 
 def scaled(shape: Geometry, scale: FloatArray) -> Geometry:

@@ -16,7 +16,7 @@ from geo_service.mending._distance import borders_of
 from geo_service.mending._matching import distinct_pairs, first_equal
 from geo_service.mending._plan import Move, Plan, Refusal, filled
 from geo_service.mending._rules import Rules, name_of
-from geo_service.mending._spots import Spot, scale_at, shift, widest_m
+from geo_service.mending._spots import Spot, is_wider, scale_at, shift
 
 Sides = dict[tuple[float, ...], list[int]]
 """A directed segment -> the rows that have its reverse on their border."""
@@ -41,7 +41,7 @@ def transfers_of(examined: Examined, plan: Plan, rules: Rules) -> Iterator[Move 
         if row in busy:  # by now
             continue
         if row in slivers:
-            found = list(_sliver(examined, plan.origin, row, sides, rules))
+            found = _sliver(examined, plan.origin, row, sides, busy, rules)
         else:
             found = []
             if row in parted:
@@ -57,17 +57,23 @@ def transfers_of(examined: Examined, plan: Plan, rules: Rules) -> Iterator[Move 
 
 
 def _sliver(
-    examined: Examined, origin: FloatArray, row: int, sides: Sides, rules: Rules
-) -> Iterator[Move | Refusal]:
-    """A sliver goes as a whole: its row is dropped."""
-    layer = examined.layer
+    examined: Examined,
+    origin: FloatArray,
+    row: int,
+    sides: Sides,
+    busy: set[int | None],
+    rules: Rules,
+) -> list[Move | Refusal]:
+    """A sliver goes as a whole: its row is dropped; nothing while some would go to a busy grid."""
     found: list[Move | Refusal] = []
-    for part in shapely.get_parts(layer.geometries[row]):
-        found += _gone(examined, origin, row, part, "sliver", sides, rules)
-    if all(isinstance(move, Move) for move in found):
-        yield from found
-        return
-    yield from (refusal for refusal in found if isinstance(refusal, Refusal))
+    for part in shapely.get_parts(examined.layer.geometries[row]):
+        its = _gone(examined, origin, row, part, "sliver", sides, rules)
+        if any(isinstance(move, Move) and move.gains in busy for move in its):
+            return []
+        found += its
+    if all(isinstance(one, Move) for one in found):
+        return found
+    return [one for one in found if isinstance(one, Refusal)]
 
 
 def _crumbs(
@@ -93,7 +99,7 @@ def _gone(
     """Give a whole part of a row to whoever is beside it."""
     spot = _spot(examined.layer, origin, row, part, sides)
     width_m = spot.width_m
-    if not rules.allows(width_m) or not rules.allows(widest_m(spot, rules.limit_m)):
+    if not rules.allows(width_m) or is_wider(spot, rules.limit_m):
         return [Refusal(spot.polygon, width_m)]
     at = part.representative_point()
     takers = rules.takers(spot, examined.layer, examined.outline, at)
