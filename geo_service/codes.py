@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import cast
@@ -156,6 +157,17 @@ def is_decimal(text: str) -> bool:
 def is_scientific(text: str) -> bool:
     """Tell whether a code was written in scientific notation (``4.11002E+14``)."""
     return bool(_SCIENTIFIC.match(text))
+
+
+def is_full_width(text: str) -> bool:
+    """Tell whether a code was typed with full-width characters (``４１１００２``).
+
+    Examples
+    --------
+    >>> is_full_width("４１１００２"), is_full_width("411002")
+    (True, False)
+    """
+    return unicodedata.normalize("NFKC", text) != text
 
 
 def order_west_east(

@@ -206,8 +206,8 @@ CATALOGUE: dict[str, Refusal] = {
     ),
     "layer_choice": Refusal(
         422,
-        "“{file}”里有多个图层：{layers}。请指定其中一个。",
-        "“{file}” holds several layers: {layers}. Name one of them.",
+        "“{file}”里有多个图层：{layers}。请指定其中一个（命令行用 --file-layer）。",
+        "“{file}” holds several layers: {layers}. Name one of them (--file-layer).",
     ),
     "layer_empty": Refusal(
         422,
@@ -333,8 +333,10 @@ CATALOGUE: dict[str, Refusal] = {
     ),
     "crs_differs": Refusal(
         422,
-        "“{file}”的坐标系是 {crs}，与要检查的图层（{other_crs}）不同。请统一后再检查。",
-        "“{file}” is in {crs}, but the layer to be checked is in {other_crs}. Bring both into one system first.",
+        "“{file}”的坐标系是 {crs}，与要检查的图层（{other_crs}）不同。"
+        "请用 QGIS 等把其中一个另存为另一个的坐标系；或先入库（import），入库时会换算，再检查草稿。",
+        "“{file}” is in {crs}, but the layer to be checked is in {other_crs}. "
+        "Save one of them in the other's system (QGIS does), or import them: a store converts, and checks drafts.",
     ),
     # parameters
     "parameter_invalid": Refusal(
@@ -355,8 +357,8 @@ CATALOGUE: dict[str, Refusal] = {
     ),
     "profile_unknown": Refusal(
         404,
-        "没有名为“{profile}”的规则方案。现有：{known}。",
-        "There is no rule profile “{profile}”. Known: {known}.",
+        "没有名为“{profile}”的方案。现有：{known}。",
+        "There is no profile “{profile}”. Known: {known}.",
     ),
     "profile_key_unknown": Refusal(
         422,
@@ -442,7 +444,11 @@ CATALOGUE: dict[str, Refusal] = {
         "没有图层“{layer}”。现有：{known}。",
         "There is no layer “{layer}”. Known: {known}.",
     ),
-    "draft_unknown": Refusal(404, "没有编号为 {draft} 的草稿。", "There is no draft {draft}."),
+    "draft_unknown": Refusal(
+        404,
+        "没有编号为 {draft} 的草稿。现有草稿见 drafts。",
+        "There is no draft {draft}. Those there are: see drafts.",
+    ),
     "draft_closed": Refusal(
         409, "草稿 {draft} 已经{state}，不能再改。", "Draft {draft} is already {state}."
     ),
@@ -552,8 +558,10 @@ CATALOGUE: dict[str, Refusal] = {
     ),
     "street_too_far": Refusal(
         422,
-        "({lon}, {lat}) 周围 {limit_m} 米内没有可步行的街道；最近的在 {distance_m} 米外。",
-        "No walkable street lies within {limit_m} m of ({lon}, {lat}); the nearest is {distance_m} m away.",
+        "({lon}, {lat}) 周围 {limit_m} 米内没有可步行的街道；最近的在 {distance_m} 米外。"
+        "请核对坐标和坐标基准，或换一个靠近街道的点。",
+        "No walkable street lies within {limit_m} m of ({lon}, {lat}); the nearest is {distance_m} m away. "
+        "Check the coordinates and their datum, or take a place nearer to a street.",
     ),
     "no_route": Refusal(
         404,

@@ -202,6 +202,8 @@ def test_addresses_are_found_or_refused(run: Run, stored: Path, small_city: Demo
     unknown = run("locate", "--address", "河南省许昌市无此路9999号", "--json", store=stored)
     assert (unknown.code, unknown.json["found"]) == (1, False)
     assert unknown.json["reason"].startswith("address_")
+    told = run("locate", "--address", "?毕宄强h", store=stored)
+    assert (told.code, "address_" in told.out, "unreadable" in told.out) == (1, False, True)
 
 
 def test_a_table_is_located_row_by_row(

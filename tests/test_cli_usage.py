@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from geo_service import cli
+from geo_service.cli import _terminal as terminal
 
 WRONG = (
     ["nonsense"],
@@ -63,3 +64,11 @@ def test_a_reader_that_has_seen_enough_is_no_fault() -> None:
         shown.stdout.close()  # as head does
         said = shown.stderr.read()
     assert (shown.returncode, said) == (0, b"")
+
+
+def test_heads_of_tables_are_in_the_reader_s_language(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GEO_SERVICE_LANG", "zh")
+    assert terminal.heads(["layer", "households", "canteen"])[:2] == ["图层", "户数"]
+    assert not re.search(r"[a-z]", "".join(terminal.heads(["published_at", "canteen", "market"])))
+    monkeypatch.setenv("GEO_SERVICE_LANG", "en")
+    assert terminal.heads(["published_at"]) == ["published at"]

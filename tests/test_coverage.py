@@ -464,6 +464,8 @@ class TestCodesAndColumns:
         bare = grids[["geometry"]].drop(index=inner_rows(grids, outline)[0])
         report = coverage.check(bare, within=outline)
         assert all(code.startswith("row ") for code in report.faults.iloc[0].codes)
+        assert "row " not in report.faults.iloc[0].message_zh
+        assert "第 " in report.faults.iloc[0].message_zh
         assert "codes_absent" in [note.code for note in report.notes]
 
     def test_codes_turned_into_numbers_are_told(self, city):
@@ -472,6 +474,15 @@ class TestCodesAndColumns:
         report = coverage.check(grids.assign(code=codes), within=outline)
         assert report.counts["code_malformed"] == 60
         assert "spreadsheet" in report.faults.iloc[0].message_en
+
+    @pytest.mark.parametrize("share", [1, 60])
+    def test_full_width_codes_are_told(self, city, share):
+        grids, outline = city
+        wide = str.maketrans("0123456789", "０１２３４５６７８９")
+        codes = [c.translate(wide) if k < share else c for k, c in enumerate(grids.code)]
+        report = coverage.check(grids.assign(code=codes), within=outline)
+        assert report.counts["code_malformed"] == share
+        assert "全角" in report.faults.iloc[0].message_zh
 
     def test_code_field_may_be_named(self, city):
         grids, outline = city

@@ -33,6 +33,7 @@ router = APIRouter(tags=["service"], dependencies=[doors.requires(None)])
 
 # What FastAPI's validation finds, said in Chinese; its own words serve for English.
 _REASONS_ZH = {
+    "missing": "缺少这一项",
     "int_parsing": "不是整数",
     "int_type": "不是整数",
     "float_type": "不是数字",

@@ -348,7 +348,9 @@ def _matched(
     unlike = {f: c for f, c in matched.items() if f != c}
     if unlike:
         told = ", ".join(f"{field} ← {column}" for field, column in unlike.items())
+        zh = {field.name: field.zh for field in layers.FIELDS}
+        told_zh = "、".join(f"{zh.get(f, f)}（{f}）← {column}" for f, column in unlike.items())
         how_zh = "，沿用上次的对应" if known else ""
         how = ", some as the last time" if known else ""
-        notes.append(Note("fields", f"字段对应{how_zh}：{told}。", f"Fields{how}: {told}."))
+        notes.append(Note("fields", f"字段对应{how_zh}：{told_zh}。", f"Fields{how}: {told}."))
     return matched

@@ -197,6 +197,26 @@ def table(title: str, columns: Iterable[str], rows: Iterable[Sequence[object]]) 
     return shown
 
 
+_HEADS_ZH = {
+    "id": "编号", "layer": "图层", "state": "状态", "features": "图形数", "source": "来源",
+    "author": "操作人", "created_at": "时间", "number": "修订", "published_at": "发布时间",
+    "message": "说明", "sha256": "校验值", "coverage_percent": "覆盖率 %", "area_m2": "面积 m²",
+    "grids": "网格数",
+}  # fmt: skip
+
+
+def heads(names: Iterable[str]) -> list[str]:
+    """Columns by the words of the reader's language; one without a word keeps its name."""
+    if language() != "zh":
+        return [name.replace("_", " ") for name in names]
+    from geo_service import facilities, layers
+
+    fields = {field.name: field.zh for field in layers.FIELDS}
+    kinds = {code: kind.zh for code, kind in facilities.kinds().items()}
+    known = {**kinds, **fields, **_HEADS_ZH}
+    return [known.get(name, name) for name in names]
+
+
 @contextmanager
 def progress(zh: str, en: str, *, quiet: bool = False) -> Iterator[OnProgress]:
     """Show a bar on a terminal; elsewhere nothing."""

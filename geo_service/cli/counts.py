@@ -116,7 +116,8 @@ def _show(found: Within, output: Path | None) -> None:
     names = columns[columns.index("snap_distance_m") + 1 :]
     means = table.groupby("minutes")[names].mean()
     rows: list[tuple[Any, ...]] = [
-        (name, *(f"{value:,.2f}" for value in means[name])) for name in names
+        (word, *(f"{value:,.2f}" for value in means[name]))
+        for word, name in zip(terminal.heads(names), names, strict=True)
     ]
     head = ("", *(say(f"{m:g} 分钟", f"{m:g} minutes") for m in means.index))
     grids = table["code"].nunique()

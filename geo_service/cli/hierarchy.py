@@ -107,7 +107,7 @@ def _show(report: HierarchyReport) -> None:
     )
     figures = report.levels.astype(object).where(report.levels.notna(), "")
     rows = [[_cell(value) for value in row] for row in figures.to_numpy().tolist()]
-    console.print(terminal.table(say("各级", "levels"), list(figures.columns), rows))
+    console.print(terminal.table(say("各级", "levels"), terminal.heads(figures.columns), rows))
     ways = {"horizontal": "横向", "vertical": "纵向", "": ""}
     told = [
         (say(ways[f.direction], f.direction), f.layer, say(f.message_zh, f.message_en))

@@ -18,6 +18,13 @@ if TYPE_CHECKING:
     from geo_service.store import Store
 
 NOT_FOUND = 1
+_CANDIDATES_SHOWN = 5
+_ADDRESS = {
+    "found": ("匹配到", "found"),
+    "ambiguous": ("地址不唯一，请写得更完整", "ambiguous: several places have this address"),
+    "not_found": ("地址表中没有这个地址", "not found: the address table does not hold it"),
+    "unreadable": ("地址文字残缺或乱码，无法辨认", "unreadable: the text is empty or garbled"),
+}
 
 
 def register(app: terminal.App) -> None:
@@ -205,10 +212,15 @@ def _show(answer: dict[str, Any]) -> None:
     for name, held in answer.get("systems", {}).items():
         said = f"{held['code']}  {held['name']}" if held else say("不在其中", "in none")
         console.print(f"{name}: {said}", markup=False)
-    for other in answer.get("alternatives", []):
+    others = answer.get("alternatives", []) if answer["found"] else []
+    for other in others:
         console.print(f"  {other['code']}  {other['distance_m']:.1f} m", markup=False)
     for grid in answer.get("grids", []):
         said = say(f"{grid['doors']} 个门牌", f"{grid['doors']} doors")
         console.print(f"  {grid['code']}  {grid['name'] or ''}  {said}", markup=False)
     if asked := answer.get("address"):
-        console.print(f"{asked['status']}: {asked.get('matched') or ''}", markup=False)
+        found = f"：{asked['matched']}" if asked.get("matched") else ""
+        zh, en = _ADDRESS[asked["status"]]
+        console.print(say(zh + found, en + found.replace("：", ": ")), markup=False)
+        for candidate in asked.get("candidates", [])[:_CANDIDATES_SHOWN]:
+            console.print(f"  {candidate['address']}", markup=False)

@@ -139,7 +139,9 @@ def drafts(store: terminal.StorePath = None, as_json: terminal.AsJson = False) -
         return
     columns = ("id", "layer", "state", "features", "source", "author", "created_at")
     rows = [[draft.get(column) for column in columns] for draft in found]
-    terminal.out().print(terminal.table(terminal.say("草稿", "drafts"), columns, rows))
+    terminal.out().print(
+        terminal.table(terminal.say("草稿", "drafts"), terminal.heads(columns), rows)
+    )
     for edit in edited:
         _offer(edit)
 
@@ -253,7 +255,7 @@ def history(
         return
     columns = ("number", "published_at", "features", "author", "message", "sha256")
     rows = [[str(revision.get(column, ""))[:19] for column in columns] for revision in found]
-    terminal.out().print(terminal.table(layer, columns, rows))
+    terminal.out().print(terminal.table(layer, terminal.heads(columns), rows))
 
 
 def diff(

@@ -77,7 +77,7 @@ def _form_of_codes(
     ]
     empty = np.flatnonzero(~coded)
     found += _by_row(layer, "attribute_missing", empty, fields=layer.fields["code"])
-    form = re.compile(profile.code_pattern)
+    form = re.compile(profile.code_pattern, re.ASCII)  # full-width digits are not codes
     fits = np.fromiter(map(bool, map(form.match, layer.codes)), bool, len(coded))
     if fits.any():
         found += _malformed(layer, np.flatnonzero(~fits & coded), profile)
@@ -86,7 +86,9 @@ def _form_of_codes(
         return found, []
     if not coded.any():
         return found, []
-    damaged = np.array([codes_.damaged(code) for code in layer.codes], bool)
+    damaged = np.array(
+        [codes_.damaged(code) or codes_.is_full_width(code) for code in layer.codes], bool
+    )
     if damaged.any():
         return found + _malformed(layer, np.flatnonzero(damaged), profile), []
     example = min(code for code in layer.codes if code)
@@ -98,13 +100,13 @@ def _duplicates(codes: list[str]) -> dict[str, list[int]]:
 
 
 def _malformed(layer: Layer, rows: Any, profile: Profile) -> list[Fault]:
-    return _by_row(
-        layer,
-        "code_malformed",
-        rows,
-        pattern=profile.code_pattern,
-        damage=any(codes_.damaged(layer.codes[row]) for row in rows),
-    )
+    given = [layer.codes[row] for row in rows]
+    damage = ""
+    if any(map(codes_.damaged, given)):
+        damage = "number"
+    elif any(map(codes_.is_full_width, given)):
+        damage = "full_width"
+    return _by_row(layer, "code_malformed", rows, pattern=profile.code_pattern, damage=damage)
 
 
 def _under_parent(layer: Layer, fits: np.ndarray) -> list[Fault]:

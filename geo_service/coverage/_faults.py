@@ -134,21 +134,21 @@ _REMARKS = {
         "the ellipsoid at each place.",
     ),
     "outline_absent": (
-        "没有给出外部范围：无法检查边缘缺口和越界；内部较大的未覆盖处只列为警告，"
+        "没有给出外界线：无法检查边缘缺口和越界；内部较大的未覆盖处只列为警告，"
         "因为可能本应空着（湖面、飞地）。请用 --within 给出范围。",
         "No outline was given: the rim can't be judged, and larger holes inside are warnings only, "
         "for they may be meant (a lake, an enclave). Give the outline with --within.",
     ),
     "outline_invalid": (
-        "外部范围有 {count} 个图形无效（自相交等），已先修正再比较。",
+        "外界线有 {count} 个图形无效（自相交等），已先修正再比较。",
         "{count} geometries of the outline were invalid and were made valid before comparing.",
     ),
     "outline_faulty": (
-        "外部范围自身有问题，请先核对：{zh_found}{zh_more}",
+        "外界线自身有问题，请先核对：{zh_found}{zh_more}",
         "The outline itself has faults, to be put right first: {found}{more}",
     ),
     "outline_holes": (
-        "外部范围留出了 {count} 处封闭的空地（共 {area}），按本应空着处理。",
+        "外界线留出了 {count} 处封闭的空地（共 {area}），按本应空着处理。",
         "The outline leaves out {places} ({area} in all), which count as meant.",
     ),
     "drawn_apart": (

@@ -21,12 +21,17 @@ _FORMS = {
     "redrawn": ("形状几乎相同，顶点不同", "drawn with other vertices"),
 }
 
+_ROW = re.compile(r"^row (\d+)$")
 _CURES = {
-    True: (
+    "full_width": (
+        "含有全角字符，请改成半角数字",
+        "it holds full-width characters: write plain digits",
+    ),
+    "number": (
         "已被电子表格改成数字，请按文本重新导出",
         "a spreadsheet turned it into a number: export it again as text",
     ),
-    False: ("请改正", "correct it"),
+    "": ("请改正", "correct it"),
 }  # fmt: skip
 _REASONS_ZH = {
     "Too few points in geometry component": "顶点太少，围不成面",
@@ -39,12 +44,12 @@ _REASONS_ZH = {
 }
 
 _MEANT = (
-    "若本应空着（湖面、飞地），请用 --within 给出外部范围；否则请补画。",
+    "若本应空着（湖面、飞地），请用 --within 给出外界线；否则请补画。",
     " If it is meant to stay open (a lake, an enclave), give the outline with --within; if not, "
     "draw it.",
 )
 _IN_HOLE = (
-    "外部范围自身在此处有空洞，请先核对外部范围。",
+    "外界线自身在此处有空洞，请先核对外界线。",
     " The outline itself has a hole here: put the outline right first.",
 )
 
@@ -88,20 +93,20 @@ _SENTENCES: dict[str, tuple[str, str]] = {
         "{A_hole}{places}{size} lies {between} {codes}{near}{join}.{meant}",
     ),
     "missing_grid": (
-        "此处缺一个网格{size}{near}：{sides}。{meant}{absent}",
-        "A grid is missing here{size}{near}: {sides}.{meant}{absent}",
+        "此处没有网格{size}{near}：{sides}。{meant}{absent}",
+        "No grid holds this ground{size}{near}: {sides}.{meant}{absent}",
     ),
     "rim_gap": (
-        "{codes} 与外部范围之间有缺口{places}{size}{near}，请补到界线。",
+        "{codes} 与外界线之间有缺口{places}{size}{near}，请补到界线。",
         "Open ground{places}{size} lies between {codes} and the outline{near}; extend the grid to "
         "it.",
     ),
     "overrun": (
-        "{codes} 超出外部范围{places}{size}{near}，请裁到界线。{in_hole}",
+        "{codes} 超出外界线{places}{size}{near}，请裁到界线。{in_hole}",
         "{codes} {reach} beyond the outline{places}{size}{near}; cut at the outline.{in_hole}",
     ),
     "outline_mismatch": (
-        "{zh_stretch}网格外缘与外部范围不是同一条线：共 {several} 处，未覆盖 {rim_gap}，"
+        "{zh_stretch}网格外缘与外界线不是同一条线：共 {several} 处，未覆盖 {rim_gap}，"
         "越界 {overrun}，最宽 {widest}{near}，涉及 {codes}。{zh_line}",
         "{stretch} the grids and the outline follow two different lines: {in_several}, {rim_gap} "
         "open and {overrun} beyond, {widest} wide at most{near}, at {codes}. {line}",
@@ -351,12 +356,12 @@ def _by_kind(fault: Fault, names: Sequence[str], alone: bool, *, zh: bool) -> di
     if kind == "duplicate_geometry":
         return dict(zip(("zh_form", "form"), _FORMS[facts["form"]], strict=True))
     if kind == "edge_mismatch":
-        with_outline = "与外部范围" if zh else " with the outline"
+        with_outline = "与外界线" if zh else " with the outline"
         return {"with_outline": with_outline if facts["outline"] else ""}
     if kind == "code_order":
         return {"parent": listed(facts["parents"], zh=zh)}
     if kind == "code_malformed":
-        return dict(zip(("zh_cure", "cure"), _CURES[bool(facts["damage"])], strict=True))
+        return dict(zip(("zh_cure", "cure"), _CURES[facts["damage"]], strict=True))
     if kind == "invalid_geometry":
         return {"zh_reason": _REASONS_ZH.get(facts["reason"], facts["reason"])}
     if kind == "not_on_map":
@@ -417,7 +422,7 @@ def _missing(facts: Any, names: Sequence[str], *, zh: bool) -> dict[str, str]:
 def _missing_rows(fault: Fault, *, zh: bool) -> str:
     if fault.others:
         who = listed(fault.others, zh=zh)
-        return f"登记表中的 {who} " if zh else f"{who} of the register {_are(len(fault.others))}"
+        return f"登记表中的 {who}" if zh else f"{who} of the register {_are(len(fault.others))}"
     count, expected = fault.facts["count"], fault.facts["expected"]
     if zh:
         return f"应有 {expected} 个网格，其中 {count} 个"
@@ -441,8 +446,12 @@ def listed(codes: Sequence[str], *, zh: bool) -> str:
     --------
     >>> listed(["a", "b"], zh=False), listed(list("abcdefgh"), zh=False)
     ('a and b', 'a, b, c, d, e, f and 2 more')
+    >>> listed(["row 3", "row 12"], zh=True)
+    '第 3 行、第 12 行'
     """
     first = list(codes[:_NAMED])
+    if zh:  # a grid without a code goes by its row
+        first = [_ROW.sub(r"第 \1 行", code) for code in first]
     more = len(codes) - len(first)
     if zh:
         return "、".join(first) + (f" 等 {len(codes)} 个" if more else "")

@@ -114,17 +114,17 @@ class Staffing:
         for code, count, zh, en, shown in (
             ("grids_without_person", len(self.without_person), "个网格无人",
              "grids without a person", self.without_person),
-            ("persons_unknown_grid", len(self.unknown_grid), "名人员的网格编码不在图上",
+            ("persons_unknown_grid", len(self.unknown_grid), "名人员的网格编码不在图上（行号）",
              "persons on a grid that is not on the map (rows)", self.unknown_grid.index),
-            ("persons_without_grid", len(self.without_grid), "名人员没有网格",
+            ("persons_without_grid", len(self.without_grid), "名人员没有网格（行号）",
              "persons without a grid (rows)", self.without_grid.index),
-            ("rows_vacant", len(self.vacant), "行没有姓名，未计入人数",
+            ("rows_vacant", len(self.vacant), "行没有姓名，未计入人数（行号）",
              "rows without a person's name, not counted (rows)", self.vacant),
             ("grids_without_head", len(self.without_head), "个网格没有网格长",
              "grids without a head", self.without_head),
             ("grids_without_full_time", len(self.without_full_time), "个网格没有专职网格员",
              "grids without a full-time member", self.without_full_time),
-            ("persons_on_many_grids", len(self.overloaded), "人兼管的网格过多",
+            ("persons_on_many_grids", len(self.overloaded), "人兼管的网格过多（行号）",
              "persons on too many grids (rows)", self.overloaded["rows"]),
         ):  # fmt: skip
             if count:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 _CHUNK = 1 << 20
 _ROLES_ZH = {
     "layer": "检查对象",
-    "outline": "外部范围",
+    "outline": "外界线",
     "register": "登记表",
     "roster": "花名册",
     "events": "事件表",

@@ -86,7 +86,7 @@ def _further(opinion: Opinion) -> dict[str, pd.DataFrame]:
         )
     reference = opinion.report.reference
     if len(reference):
-        out["外部范围自身问题"] = pd.DataFrame(
+        out["外界线自身问题"] = pd.DataFrame(
             {
                 "问题": reference["kind"].map(words.kind_zh),
                 "说明": reference["message_zh"],
