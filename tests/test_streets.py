@@ -417,7 +417,7 @@ def test_files_that_are_refused(
     motorway = street_plans.write(tmp_path / "m.osm.pbf", ROW, [("a e", {"highway": "motorway"})])
     with pytest.raises(InputError, match="no walkable street"):
         WalkNetwork.from_pbf(motorway)
-    with pytest.raises(MissingError, match="no rule profile"):
+    with pytest.raises(MissingError, match="no profile"):
         WalkNetwork.from_pbf(motorway, profile="bird")
     with pytest.raises(InputError, match="not in metres"):
         WalkNetwork.from_pbf(street_plans.lattice(tmp_path / "x.osm.pbf", 2), plane=4490)

@@ -94,7 +94,7 @@ _SENTENCES: dict[str, tuple[str, str]] = {
     ),
     "missing_grid": (
         "此处没有网格{size}{near}：{sides}。{meant}{absent}",
-        "No grid holds this ground{size}{near}: {sides}.{meant}{absent}",
+        "A grid is missing here{size}{near}: {sides}.{meant}{absent}",
     ),
     "rim_gap": (
         "{codes} 与外界线之间有缺口{places}{size}{near}，请补到界线。",
