@@ -257,6 +257,10 @@ def test_a_siting_job_tells_its_steps(http: httpx.Client) -> None:
     said = sites.words(Step("bound", 2182.0, 2194.0))
     assert said.zh == "正在求理论极限：目前最好 2,182，理论极限 2,194，相差 0.5 %"
     assert said.en.endswith("best so far 2,182, bound 2,194, 0.5 % apart")
+    fair = sites.words(Step("swaps", 0.5, 0.625), "equity")
+    assert fair.en.endswith("best so far 50.00 %, bound 62.50 %, 25.0 % apart")
+    far = sites.words(Step("swaps", 812.0, 800.0), "center")
+    assert far.zh == "正在改进方案：目前最好 812 m，理论极限 800 m，相差 1.5 %"
 
 
 def test_a_job_is_dismissed_and_restarted(http: httpx.Client, places: list[list[float]]) -> None:

@@ -32,6 +32,9 @@ _STEPS = {
     "done": Phrase("方案已选定", "The choice is made"),
 }
 
+_FIGURES = {"equity": (100.0, "{:.2f} %"), "center": (1.0, "{:,.0f} m")}
+"""How a model's objective is told, where it is not a number of people or sites."""
+
 router = APIRouter(tags=["sites"], dependencies=[doors.requires("viewer")])
 
 StateOf = Annotated[State, Depends(states.of)]
@@ -130,18 +133,21 @@ def answer(
     return told
 
 
-def words(step: str) -> Phrase:
-    """Say what a step of `answer` does, with what it knows by then."""
+def words(step: str, model: str = "cover") -> Phrase:
+    """Say what a step of `answer` for a model does, with what it knows by then."""
     said = _STEPS.get(step, _STEPS["choose"])
     best, bound = getattr(step, "best", None), getattr(step, "bound", None)
     if best is None:
         return said
+    scale, form = _FIGURES.get(model, (1.0, "{:,.0f}"))
+    found = form.format(best * scale)
     if bound is None or bound == best:
-        return Phrase(f"{said.zh}：目前最好 {best:,.0f}", f"{said.en}: best so far {best:,.0f}")
-    apart = 100.0 * abs(bound - best) / max(abs(best), 1.0)
+        return Phrase(f"{said.zh}：目前最好 {found}", f"{said.en}: best so far {found}")
+    limit = form.format(bound * scale)
+    apart = 100.0 * abs(bound - best) / max(abs(best), 1.0 / scale)
     return Phrase(
-        f"{said.zh}：目前最好 {best:,.0f}，理论极限 {bound:,.0f}，相差 {apart:.1f} %",
-        f"{said.en}: best so far {best:,.0f}, bound {bound:,.0f}, {apart:.1f} % apart",
+        f"{said.zh}：目前最好 {found}，理论极限 {limit}，相差 {apart:.1f} %",
+        f"{said.en}: best so far {found}, bound {limit}, {apart:.1f} % apart",
     )
 
 

@@ -176,7 +176,7 @@ def _life_circles(state: State, question: Circles, context: Context) -> Result:
 
 def _siting(state: State, question: sites.Question, context: Context) -> Result:
     def advance(share: float, step: str) -> None:
-        said = sites.words(step)
+        said = sites.words(step, question.model)
         context.tell(share, said.zh, said.en)
 
     return _json(sites.answer(state, question, advance))
