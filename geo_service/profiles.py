@@ -186,6 +186,20 @@ def known() -> list[str]:
     return sorted(n.removeprefix(_PREFIX).removesuffix(_SUFFIX) for n in found)
 
 
+def shipped(name: str) -> str:
+    """Give the name of a shipped profile back: who asks from afar names no file of this machine.
+
+    Raises
+    ------
+    MissingError
+        ``profile_unknown``.
+    """
+    names = known()
+    if name not in names:
+        raise MissingError("profile_unknown", profile=name, known=", ".join(names))
+    return name
+
+
 def to_dict(profile: Profile) -> dict[str, Any]:
     """Give every rule of a profile as plain data, as its file would name it."""
     plain: dict[str, Any] = json.loads(json.dumps(asdict(profile)))

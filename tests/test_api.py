@@ -526,6 +526,29 @@ def test_a_revision_published_elsewhere_is_picked_up(
     assert http.get("/collections/grids/items?limit=1").json()["revision"] == 2
 
 
+def test_a_profile_is_named_never_a_file_of_the_server(http: httpx.Client, tmp_path: Path) -> None:
+    """Or whoever may ask could tell which files there are, and read what is wrong in them."""
+    there, absent = tmp_path / "there.toml", tmp_path / "absent.toml"
+    there.write_text("[secret]\nkey = 1\n")
+    walk = {"datum": "wgs84", "points": [[113.8, 34.0]]}
+    for file in (there, absent):
+        name = str(file)
+        asked = [
+            http.get("/faults", params={"layer": "grids", "profile": name}),
+            http.get("/catchments", params={"lon": 113.8, "lat": 34, "datum": "wgs84",
+                                            "profile": name}),
+            http.post("/catchments", json={**walk, "profile": name}),
+            http.post("/life-circles", json={"layer": "communities", "profile": name}),
+            *(http.post(f"/processes/{process}/execution", json={"inputs": {**inputs,
+                                                                           "profile": name}})
+              for process, inputs in (("check", {"layer": "grids"}), ("repair", {"draft": 1}),
+                                      ("catchments", walk), ("life-circles", {}))),
+        ]  # fmt: skip
+        for answer in asked:
+            problem(answer, 404, "profile_unknown")
+    assert http.get("/faults?layer=grids&profile=default").status_code == 200
+
+
 def test_faults_of_a_draft_are_features_with_messages(
     own: tuple[httpx.Client, Path], grids: gpd.GeoDataFrame, tmp_path: Path
 ) -> None:

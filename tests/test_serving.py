@@ -31,6 +31,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from geo_service import api
 from geo_service.api import connections, guard, serving
+from geo_service.api import state as states
 from geo_service.settings import Settings
 from geo_service.store import create_store, open_store
 
@@ -116,6 +117,29 @@ def test_several_processes_a_dead_one_and_the_end(city: Path, tmp_path: Path) ->
         assert process.wait(60) == 0
     lines = [json.loads(line) for line in path.with_suffix(".log").read_text().splitlines()]
     assert {"request", "ms", "status"} <= lines[-1].keys() | lines[len(lines) // 2].keys()
+
+
+def test_what_publications_leave_in_memory_is_bounded(city: Path, tmp_path: Path) -> None:
+    """A process that follows a busy store for weeks holds the current revisions and few others."""
+    path = tmp_path / "city.gpkg"
+    with open_store(city) as store:
+        store.backup(path)
+    state = states.State(open_store(path))
+    compiled = []
+    try:
+        for turn in range(2 * states.KEPT_PAST):
+            grids = state.store.frame("grids").assign(remark=f"第{turn}版")
+            draft = state.store.create_draft("grids", grids)
+            number = state.store.publish(draft.id, accept=("code_order",)).number
+            state.look_again()
+            assert state.view("grids").revision == number
+            assert state.view("city").revision == 1
+            compiled.append(len(state.store._home.engine._compiled_cache))
+        past = [key for key in state._views if key not in {("grids", number), ("city", 1)}]
+        assert past == [("grids", number - k) for k in range(states.KEPT_PAST, 0, -1)]
+        assert compiled[-1] == compiled[states.KEPT_PAST]
+    finally:
+        state.close()
 
 
 def test_a_request_under_way_is_finished_when_the_service_stops(city: Path) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import orjson
 import shapely
 from fastapi import APIRouter, Body, Depends, Query
-from pydantic import BaseModel, ConfigDict
+from pydantic import AfterValidator, BaseModel, ConfigDict
 from starlette.responses import Response
 
 from geo_service import crs, masking
@@ -17,6 +17,7 @@ from geo_service.api import doors
 from geo_service.api import state as states
 from geo_service.api.state import GEOJSON, State
 from geo_service.errors import InputError, Phrase
+from geo_service.streets import tag_rules
 
 MAX_ORIGINS = 500
 MAX_RINGS = 12
@@ -30,7 +31,8 @@ Reach = Literal["nearest", "any"]
 Datum = Annotated[
     str, Query(description="wgs84, cgcs2000, gcj02, bd09 or EPSG:n", examples=["wgs84"])
 ]
-Walker = Annotated[str, Query(description="adult, senior or courier")]
+WalkerName = Annotated[str, AfterValidator(tag_rules.shipped)]
+Walker = Annotated[WalkerName, Query(description="adult, senior or courier")]
 Speed = Annotated[float | None, Query(gt=0, lt=30, description="km/h, instead of the walker's")]
 
 
@@ -49,7 +51,7 @@ class Origins(BaseModel):
     datum: str
     points: list[tuple[float, float]]
     minutes: list[float] = [15.0]
-    profile: str = "adult"
+    profile: WalkerName = "adult"
     speed_kmh: float | None = None
     reach: Reach = "nearest"
     smooth: bool = False

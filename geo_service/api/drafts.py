@@ -8,12 +8,12 @@ from typing import Annotated, Any
 
 import orjson
 from fastapi import APIRouter, Depends, Query, Request
-from pydantic import BaseModel, ConfigDict
+from pydantic import AfterValidator, BaseModel, ConfigDict
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import UploadFile
 from starlette.responses import Response
 
-from geo_service import layers
+from geo_service import layers, profiles
 from geo_service.api import desk, doors, uploads
 from geo_service.api import state as states
 from geo_service.api.state import State
@@ -66,7 +66,8 @@ StateOf = Annotated[State, Depends(states.of)]
 VIEWER = doors.requires("viewer")
 PLANNER = doors.requires("planner")
 PUBLISHER = doors.requires("publisher")
-Profile = Annotated[str, Query(description="Rule profile")]
+RuleProfile = Annotated[str, AfterValidator(profiles.shipped)]
+Profile = Annotated[RuleProfile, Query(description="Rule profile")]
 
 
 def _own_draft(number: int, request: Request, state: StateOf) -> Draft:

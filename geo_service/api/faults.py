@@ -13,6 +13,7 @@ from starlette.responses import Response
 from geo_service import crs
 from geo_service.api import doors
 from geo_service.api import state as states
+from geo_service.api.drafts import Profile
 from geo_service.api.state import GEOJSON, State
 from geo_service.errors import InputError
 from geo_service.reports import KINDS_ZH
@@ -32,7 +33,7 @@ def faults(
     state: StateOf,
     layer: Annotated[str | None, Query(description="A published layer", examples=["grids"])] = None,
     draft: Annotated[int | None, Query(description="Or an open draft")] = None,
-    profile: Annotated[str, Query(description="Rule profile")] = "default",
+    profile: Profile = "default",
 ) -> Response:
     """Check a layer or a draft; each fault is a feature with its message in both languages."""
     if (layer is None) == (draft is None):

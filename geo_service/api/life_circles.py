@@ -15,6 +15,7 @@ from starlette.responses import Response
 from geo_service import crs, places
 from geo_service.api import doors
 from geo_service.api import state as states
+from geo_service.api.catchments import WalkerName
 from geo_service.api.state import State
 from geo_service.errors import InputError, MissingError
 
@@ -60,7 +61,9 @@ class Circles(BaseModel):
         default=None, description="Only these categories · 只算这些类别"
     )
     at: str | None = Field(default=None, description="Only those open then: “02:00” · 此刻开放的")
-    profile: str | None = Field(default=None, description="One walker for all categories · 谁在走")
+    profile: WalkerName | None = Field(
+        default=None, description="One walker for all categories · 谁在走"
+    )
     speed_kmh: float | None = Field(default=None, gt=0, lt=30, description="km/h · 步速")
 
 

@@ -41,8 +41,7 @@ log = logging.getLogger("geo_service.api")
 
 LOOK_EVERY_SECONDS = 0.5
 KEPT_PAST = 4
-"""Lookups over past revisions that are kept."""
-KEPT_VIEWS = 16
+"""Past revisions that are kept: so many views of all layers, and so many lookups over grids."""
 GEOMETRY = "geometry"
 GEOJSON = "application/geo+json"
 SHOWN_FIRST = ("city", "counties", "townships", "communities", "grids")
@@ -204,12 +203,13 @@ class State:
         number = current[layer] if at is None else self.store.revision(layer, at=at).number
         key = (layer, number)
         with self._locks["views"]:
-            if key not in self._views:
-                self._views[key] = self._make_view(layer, number)
-                while len(self._views) > KEPT_VIEWS:
-                    self._views.popitem(last=False)
+            view = self._views.get(key) or self._make_view(layer, number)
+            self._views[key] = view
             self._views.move_to_end(key)
-            return self._views[key]
+            past = [one for one in self._views if current.get(one[0]) != one[1]]
+            for one in past[:-KEPT_PAST]:
+                del self._views[one]
+        return view
 
     def gazetteer(self, *, at: int | str | None = None) -> Gazetteer:
         """Give the lookup over the grids, as they are or as they were; it is made if need be.

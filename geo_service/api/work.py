@@ -38,7 +38,7 @@ class Check(BaseModel):
     layer: str | None = Field(default=None, description="A published layer · 已发布的图层")
     draft: int | None = Field(default=None, description="Or an open draft · 或一个草稿")
     at: int | str | None = Field(default=None, description="A revision or a date · 版本或日期")
-    profile: str = Field(default="default", description="Rule profile · 规则方案")
+    profile: drafts.RuleProfile = Field(default="default", description="Rule profile · 规则方案")
 
 
 class Repair(BaseModel):
@@ -58,7 +58,7 @@ class Repair(BaseModel):
     overlap_to: Literal["smaller_code", "drawn_back"] | None = Field(
         default=None, description="Who keeps an overlap · 压盖归谁"
     )
-    profile: str = Field(default="default", description="Rule profile · 规则方案")
+    profile: drafts.RuleProfile = Field(default="default", description="Rule profile · 规则方案")
     dry_run: bool = Field(default=False, description="List the changes only · 只列出改动")
 
 

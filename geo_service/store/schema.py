@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import orjson
@@ -21,6 +22,12 @@ from geo_service.store.rows import Column
 
 APPLICATION = "geo-service"
 SCHEMA_VERSION = 4
+TABLES_KEPT = 64
+"""Descriptions of layers' and plain tables that are kept.
+
+SQLAlchemy keeps what it compiled by the table it was compiled for: one described anew at every
+question is compiled anew, and kept beside hundreds of its like.
+"""
 
 _INTEGER = sa.BigInteger().with_variant(sa.Integer(), "sqlite")  # GeoPackage knows no BIGINT
 _TYPES: dict[str, TypeEngine[Any]] = {
@@ -98,29 +105,47 @@ class Schema:
 
     def layer_table(self, name: str, columns: Sequence[Column], kind: str = "GEOMETRY") -> sa.Table:
         """Describe the table of a layer's current revision."""
-        return sa.Table(
-            name,
-            sa.MetaData(),
-            sa.Column("fid", sa.Integer, primary_key=True),
-            sa.Column("geom", self.geometry(kind), nullable=False),
-            sa.Column("code", sa.Text, nullable=False, server_default=""),
-            *_attributes(columns, self.longest_name_bytes),
-            sa.Column("valid_from", sa.Integer, nullable=False, server_default="0"),
-            sa.Index(f"{name}_code", "code"),
-            quote=True,  # a name may be a word of SQL
-            sqlite_autoincrement=True,
-        )
+        return _layer_table(self.geometry, self.longest_name_bytes, name, tuple(columns), kind)
 
     def attribute_table(self, name: str, columns: Sequence[Column]) -> sa.Table:
         """Describe a table of plain rows: addresses, facilities, candidates, demand."""
-        return sa.Table(
-            name,
-            sa.MetaData(),
-            sa.Column("fid", sa.Integer, primary_key=True),
-            *_attributes(columns, self.longest_name_bytes),
-            quote=True,  # a name may be a word of SQL
-            sqlite_autoincrement=True,
-        )
+        return _attribute_table(self.longest_name_bytes, name, tuple(columns))
+
+
+@lru_cache(maxsize=TABLES_KEPT)
+def _layer_table(
+    geometry: Callable[[str], TypeEngine[Any]],
+    longest_name_bytes: int | None,
+    name: str,
+    columns: tuple[Column, ...],
+    kind: str,
+) -> sa.Table:
+    return sa.Table(
+        name,
+        sa.MetaData(),
+        sa.Column("fid", sa.Integer, primary_key=True),
+        sa.Column("geom", geometry(kind), nullable=False),
+        sa.Column("code", sa.Text, nullable=False, server_default=""),
+        *_attributes(columns, longest_name_bytes),
+        sa.Column("valid_from", sa.Integer, nullable=False, server_default="0"),
+        sa.Index(f"{name}_code", "code"),
+        quote=True,  # a name may be a word of SQL
+        sqlite_autoincrement=True,
+    )
+
+
+@lru_cache(maxsize=TABLES_KEPT)
+def _attribute_table(
+    longest_name_bytes: int | None, name: str, columns: tuple[Column, ...]
+) -> sa.Table:
+    return sa.Table(
+        name,
+        sa.MetaData(),
+        sa.Column("fid", sa.Integer, primary_key=True),
+        *_attributes(columns, longest_name_bytes),
+        quote=True,  # a name may be a word of SQL
+        sqlite_autoincrement=True,
+    )
 
 
 def schema(

@@ -102,10 +102,21 @@ def profile(name: str) -> WalkProfile:
     file, _, table = name.partition("#")
     if file.lower().endswith(".toml"):
         return _own_profile(Path(file), table)
+    return profiles()[shipped(name)]
+
+
+def shipped(name: str) -> str:
+    """Give the name of a shipped profile back: who asks from afar names no file of this machine.
+
+    Raises
+    ------
+    MissingError
+        ``profile_unknown``.
+    """
     known = profiles()
     if name not in known:
         raise MissingError("profile_unknown", profile=name, known=", ".join(known))
-    return known[name]
+    return name
 
 
 @lru_cache(maxsize=1)
