@@ -102,6 +102,34 @@ def test_a_tiling_in_a_tile_has_neither_gap_nor_overlap(
     assert read.geometry.area.sum() == pytest.approx(read.geometry.buffer(0).union_all().area)
 
 
+FOLDED = {  # rings in tile units, as cutting and rounding left them, and what is left of them
+    "corner on the rim of the cut": ([(2507, -64), (2514, -52), (2544, -64), (2547, -64)], 222.0),
+    "neck closed to a point": (
+        [(0, 0), (4, 4), (8, 0), (8, 8), (4, 4), (0, 8)], 32.0),
+    "bay closed to a hole": (
+        [(0, 0), (9, 0), (9, 9), (4, 9), (6, 5), (3, 5), (4, 9), (0, 9)], 75.0),
+    "spike folded along a side": ([(0, 0), (9, 0), (9, 9), (9, -5), (12, 0), (9, 9), (0, 9)], None),
+    "nothing but a fold": ([(0, 0), (9, 0), (4, 0)], 0.0),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", FOLDED)
+def test_what_rounding_folds_is_mended_on_whole_numbers(name: str, tmp_path: Path) -> None:
+    ring, area = FOLDED[name]
+    whole = shapely.Polygon([(0, 100), (50, 100), (50, 150), (0, 150)])
+    drawn = np.array([whole, shapely.Polygon(ring), whole], dtype=object)
+    placed = shapely.transform(drawn, lambda xy: np.array(BOX[:2]) + xy * UNIT_M)
+    codes = {"code": np.array(["1", "2", "3"], dtype=object)}
+    read = decode(mvt.encode([mvt.TileLayer("grids", placed, codes)], BOX), tmp_path)
+    assert read.geometry.is_valid.all()
+    assert read["code"].tolist() == (["1", "3"] if area == 0.0 else ["1", "2", "3"])
+    assert read.geometry.iloc[0].normalize().equals(shapely.MultiPolygon([whole]).normalize())
+    xy = shapely.get_coordinates(read.geometry.to_numpy())
+    assert (xy == np.rint(xy)).all()
+    if area:
+        assert read.geometry.iloc[1].area == area
+
+
 def test_pyramid_keeps_neighbours_together_at_every_zoom(tiling: Callable[..., Any]) -> None:
     grids, _ = tiling(200, points=30)
     shapes = mvt.to_mercator(grids.geometry.to_numpy(), grids.crs)

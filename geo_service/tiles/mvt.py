@@ -1,15 +1,15 @@
 """Mapbox Vector Tiles 2.1, encoded by whole arrays.
 
-One pass over the coordinates of all features of a tile: quantise, drop repeated points, turn rings
-the way the format wants them, take differences, and write every integer as a varint at once. Only
-the last step, a header per feature, is a loop.
+One pass over the coordinates of all features of a tile: quantise, drop repeated points, mend what
+whole numbers made touch itself, turn rings the way the format wants them, take differences, and
+write every integer as a varint at once. Only the last step, a header per feature, is a loop.
 
 Source: Mapbox Vector Tile Specification 2.1, sections 3 and 4.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
@@ -32,10 +32,13 @@ _PART_TYPE = {_POLYGON: 3, _LINE: 1, _POINT: 0}  # in shapely's numbering
 _FEWEST_POINTS = {_POINT: 1, _LINE: 2, _POLYGON: 3}
 _MOVE_TO_ONE, _LINE_TO, _CLOSE = 9, 2, 15
 
+_MENDINGS = 4  # of one feature: rounding what was mended may fold it again
+
 _ONE_BYTE = [bytes((value,)) for value in range(0x80)]
 
 IntArray = npt.NDArray[np.int64]
 Box = tuple[float, float, float, float]
+Quantised = Callable[[npt.NDArray[np.float64]], IntArray]
 
 
 @dataclass(frozen=True)
@@ -188,7 +191,9 @@ def _draw(
 ) -> _Drawn:
     if parts.size == 0:
         return _Drawn(kind, np.empty(0, np.int64), [])
-    paths = _simple_paths(_paths(parts, row, box, kind=kind), kind=kind)
+    paths = _simple_paths(_paths(parts, row, _whole_units(box), kind=kind), kind=kind)
+    if kind == _POLYGON and paths.size.size:
+        paths = _mended(paths)
     if paths.size.size == 0:
         return _Drawn(kind, np.empty(0, np.int64), [])
     stream, first_of_path = _commands(paths, kind=kind)
@@ -198,20 +203,29 @@ def _draw(
     return _Drawn(kind, rows, [data[a:b] for a, b in pairwise(at)])
 
 
+def _whole_units(box: Box) -> Quantised:
+    scale = EXTENT / (box[2] - box[0])
+
+    def quantised(xy: npt.NDArray[np.float64]) -> IntArray:
+        points = np.empty(xy.shape, np.int64)
+        points[:, 0] = np.rint((xy[:, 0] - box[0]) * scale)
+        points[:, 1] = np.rint((box[3] - xy[:, 1]) * scale)
+        return points
+
+    return quantised
+
+
 def _paths(
-    parts: npt.NDArray[np.object_], row: npt.NDArray[np.intp], box: Box, *, kind: int
+    parts: npt.NDArray[np.object_], row: npt.NDArray[np.intp], quantised: Quantised, *, kind: int
 ) -> _Paths:
-    """The points, lines or rings, quantised to the tile; rings left open."""
+    """The points, lines or rings in whole units; rings left open."""
     is_hole = np.zeros(len(parts), bool)
     if kind == _POLYGON:
         parts, owner = shapely.get_rings(parts, return_index=True)
         row = row[owner]
         is_hole = np.append(False, owner[1:] == owner[:-1])[: len(owner)]
     xy, path = shapely.get_coordinates(parts, return_index=True)
-    scale = EXTENT / (box[2] - box[0])
-    points = np.empty(xy.shape, np.int64)
-    points[:, 0] = np.rint((xy[:, 0] - box[0]) * scale)
-    points[:, 1] = np.rint((box[3] - xy[:, 1]) * scale)
+    points = quantised(xy)
     keep = np.ones(len(points), bool)
     same_path = path[1:] == path[:-1]
     keep[1:] = ~(same_path & (points[1:] == points[:-1]).all(axis=1))
@@ -250,6 +264,60 @@ def _simple_paths(paths: _Paths, *, kind: int) -> _Paths:
     paths, area2 = paths.only(keep), area2[keep]
     wrong = (area2 > 0) == paths.is_hole  # y grows downwards: an exterior's area is positive
     return _reversed(paths, wrong)
+
+
+def _mended(paths: _Paths) -> _Paths:
+    """Mend the features that whole numbers made touch or fold onto themselves.
+
+    Where a neck or a bay is narrower than a unit, or a corner lies on the rim of the cut, a ring
+    runs twice through a point or along a side. It is taken apart there. Whole numbers stay, and
+    the area that is covered: borders are shared as before.
+    """
+    shapes, rows = _shapes(paths)
+    bad = np.flatnonzero(~shapely.is_valid(shapes))
+    if not bad.size:
+        return paths
+    mended = shapes[bad]
+    for _ in range(_MENDINGS):
+        broken = ~shapely.is_valid(mended)
+        if not broken.any():
+            break
+        whole = shapely.make_valid(mended[broken], method="structure", keep_collapsed=False)
+        mended[broken] = shapely.transform(whole, np.rint)
+    parts, inner = _parts(mended)
+    again = _paths(parts, rows[bad][inner], lambda xy: np.rint(xy).astype(np.int64), kind=_POLYGON)
+    again = _simple_paths(again, kind=_POLYGON)
+    return _together(paths.only(~np.isin(paths.row, rows[bad])), again)
+
+
+def _shapes(paths: _Paths) -> tuple[npt.NDArray[np.object_], IntArray]:
+    """Each feature as a multipolygon in tile units, and its row."""
+    size = paths.size + 1  # rings closed
+    begin = _starts(size)
+    index = np.arange(int(size.sum())) - np.repeat(begin - paths.start, size)
+    index[begin + paths.size] = paths.start
+    shell = np.flatnonzero(~paths.is_hole)
+    rows, first = np.unique(paths.row[shell], return_index=True)
+    offsets = (
+        np.append(begin, size.sum()),
+        np.append(shell, paths.size.size),
+        np.append(first, shell.size),
+    )
+    xy = paths.xy[index].astype(np.float64)
+    made = shapely.from_ragged_array(shapely.GeometryType.MULTIPOLYGON, xy, offsets)
+    return np.asarray(made), rows
+
+
+def _together(one: _Paths, other: _Paths) -> _Paths:
+    """The paths of both, by row."""
+    row = np.append(one.row, other.row)
+    order = np.argsort(row, kind="stable")
+    start = np.append(one.start, other.start + len(one.xy))[order]
+    size = np.append(one.size, other.size)[order]
+    index = np.arange(int(size.sum())) + np.repeat(start - _starts(size), size)
+    xy = np.concatenate([one.xy, other.xy])[index]
+    is_hole = np.append(one.is_hole, other.is_hole)[order]
+    return _Paths(xy, _starts(size), size, row[order], is_hole)
 
 
 def _doubled_areas(paths: _Paths) -> IntArray:
