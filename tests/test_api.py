@@ -368,7 +368,7 @@ def test_openapi_describes_what_is_read_by_hand(http: httpx.Client) -> None:
 
 
 def test_rings_lie_inside_each_other(
-    http: httpx.Client, inside: dict[str, tuple[float, float]]
+    http: httpx.Client, store_path: Path, inside: dict[str, tuple[float, float]]
 ) -> None:
     lon, lat = inside[sorted(inside)[COUNT // 2]]
     asked = {"lon": lon, "lat": lat, "datum": "wgs84", "minutes": "5,10,15", "people": True}
@@ -380,6 +380,18 @@ def test_rings_lie_inside_each_other(
     assert 0 < people[5] < people[10] < people[15] <= (np.arange(COUNT) % 5 * 100 + 200).sum()
     many = {"datum": "wgs84", "points": [[lon, lat]] * 2, "minutes": [15]}
     assert len(http.post("/catchments", json=many).json()["features"]) == 2
+    far = {**many, "points": [[lon, lat]] * 3 + [[0.0, 0.0]] * 50}
+    told = http.post("/catchments", json=far)
+    as_job = http.post("/processes/catchments/execution", json={"inputs": far})
+    assert as_job.content == told.content  # whose parts are put together
+    network = WalkNetwork.load(next(store_path.parent.glob("*.streets")))
+    frame = network.catchment(*np.array(far["points"]).T, minutes=[15])
+    read = gpd.GeoDataFrame.from_features(told.json(), crs=4326)
+    assert read.geometry.is_valid.all()
+    for one, other in zip(frame.geometry, read.geometry, strict=True):
+        assert shapely.equals_exact(one.normalize(), other.normalize(), 2e-8)
+    assert read["origin"].tolist() == frame["origin"].tolist() == list(range(53))
+    assert read["area_m2"].tolist() == frame["area_m2"].tolist()
     problem(http.get("/catchments", params={**asked, "minutes": "x"}), 422, "parameter_invalid")
     problem(http.get("/catchments", params={**asked, "lon": 0.0}), 422, "street_too_far")
     problem(http.get("/catchments?lon=1&lat=2"), 422, "parameter_missing")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-import geopandas as gpd
 import numpy as np
 import orjson
 import shapely
@@ -12,7 +11,8 @@ from fastapi import APIRouter, Body, Depends, Query
 from pydantic import AfterValidator, BaseModel, ConfigDict
 from starlette.responses import Response
 
-from geo_service import crs, masking
+from geo_service import catchments as catchments_room
+from geo_service import crs
 from geo_service.api import doors
 from geo_service.api import state as states
 from geo_service.api.state import GEOJSON, State
@@ -114,12 +114,21 @@ def route(
 
 
 def _answer(state: State, origins: Origins) -> Response:
-    found = feature_collection(areas_of(state, origins), origins.profile)
+    found = feature_collection([features_of(state, origins)], origins.profile)
     return Response(found, media_type=GEOJSON)
 
 
-def areas_of(state: State, origins: Origins) -> gpd.GeoDataFrame:
-    """Give the catchments of many places, with the people inside where they are asked for.
+def features_of(state: State, origins: Origins, *, first: int = 0) -> bytes:
+    """Give the catchments of many places as a JSON list of GeoJSON features.
+
+    Parameters
+    ----------
+    state : State
+        The streets, and the grids whose people are counted.
+    origins : Origins
+        The places.
+    first : int
+        Number of the first of them in the whole question.
 
     Raises
     ------
@@ -134,29 +143,27 @@ def areas_of(state: State, origins: Origins) -> gpd.GeoDataFrame:
         raise InputError("parameter_invalid", name="minutes", value=origins.minutes, reason=reason)
     network = state.network(origins.profile)
     xy = np.array(origins.points, dtype=float)
-    areas = network.catchment(
-        xy[:, 0], xy[:, 1], minutes=origins.minutes, datum=crs.parse_datum(origins.datum),
-        speed_kmh=origins.speed_kmh, reach=origins.reach, smooth=origins.smooth,
-    )  # fmt: skip
+    options: dict[str, Any] = {
+        "minutes": origins.minutes, "datum": crs.parse_datum(origins.datum),
+        "speed_kmh": origins.speed_kmh, "reach": origins.reach, "smooth": origins.smooth,
+    }  # fmt: skip
+    found = catchments_room.features(network, xy[:, 0], xy[:, 1], **options)
     if origins.people:
-        areas = areas.assign(people=_people(state, areas))
-    return areas
+        for feature, people in zip(found, _people(state, found), strict=True):
+            feature["properties"]["people"] = people
+    for feature in found:
+        feature["properties"]["origin"] += first
+    return orjson.dumps(found, option=orjson.OPT_SERIALIZE_NUMPY)
 
 
-def feature_collection(areas: gpd.GeoDataFrame, profile: str) -> bytes:
-    """Give catchments as GeoJSON."""
-    records = masking.records(areas.drop(columns=areas.geometry.name))
-    features = [
-        {"type": "Feature", "geometry": orjson.Fragment(geometry), "properties": record}
-        for record, geometry in zip(
-            records, shapely.to_geojson(areas.geometry.to_numpy()), strict=True
-        )
-    ]
-    body = {"type": "FeatureCollection", "profile": profile, "features": features}
-    return orjson.dumps(body, option=orjson.OPT_SERIALIZE_NUMPY)
+def feature_collection(parts: list[bytes], profile: str) -> bytes:
+    """Put lists of features together as one GeoJSON."""
+    features = b"[" + b",".join(part[1:-1] for part in parts) + b"]"
+    body = {"type": "FeatureCollection", "profile": profile, "features": orjson.Fragment(features)}
+    return orjson.dumps(body)
 
 
-def _people(state: State, areas: gpd.GeoDataFrame) -> list[float | None]:
+def _people(state: State, areas: list[dict[str, Any]]) -> list[float | None]:
     """People of the grids inside each area; a grid cut by its edge counts by its share of area."""
     if "grids" not in state.revisions():
         return [None] * len(areas)
@@ -170,12 +177,20 @@ def _people(state: State, areas: gpd.GeoDataFrame) -> list[float | None]:
         return np.column_stack(inside.forward(xy[:, 0], xy[:, 1], datum="wgs84"))
 
     found: list[float | None] = []
-    for area in shapely.transform(areas.geometry.to_numpy(), project):
+    for feature in areas:
+        area = shapely.transform(_shape(feature), project)
         shapely.prepare(area)
         rows = view.plane_tree.query(area, predicate="intersects")
         part = shapely.area(shapely.intersection(grids[rows], area)) / shapely.area(grids[rows])
         found.append(round(float((part * weight[rows]).sum()), 1))
     return found
+
+
+def _shape(feature: dict[str, Any]) -> shapely.Geometry:
+    """The geometry of a feature of `catchments.features`."""
+    return shapely.from_geojson(
+        orjson.dumps(feature["geometry"], option=orjson.OPT_SERIALIZE_NUMPY)
+    )
 
 
 def _minutes(text: str) -> list[float]:

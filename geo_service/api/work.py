@@ -12,9 +12,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
-import geopandas as gpd
 import orjson
-import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from geo_service import layers
@@ -151,7 +149,7 @@ def _repair(state: State, question: Repair, context: Context) -> Result:
 
 
 def _catchments(state: State, question: Origins, context: Context) -> Result:
-    parts: list[gpd.GeoDataFrame] = []
+    parts: list[bytes] = []
     count = len(question.points)
     for first in range(0, count, _ORIGINS_AT_ONCE):
         context.tell(
@@ -160,10 +158,8 @@ def _catchments(state: State, question: Origins, context: Context) -> Result:
         some = question.model_copy(
             update={"points": question.points[first : first + _ORIGINS_AT_ONCE]}
         )
-        part = catchments.areas_of(state, some)
-        parts.append(part.assign(origin=part["origin"] + first))
-    areas = gpd.GeoDataFrame(pd.concat(parts, ignore_index=True), crs=parts[0].crs)
-    return Result(catchments.feature_collection(areas, question.profile), GEOJSON)
+        parts.append(catchments.features_of(state, some, first=first))
+    return Result(catchments.feature_collection(parts, question.profile), GEOJSON)
 
 
 def _life_circles(state: State, question: Circles, context: Context) -> Result:

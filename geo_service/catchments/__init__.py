@@ -8,8 +8,16 @@ within the longest leg. Outlines are traced on one field of walks (marching squa
 catchments lie inside longer ones by construction, and every area is valid.
 """
 
-from geo_service.catchments.areas import CELL_M, catchment, geojson
+from geo_service.catchments.areas import CELL_M, catchment, features, geojson
 from geo_service.catchments.edges import reached_edges
 from geo_service.catchments.field import LEG_LIMIT_M, Reachable
 
-__all__ = ["CELL_M", "LEG_LIMIT_M", "Reachable", "catchment", "geojson", "reached_edges"]
+__all__ = [
+    "CELL_M",
+    "LEG_LIMIT_M",
+    "Reachable",
+    "catchment",
+    "features",
+    "geojson",
+    "reached_edges",
+]

@@ -143,7 +143,7 @@ def catchment(
     return gpd.GeoDataFrame(columns, geometry=geometry, crs=crs.WGS84_EPSG)
 
 
-def geojson(
+def features(
     network: WalkNetwork,
     lon: npt.ArrayLike,
     lat: npt.ArrayLike,
@@ -156,16 +156,16 @@ def geojson(
     cell_m: float | None = None,
     smooth: bool = False,
     snap_limit_m: float = SNAP_LIMIT_M,
-) -> bytes:
-    """Give the same as a GeoJSON FeatureCollection, without making geometries on the way.
+) -> list[dict[str, Any]]:
+    """Give the same as GeoJSON features for orjson, without making geometries on the way.
 
-    Parameters, properties and refusals are those of `catchment`.
+    Parameters, properties and refusals are those of `catchment`; coordinates are written already.
     """
     asked = _question(network, minutes, speed_kmh, profile, reach, cell_m, smooth)
     snapped = _snapped(asked.network, lon, lat, datum, snap_limit_m)
     answers = list(_answers(asked, snapped, snap_limit_m, range(snapped.edge.size)))
     columns = _columns(asked, snapped, answers, lon, lat, datum)
-    features = [
+    return [
         {
             "type": "Feature",
             "geometry": {"type": "MultiPolygon", "coordinates": orjson.Fragment(written)},
@@ -176,7 +176,12 @@ def geojson(
             *columns.values(), strict=True,
         )
     ]  # fmt: skip
-    return orjson.dumps({"type": "FeatureCollection", "features": features})
+
+
+def geojson(network: WalkNetwork, lon: npt.ArrayLike, lat: npt.ArrayLike, **options: Any) -> bytes:
+    """Give `features` as a GeoJSON FeatureCollection."""
+    body = {"type": "FeatureCollection", "features": features(network, lon, lat, **options)}
+    return orjson.dumps(body)
 
 
 def _question(
