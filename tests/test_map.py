@@ -180,6 +180,8 @@ def test_sites_are_computed_and_numbered(open_map: Callable[..., Seen]) -> None:
     seen.page.fill("#sites-count", "3")
     seen.page.fill("#sites-minutes", "5")
     seen.page.click("#sites-form button")
+    seen.page.wait_for_selector("#sites-progress")  # a job, which could be stopped
+    assert seen.page.is_visible("#sites-stop")
     seen.page.wait_for_selector(".pin.site >> nth=2", timeout=60_000)
     numbers = [pin.inner_text() for pin in seen.page.locator(".pin.site").all()]
     assert numbers == ["1", "2", "3"]

@@ -1,13 +1,14 @@
 // "Where should the next ones stand?": proposed sites as numbered markers, with reasons and proof.
 
 import { byId, el, facts, fill } from "./dom.js";
+import * as jobs from "./jobs.js";
 import { ask, latest } from "./service.js";
-import { count, knows, metres, say } from "./words.js";
+import { count, knows, language, metres, say } from "./words.js";
 
 export function start(map, city) {
   const form = byId("sites-form"), answer = byId("sites-answer");
   const turn = latest();
-  let draw = () => fill(answer), markers = [], kind = "rest_station";
+  let draw = () => fill(answer), markers = [], kind = "rest_station", job = null;
 
   async function open() {
     map.existing(kind);
@@ -25,20 +26,46 @@ export function start(map, city) {
   async function compute(event) {
     event.preventDefault();
     const current = turn();
+    if (job) jobs.stop(job);
+    job = null;
     show(() => fill(answer, el("p", { className: "busy" }, say("working"))));
     const values = new FormData(form);
     try {
-      const plan = await ask("/sites", {
-        method: "POST",
-        json: { kind: values.get("kind"), count: Number(values.get("count")), minutes: Number(values.get("minutes")) },
+      const mine = await jobs.submit("siting", {
+        kind: values.get("kind"), count: Number(values.get("count")), minutes: Number(values.get("minutes")),
       });
-      if (current()) present(plan);
+      if (!current()) return jobs.stop(mine);
+      job = mine;
+      wait(mine);
+      const plan = await jobs.follow(mine, (told) => current() && progress(Object.assign(mine, told)));
+      if (!current()) return;
+      job = null;
+      if (plan) present(plan);
+      else show(() => fill(answer));
     } catch (refused) {
       if (current()) refuse(refused);
     }
   }
 
+  function wait(mine) {
+    show(() => {
+      fill(answer,
+        el("progress", { id: "sites-progress", max: 100, ariaLabel: say("working") }),
+        el("p", { id: "sites-words", className: "quietly", role: "status" }),
+        el("button", { type: "button", id: "sites-stop", className: "quiet", onclick: () => jobs.stop(mine) }, say("sites_stop")));
+      progress(mine);
+    });
+  }
+
+  function progress(told) {
+    const bar = byId("sites-progress");
+    if (!bar) return;
+    bar.value = told.progress ?? 0;
+    byId("sites-words").textContent = told[`message_${language()}`] || say("working");
+  }
+
   function refuse(refused) {
+    job = null;
     show(() => fill(answer, el("p", { className: "refused", role: "alert" }, refused.sentence ?? String(refused))));
   }
 

@@ -114,6 +114,7 @@ const WORDS = {
   sites_count: ["建几处", "How many"],
   sites_minutes: ["步行分钟", "Minutes' walk"],
   sites_button: ["计算", "Compute"],
+  sites_stop: ["停止计算", "Stop"],
   sites_title: ["{kind}方案：{count} 处", "{kind}s: {count} proposed"],
   sites_none: ["还没有方案。填好上面两项，点“计算”。", "No proposal yet. Fill in the form and press Compute."],
   sites_before: ["现在", "Now"],
