@@ -330,6 +330,12 @@ class State:
             self.street_tiles()
         self.ready = True  # from now on `follow` draws what is not yet saved
 
+    def draw_ahead(self) -> None:
+        """Draw the coarse tiles of the layers that the map opens with, where none are saved."""
+        for layer in self.revisions():
+            if layer in SHOWN_FIRST:
+                self._draw_ahead(layer)
+
     def close(self) -> None:
         """Let go of the store and of the threads."""
         self.executor.shutdown(wait=True, cancel_futures=True)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -104,7 +106,8 @@ def demo(
     if not as_json:
         console = terminal.out()
         console.print(f"{demo_city.LABEL} → {folder}", style="bold yellow", markup=False)
-    verdict = run(steps, folder, grids=grids, seed=seed)
+    serve = serve and not as_json
+    verdict = run(steps, folder, grids=grids, seed=seed, draw=serve)
     if as_json:
         keys = ("step", "found", "seconds")
         told = [dict(zip(keys, row, strict=True)) for row in steps.rows]
@@ -113,7 +116,7 @@ def demo(
         terminal.out().print(steps.table())
     if verdict["clean_faults"] or verdict["missed"] or verdict["false_alarms"]:
         return terminal.FOUND_FAULTS
-    if serve and not as_json:
+    if serve:
         from geo_service import api
 
         api.serve(store, host="127.0.0.1", port=port)
@@ -121,9 +124,14 @@ def demo(
 
 
 def run(
-    steps: Steps, folder: Path, *, grids: int | None = None, seed: int | None = None
+    steps: Steps,
+    folder: Path,
+    *,
+    grids: int | None = None,
+    seed: int | None = None,
+    draw: bool = False,
 ) -> dict[str, int]:
-    """Make a city in an empty folder and do the main job on it.
+    """Make a city in an empty folder and do the main job on it; draw its map beside, if told to.
 
     Returns
     -------
@@ -134,12 +142,32 @@ def run(
     store = folder / STORE_NAME
     city, files = _make(steps, folder, grids, seed)
     _publish(steps, store, files)
+    drawing = _beside(_draw_tiles, store) if draw else None
     verdict = {"grids": len(city.grids), **_check(steps, files)}
     _locate(steps, store)
     _walk(steps, store, files, city)
     _site(steps, store)
     _life_circles(steps, store, folder)
+    if drawing is not None:
+        with steps.step("画地图瓦片", "draw the map's tiles") as (found, _):
+            drawing.join()
+            found("首屏即开", "seen at once")
     return verdict
+
+
+def _beside(work: Callable[[Path], None], store: Path) -> BaseProcess:
+    process = multiprocessing.get_context("spawn").Process(target=work, args=(store,), daemon=True)
+    process.start()
+    return process
+
+
+def _draw_tiles(store: Path) -> None:
+    from geo_service.api.state import State
+    from geo_service.store import open_store
+
+    state = State(open_store(store))
+    state.draw_ahead()
+    state.close()
 
 
 def _clear(folder: Path) -> None:
