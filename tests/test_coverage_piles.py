@@ -114,3 +114,21 @@ def _piles_of(shapes: np.ndarray) -> list[_piles.Pile]:
     whole, _ = _layer.layer_of(layer(*shapes))
     left = _residual.residual([(whole.rings, _segments.scan(whole.rings))])
     return _piles.piles_of(whole, left, [])
+
+
+def test_whole_revisions_in_one_file_are_told_spot_by_spot(tiling) -> None:
+    grids, _ = tiling(60)
+    moved = [grids.set_geometry(grids.translate(0.3 * k, 0.2 * k)) for k in range(5)]
+    report = gs.check_coverage(pd.concat(moved, ignore_index=True))
+    (note,) = (note for note in report.notes if note.code == "piled")
+    assert "300 grids" in note.en
+    assert "60 spots" in note.en
+    piles = report.faults[report.faults["codes"].map(len) == 5]
+    assert sorted({codes[0] for codes in piles["codes"]}) == sorted(grids["code"])
+
+
+def test_a_county_and_a_city_among_their_grids_are_no_pile(tiling) -> None:
+    grids, outline = tiling(60)
+    above = gpd.GeoDataFrame(geometry=[outline, outline.buffer(1.0)], crs=grids.crs)
+    report = gs.check_coverage(pd.concat([grids, above], ignore_index=True))
+    assert "piled" not in {note.code for note in report.notes}

@@ -27,6 +27,11 @@ Looked at: 14 revisions of a city in one file are 120 piles and read in a second
 they are tens of thousands of overlaps, or no answer at all. No real layer has such a place.
 """
 
+_REVISIONS, _MOSTLY, _ALIKE = 3, 0.5, 0.5
+"""Where most of the grids at fault lie on spots of as many grids or more, all of a size, the file
+holds a layer several times over, and each spot is a pile: pair by pair, ten revisions of 300 grids
+are 190,000 overlaps."""
+
 _FIRST, _MOST = 16, 4096  # places tried at a time; each may lie in the box of every grid
 
 
@@ -51,20 +56,28 @@ class Pile:
 def piles_of(layer: Layer, left: Residual, copies: list[tuple[int, ...]]) -> list[Pile]:
     """Find the places that more than `DEPTH` grids cover which no copies of one another are.
 
+    Or `_REVISIONS` and more, where the layer as a whole is drawn as often.
+
     Each grid at a fault is asked at one place inside it; grids of a pile that was found already are
     not asked again, so that the work does not grow with the square of their number. Where there is
     a pile every grid is asked: revisions that were shifted as a whole cancel but for their rims.
     """
-    asked = np.unique(left.row[left.row >= 0])
     again = np.array([row for rows in copies for row in rows[1:]], np.int64)
-    found = _deep(layer, np.setdiff1d(asked, again)) if len(asked) > DEPTH else []
-    if found:
+    asked = np.setdiff1d(left.row[left.row >= 0], again)
+    found = _deep(layer, asked) if len(asked) > DEPTH else []
+    revised = len(found) > 0 and len(np.unique(np.concatenate(found))) > _MOSTLY * len(asked)
+    if revised or any(len(rows) > DEPTH for rows in found):
         found = _deep(layer, np.setdiff1d(np.arange(layer.rings.features), again))
+    if not revised:
+        found = [rows for rows in found if len(rows) > DEPTH]
     return [_pile(layer, rows, copies) for rows in _met(found, layer.rings.features)]
 
 
 def _deep(layer: Layer, asked: IntArray) -> list[IntArray]:
-    """The grids over each of the places that lie too deep, found a few places at a time."""
+    """The grids over each of the places that may lie too deep, found a few places at a time.
+
+    Those of over `DEPTH` grids, and those of `_REVISIONS` and more that are all of a size.
+    """
     points = _arrays.inner_points(layer.valid[asked])
     order = np.lexsort((points[:, 1], points[:, 0]))  # not that of the features
     asked, points = asked[order], points[order]
@@ -82,15 +95,26 @@ def _deep(layer: Layer, asked: IntArray) -> list[IntArray]:
         x, y = points[batch][at].T
         holds = shapely.intersects_xy(shapes[row], x, y)
         at, row = at[holds], row[holds]
-        deep = np.flatnonzero(np.bincount(at, minlength=len(batch)) > DEPTH)
-        step = _FIRST if len(deep) else min(2 * step, _MOST)
+        deep = np.flatnonzero(np.bincount(at, minlength=len(batch)) >= _REVISIONS)
+        step = min(2 * step, _MOST)
         for k in deep.tolist():
-            if not known[batch[k]]:
-                its = row[at == k]
+            its = row[at == k]
+            if len(its) <= DEPTH and _of_a_size(layer, asked[its]):
                 found.append(asked[its])
-                known[its] = True
+            elif len(its) > DEPTH:
+                step = _FIRST
+                if not known[batch[k]]:
+                    found.append(asked[its])
+                    known[its] = True
     shapely.destroy_prepared(unprepared)
     return found
+
+
+def _of_a_size(layer: Layer, rows: IntArray) -> bool:
+    """Whether grids are as large as one another: revisions are, a grid and its county are not."""
+    low_x, low_y, high_x, high_y = layer.boxes[rows].T
+    size = (high_x - low_x) * (high_y - low_y)
+    return bool(size.min() > _ALIKE * size.max())
 
 
 def _met(found: list[IntArray], count: int) -> list[IntArray]:

@@ -191,23 +191,27 @@ def placed(faults: list[Fault], origin: FloatArray) -> list[Fault]:
 def _copies(layer: Layer, surplus: list[Fault], shapes: Shapes) -> tuple[list[Fault], list[Fault]]:
     """Tell grids drawn twice from overlaps: the same rings, or all but the same area."""
     form: dict[tuple[int, ...], str] = {}
-    first: dict[int, int] = {}  # row -> the first row it is a copy of
+    copied: dict[int, int] = {}  # row -> a row it is a copy of
+
+    def first(row: int) -> int:
+        while row in copied:
+            row = copied[row]
+        return row
 
     def alike(rows: tuple[int, ...]) -> bool:
-        return len({first.get(row, row) for row in rows}) == 1
+        return len(set(map(first, rows))) == 1
 
     for rows in shapes.copies:
         same = shapely.equals_exact(layer.geometries[rows[0]], layer.geometries[list(rows)], 0.0)
         form[rows] = "identical" if same.all() else "turned"
-        first |= dict.fromkeys(rows, rows[0])
+        copied |= dict.fromkeys(rows[1:], rows[0])
     for fault in surplus:
         if fault.kind != "overlap" or len(fault.rows) != 2 or alike(fault.rows):
             continue
         if fault.area_m2 >= _SAME_SHARE * shapes.area_m2[list(fault.rows)].max():
             form[fault.rows] = "redrawn"
-            one, two = (first.get(row, row) for row in fault.rows)
-            first |= dict.fromkeys((two, *fault.rows), one)
-            first |= {row: one for row, before in first.items() if before == two}
+            one, two = map(first, fault.rows)
+            copied[two] = one
     copies = []
     for rows, how in form.items():
         geometry = layer.geometries[rows[0]]
