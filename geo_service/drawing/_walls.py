@@ -16,7 +16,7 @@ WALL_M = 0.05
 
 _TOUCH_M = 0.3  # nobody walks between buildings closer than this
 _SAMPLE_M = 2.0
-_TRIED = 4  # divisions a direction
+_TRIED = 8  # divisions a direction
 _STRAIGHTER_M = (10.0, 5.0, 2.0, 1.0, 0.5)
 _UNEVEN = 2.0
 
@@ -63,19 +63,21 @@ def cuts_between(
     share = np.bincount(held, count, minlength=of.max() + 1) / count.sum()
     middle = np.column_stack([np.bincount(of, xs) for xs in sites.T]) / np.bincount(of)[:, None]
     corner = shapely.get_coordinates(shapely.minimum_rotated_rectangle(shape))
-    found: list[tuple[float, int, Shapes]] = []
-    for way in (corner[1] - corner[0], corner[2] - corner[1]):
-        order = np.argsort(middle @ way, kind="stable")
-        uneven = np.abs(np.cumsum(share[order])[:-1] - goal)
-        for k in np.argsort(uneven, kind="stable")[:_TRIED].tolist():
-            side = np.zeros(len(order), bool)
-            side[order[: k + 1]] = True
-            chords = _between(shape, cells[side[of]])
-            if len(chords):
-                length = shapely.length(chords).sum() / np.sqrt(shape.area)
-                found.append((length + _UNEVEN * uneven[k], len(found), chords))
-    for _, _, chords in sorted(found, key=lambda each: each[:2]):
-        yield _straighter(shape, chords, walls)
+    a, b = corner[1] - corner[0], corner[2] - corner[1]
+    for ways in ((a, b), (a + b, a - b)):  # across, and slantwise if no such cut will do
+        found: list[tuple[float, int, Shapes]] = []
+        for way in ways:
+            order = np.argsort(middle @ way, kind="stable")
+            uneven = np.abs(np.cumsum(share[order])[:-1] - goal)
+            for k in np.argsort(uneven, kind="stable")[:_TRIED].tolist():
+                side = np.zeros(len(order), bool)
+                side[order[: k + 1]] = True
+                chords = _between(shape, cells[side[of]])
+                if len(chords):
+                    length = shapely.length(chords).sum() / np.sqrt(shape.area)
+                    found.append((length + _UNEVEN * uneven[k], len(found), chords))
+        for _, _, chords in sorted(found, key=lambda each: each[:2]):
+            yield _straighter(shape, chords, walls)
 
 
 def _sites(shape: Any, xy: FloatArray, walls: Shapes) -> tuple[FloatArray, IntArray]:

@@ -38,7 +38,8 @@ _ATOM_SHARE = 0.1
 """How big an atom may be, of the upper bound. With atoms twice as big the grids of three real
 extracts came out less compact, by 0.02-0.04 at the median."""
 
-_TRIES = 5  # seeds and groups that are not cut leave few ways: other dice may find one
+_TRIES = 5  # seeds, groups that are not cut and small areas leave few ways: other dice may find one
+_FEW_ATOMS = 500  # more of them are not grouped again and again for one grid
 _GROUP_SHARE = 0.05  # the same where groups are known by their homes, so that few atoms are mixed
 
 Shapes = npt.NDArray[np.object_]
@@ -367,7 +368,8 @@ def drawn_from(
     """Cut an area into atoms of at most so many households and group them to grids.
 
     Where grids miss the range, their atoms and those of their neighbours are cut in two, as often
-    as it helps. Only then their blocks may be cut through buildings, if that helps.
+    as it helps, and few atoms are grouped by other dice. Only then the blocks near misses may be
+    cut through buildings, if that helps.
 
     Returns
     -------
@@ -378,10 +380,10 @@ def drawn_from(
     """
     homes = given.homes
 
-    def grouped(atoms: Shapes) -> _Grouped:
+    def grouped(atoms: Shapes, dice: int = seed) -> _Grouped:
         weight = homes.weigh(atoms)
         label = _grouping.group(
-            atoms, weight, given.lines, target, seed, moves_per_atom=moves_per_atom
+            atoms, weight, given.lines, target, dice, moves_per_atom=moves_per_atom
         )
         return _Grouped(atoms, label, _off(np.bincount(label, weight).astype(float), target))
 
@@ -394,6 +396,10 @@ def drawn_from(
         if tried.off.sum() >= best.off.sum():
             break
         best = tried
+    for dice in range(seed + 1, seed + _TRIES) if len(best.atoms) < _FEW_ATOMS else ():
+        if not best.off.any() or _hopeless(homes, target):
+            break
+        best = min(best, grouped(best.atoms, dice), key=lambda plan: plan.off.sum())
     if best.off.any() and len(given.walls):
         atoms, again = _whole_again(best, blocks)
         limit = np.where(again, most, homes.count.sum())
@@ -425,6 +431,13 @@ def _held(shapes: Shapes, homes: _atoms.Homes) -> npt.NDArray[np.int64]:
     """Give the households in each of some shapes, which need not hold all of them."""
     held = [homes.count[shapely.intersects_xy(each, homes.xy)].sum() for each in shapes]
     return np.array(held, np.int64)
+
+
+def _hopeless(homes: _atoms.Homes, target: tuple[int, int]) -> bool:
+    """Tell whether one place, or the sum of all, can't be had within the range."""
+    low, high = target
+    total = int(homes.count.sum())
+    return bool(homes.count.max(initial=0) > high or -(-total // high) * low > total)
 
 
 def _near_misses(plan: _Grouped) -> npt.NDArray[np.bool_]:
