@@ -10,12 +10,12 @@ from geo_service.siting._cover import Cover, reached, without_implied
 from geo_service.siting._most_weight import (
     BOUND_STEPS_PER_SECOND,
     EXACT_ENTRIES_PER_SECOND,
-    SWAPS_PER_SECOND,
 )
 from geo_service.siting.plans import Clock, IntArray, InUnits
 
 # A model of whole covering is far easier than one of weights: ten times the size is closed.
 _EXACT_ENTRIES_PER_SECOND_FOR_ALL = 10 * EXACT_ENTRIES_PER_SECOND
+_SWAPS_PER_SECOND = 80_000  # for each number of sites that is tried
 
 
 def for_all(
@@ -69,7 +69,7 @@ def for_share(
     """Cover `target` units with few rows; give them and the least number possible."""
     size, n_demand = cover.rows.shape
     chosen, _ = _greedy.choose(cover.rows, cover.weights, size, target=target)
-    proposals = int(0.2 * SWAPS_PER_SECOND * clock.seconds)
+    proposals = int(_SWAPS_PER_SECOND * clock.seconds)
     while len(chosen) > 1 and not clock.out_of_time(0.5):
         told(0.1, "swaps", len(chosen), 0)
         fewer = _swaps.anneal(

@@ -12,7 +12,7 @@ from geo_service.siting.plans import BoolArray, Clock, IntArray, InUnits
 
 # Work per second promised. Set so that each step ends well before the clock on a machine half as
 # fast as the two shared cores it was measured on.
-FIRST_SWAPS, SWAPS_PER_SECOND = 200_000, 400_000
+FIRST_SWAPS, SWAPS_PER_SECOND = 200_000, 1_200_000
 FIRST_BOUND_STEPS, BOUND_STEPS_PER_SECOND = 500, 180
 # Up to so many entries short searches and a proof come before a long search.
 _SMALL_ENTRIES, _TURNS = 60_000, 5
@@ -106,8 +106,10 @@ def _tighten(
             until=begun + (until - begun) * turn / _ROUNDS,
         )  # fmt: skip
         # What was left out beats no known plan, so the larger of the two bounds everything.
-        if max(value, better.value) < bound.value:
-            bound = _bounds.Bound(max(value, better.value), better.multipliers)
+        proved = max(value, better.value)
+        if proved >= bound.value:  # another round would take the same steps
+            break
+        bound = _bounds.Bound(proved, better.multipliers)
         if bound.value <= value or clock.out_of_time(until):
             break
     return bound
