@@ -226,6 +226,7 @@ def _patience(server: str) -> Callable[..., None]:
                 f"服务器忙（HTTP {response.status_code}），已等 {waited_s:.0f} 秒",
                 f"it is busy, HTTP {response.status_code}, after {waited_s:.0f} s of waiting",
             )
+            response.close()
             raise ConflictError("streets_download_failed", server=server, reason=reason)
 
     return hear
