@@ -23,6 +23,7 @@ _TILE_BITS = 7
 TILE_CELLS = 1 << _TILE_BITS
 """Cells of a row of a tile; a power of two, since division would take half of `nearest_walks`."""
 _IN_TILE = TILE_CELLS - 1
+_BLOCK = 8  # cells of a row that are passed over together
 _M_PER_CM = 0.01
 # Eight cells in a word, a byte each; the four corners of a square as bits of one byte.
 _NO_CELLS, _ONE_CELL, _CORNERS = np.uint64(0), np.uint64(1), np.uint64(15)
@@ -180,37 +181,89 @@ def nearest_walks(
 
 
 @numba.njit(cache=True, nogil=True)
+def _highest(bound: Singles, rim: int) -> Singles:
+    """Give the highest bound of each block of cells, and of so many cells around it."""
+    rows, columns = bound.shape
+    highest = np.empty(((rows - 1) // _BLOCK + 1, (columns - 1) // _BLOCK + 1), np.float32)
+    for v in range(highest.shape[0]):
+        for u in range(highest.shape[1]):
+            top = np.float32(-np.inf)
+            for j in range(max(v * _BLOCK - rim, 0), min((v + 1) * _BLOCK + rim, rows)):
+                for i in range(max(u * _BLOCK - rim, 0), min((u + 1) * _BLOCK + rim, columns)):
+                    top = max(top, bound[j, i])
+            highest[v, u] = top
+    return highest
+
+
+@numba.njit(cache=True, nogil=True)
 def any_walks(
     segments: Floats, edges: Ints, x0: float, y0: float, cell_m: float,
-    leg_limit_m: float, chains: Ints, cm: Ints, origin: Longs, metres: Singles,
+    leg_limit_m: float, chains: Ints, cm: Ints, origin: Longs, bound: Singles, least_m: float,
+    metres: Singles,
 ) -> None:  # fmt: skip
     """Give the metres walked to each cell by the best of all streets within the longest leg.
 
     Of every segment the point nearest to the cell counts. Parameters as in `nearest_streets` and
-    `nearest_walks`.
+    `nearest_walks`, and:
+
+    Parameters
+    ----------
+    bound : shape (rows, columns)
+        What no walk needs to exceed: that by the nearest street, or what is asked for at most. A
+        street is tried only where it could stay below, which leaves a tenth of the work.
+    least_m
+        The lowest level: where this and the cells around are below by the nearest street, better
+        walks change no outline, and the bound is given.
+    metres : shape (rows, columns)
+        The window; comes as infinity.
     """
     rows, columns = metres.shape
     home, away = origin[1:], np.full(2, -1)
+    highest, around = _highest(bound, 0), _highest(bound, 1)
+    for v in range(highest.shape[0]):
+        for u in range(highest.shape[1]):
+            if around[v, u] <= least_m:
+                highest[v, u] = -np.inf
+                j, i = v * _BLOCK, u * _BLOCK
+                metres[j : j + _BLOCK, i : i + _BLOCK] = bound[j : j + _BLOCK, i : i + _BLOCK]
     for s in range(edges.size):
         e = edges[s]
         tail, head, length, ways = chains[e, 0], chains[e, 1], chains[e, 2], chains[e, 3]
         if cm[tail] < 0 and cm[head] < 0 and e != origin[0]:
             continue
         at = home if e == origin[0] else away
+        # A walk along a segment is shortest at one of its ends, or where the origin stands.
+        low = min(
+            _walked_cm(segments[s, 4], length, ways, cm[tail], cm[head], at),
+            _walked_cm(segments[s, 5], length, ways, cm[tail], cm[head], at),
+        )
+        low_m = 0.0 if e == origin[0] else low / 100.0
         ax, ay = segments[s, 0] - x0, segments[s, 1] - y0
         bx, by = ax + segments[s, 2], ay + segments[s, 3]
-        i0 = max(0, math.ceil((min(ax, bx) - leg_limit_m) / cell_m))
-        i1 = min(columns - 1, math.floor((max(ax, bx) + leg_limit_m) / cell_m))
-        j0 = max(0, math.ceil((min(ay, by) - leg_limit_m) / cell_m))
-        j1 = min(rows - 1, math.floor((max(ay, by) + leg_limit_m) / cell_m))
-        for j in range(j0, j1 + 1):
-            for i in range(i0, i1 + 1):
-                off_m, share = _foot(i * cell_m - ax, j * cell_m - ay, segments[s])
-                if off_m > leg_limit_m:
+        west, east, south, north = min(ax, bx), max(ax, bx), min(ay, by), max(ay, by)
+        i0 = max(0, math.ceil((west - leg_limit_m) / cell_m))
+        i1 = min(columns - 1, math.floor((east + leg_limit_m) / cell_m))
+        j0 = max(0, math.ceil((south - leg_limit_m) / cell_m))
+        j1 = min(rows - 1, math.floor((north + leg_limit_m) / cell_m))
+        for v in range(j0 // _BLOCK, j1 // _BLOCK + 1):
+            first_j, last_j = max(j0, v * _BLOCK), min(j1, v * _BLOCK + _BLOCK - 1)
+            off_y = max(0.0, south - last_j * cell_m, first_j * cell_m - north)
+            for u in range(i0 // _BLOCK, i1 // _BLOCK + 1):
+                first_i, last_i = max(i0, u * _BLOCK), min(i1, u * _BLOCK + _BLOCK - 1)
+                off_x = max(0.0, west - last_i * cell_m, first_i * cell_m - east)
+                left_m = highest[v, u] - low_m
+                if left_m <= 0.0 or off_x * off_x + off_y * off_y > left_m * left_m:
                     continue
-                offset = segments[s, 4] + share * (segments[s, 5] - segments[s, 4])
-                walked = _walked_cm(offset, length, ways, cm[tail], cm[head], at)
-                metres[j, i] = min(metres[j, i], np.float32(walked / 100.0 + off_m))
+                for j in range(first_j, last_j + 1):
+                    for i in range(first_i, last_i + 1):
+                        if low_m >= bound[j, i]:
+                            continue
+                        off_m, share = _foot(i * cell_m - ax, j * cell_m - ay, segments[s])
+                        if off_m > leg_limit_m or low_m + off_m > bound[j, i]:
+                            continue
+                        offset = segments[s, 4] + share * (segments[s, 5] - segments[s, 4])
+                        walked = _walked_cm(offset, length, ways, cm[tail], cm[head], at)
+                        metres[j, i] = min(metres[j, i], np.float32(walked / 100.0 + off_m))
 
 
 @numba.njit(cache=True, nogil=True)

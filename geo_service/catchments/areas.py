@@ -231,7 +231,7 @@ def _answers(
             note = notes.too_far(place, snap_limit_m)
             yield _Answer([nothing] * count, [0.0] * count, [0.0] * count, note, 0)
             continue
-        walks = Field(table, place, max(asked.limits_cm), asked.reach, table.room)
+        walks = Field(table, place, asked.limits_cm, asked.reach, table.room)
         reached_m = [walks.reached_m(limit) for limit in asked.limits_cm]
         gates = walks.closed_gates(max(asked.limits_cm))
         note = notes.of(network, place, max(asked.limits_cm), max(reached_m), gates)

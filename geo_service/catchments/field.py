@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Literal
@@ -33,6 +34,7 @@ LEG_LIMIT_M = 100.0
 _TILES_KEPT = 256  # 14 bytes a cell: 59 MB
 _ROOM_CELLS = 1 << 18  # 4 MB a thread: half an hour of walking
 _JUMP_CELLS = 4  # walks of neighbouring cells on one street differ by less than 2 cell widths
+_ROUNDED_M = np.float32(0.05)  # more than offsets kept as singles can be wrong by
 _RIM_CELLS = 3
 _PLANE_STRETCH = 1.001  # lengths in a zone's plane exceed those on the ground by less
 
@@ -86,8 +88,8 @@ class Field:
         The network's cells.
     snapped : Snapped
         The origin, alone.
-    limit_cm : int
-        The longest walk asked for.
+    limits_cm : sequence of int
+        The walks asked for.
     reach : {"nearest", "any"}
         Which street serves a place.
     room : Room
@@ -95,8 +97,14 @@ class Field:
     """
 
     def __init__(
-        self, table: CellTable, snapped: Snapped, limit_cm: int, reach: Reachable, room: Room
+        self,
+        table: CellTable,
+        snapped: Snapped,
+        limits_cm: Sequence[int],
+        reach: Reachable,
+        room: Room,
     ) -> None:
+        limit_cm = max(limits_cm)
         self._table, self._graph, self._width_m = table, table.graph, table.width_m
         spot = (snapped.edge[0], snapped.offset_cm[0], snapped.leg_cm[0])
         self._spot = np.array(spot, np.int64)
@@ -110,14 +118,9 @@ class Field:
         self.cm[self.nodes] = reached_cm
         shape = self._lay_out(snapped, limit_cm, reached_cm)
         self._metres, self._leg, self._following = room.of(*shape)
+        table.walk_nearest(self._row, self._column, self.cm, self._spot, self._metres, self._leg)
         if reach == "any":
-            self._metres.fill(np.inf)
-            self._leg.fill(np.inf)
-            self._walk_any()
-        else:
-            table.walk_nearest(
-                self._row, self._column, self.cm, self._spot, self._metres, self._leg
-            )
+            self._walk_any(min(limits_cm) / CM_PER_M, (limit_cm + slack_cm) / CM_PER_M)
 
     def _lay_out(self, snapped: Snapped, limit_cm: int, reached_cm: IntArray) -> tuple[int, int]:
         """Find the window of cells that may be within the limit; give its rows and columns.
@@ -142,15 +145,22 @@ class Field:
         right, top = math.ceil(east / width_m) + _RIM_CELLS, math.ceil(north / width_m) + _RIM_CELLS
         return top - self._row + 1, right - self._column + 1
 
-    def _walk_any(self) -> None:
+    def _walk_any(self, least_m: float, most_m: float) -> None:
+        """Replace the walks by the nearest street, which bound them, by the best of all.
+
+        Walks farther than the slack beyond the longest limit draw no outline, see `_crossing`.
+        """
         rows, columns = self._metres.shape
+        bound = np.minimum(self._metres + _ROUNDED_M, np.float32(most_m + _ROUNDED_M))
+        self._metres.fill(np.inf)
+        self._leg.fill(np.inf)
         west, south = self._column * self._width_m, self._row * self._width_m
         segments, edges = self._table.segments_in(
             west, south, west + (columns - 1) * self._width_m, south + (rows - 1) * self._width_m
         )
         _cells.any_walks(
             segments, edges, west, south, self._width_m, LEG_LIMIT_M,
-            self._table.chains, self.cm, self._spot, self._metres,
+            self._table.chains, self.cm, self._spot, bound, least_m, self._metres,
         )  # fmt: skip
 
     def rings(self, limit_cm: int) -> tuple[FloatArray, LongArray]:
