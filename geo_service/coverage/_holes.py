@@ -65,7 +65,11 @@ def grid_sized(
 ) -> bool:
     """Whether a hole is as large as the grids (`rows`) around it, and no mere gap between them."""
     around = area_m2[list(rows)] if len(rows) else area_m2
-    if holes.area_m2[place] < profile.missing_grid_share * float(np.median(around)):
+    share = profile.missing_grid_share
+    # The smallest grid, found in a tenth of the median's time, decides for nearly every gap.
+    if holes.area_m2[place] < share * float(around.min()):
+        return False
+    if holes.area_m2[place] < share * float(np.median(around)):
         return False
     return bool(
         holes.width_m[place] > profile.gap_width_m

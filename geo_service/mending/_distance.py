@@ -12,7 +12,7 @@ PRECISION_M = 1e-6
 """Distances are too short by this many metres at most."""
 
 _DEPTH = 60
-_RUN, _FAN = 8, 32  # consecutive segments in a box, boxes in a larger one
+_RUN, _FAN = 8, 32  # consecutive segments in a box, boxes in a larger one, at least
 
 
 def borders_of(shapes: GeometryArray) -> tuple[IntArray, FloatArray]:
@@ -118,14 +118,20 @@ def _square_from_box(x: float, y: float, box: FloatArray) -> float:
 
 @numba.njit(nogil=True, cache=True)
 def _nearest(
-    x: float, y: float, others: FloatArray, small: FloatArray, large: FloatArray, hint: int
+    x: float,
+    y: float,
+    others: FloatArray,
+    small: FloatArray,
+    large: FloatArray,
+    fan: int,
+    hint: int,
 ) -> tuple[float, int]:
     """The squared distance of the nearest segment, and which it is; boxes too far are skipped."""
     best, at = _square_from(x, y, others[hint]), hint
     for i in range(len(large)):
         if _square_from_box(x, y, large[i]) >= best:
             continue
-        for j in range(i * _FAN, min((i + 1) * _FAN, len(small))):
+        for j in range(i * fan, min((i + 1) * fan, len(small))):
             if _square_from_box(x, y, small[j]) >= best:
                 continue
             for k in range(j * _RUN, min((j + 1) * _RUN, len(others))):
@@ -142,7 +148,8 @@ def _farthest(
     found, found_x, found_y = 0.0, lines[0, 0], lines[0, 1]
     stack = np.empty((_DEPTH + 2, 4))
     small = _boxes(others, _RUN)
-    large = _boxes(small, _FAN)
+    fan = max(_FAN, int(np.sqrt(len(small))))  # of a million segments, as many boxes as in each
+    large = _boxes(small, fan)
     hint = 0
     for line in range(len(lines)):
         stack[0] = lines[line]
@@ -153,7 +160,7 @@ def _farthest(
             mx, my = (ax + bx) / 2.0, (ay + by) / 2.0
             bound = np.inf
             for x, y in ((ax, ay), (bx, by), (mx, my)):
-                square, hint = _nearest(x, y, others, small, large, hint)
+                square, hint = _nearest(x, y, others, small, large, fan, hint)
                 away = np.sqrt(square)
                 if away > found:
                     found, found_x, found_y = away, x, y

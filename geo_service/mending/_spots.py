@@ -45,12 +45,12 @@ class Spot:
     @property
     def rows(self) -> list[int]:
         """The grids along it."""
-        return [row for row in np.unique(self.row).tolist() if row >= 0]
+        return sorted({row for row in self.row.tolist() if row >= 0})
 
     @cached_property
     def metric(self) -> FloatArray:
         """Its border in metres."""
-        return self.edges * np.tile(self.scale, 2)
+        return (self.edges.reshape(-1, 2) * self.scale).reshape(-1, 4)
 
     @cached_property
     def width_m(self) -> float:
