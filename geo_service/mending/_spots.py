@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 import shapely
 
-from geo_service.coverage._arrays import BoolArray, FloatArray, Geometry, IntArray
+from geo_service.coverage._arrays import BoolArray, FloatArray, Geometry, IntArray, array_of
 from geo_service.coverage._faces import Faces
 from geo_service.coverage._ground import Ground
 from geo_service.coverage._places import Lines, Places
@@ -120,10 +120,12 @@ def shift(spot: Spot, row: int, limit_m: float, border: FloatArray | None = None
 
 
 def widest_m(spot: Spot, limit_m: float) -> float:
-    """Diameter of the largest circle inside a spot, rounded up; above the limit where it is."""
+    """Diameter of the largest circle inside a spot, rounded up unless it is above the limit."""
     low_m = spot.width_m
     if is_wider(spot, limit_m):
-        return max(low_m, limit_m + 2.0 * PRECISION_M)
+        shape = array_of(scaled(spot.polygon, spot.scale))
+        radius = shapely.maximum_inscribed_circle(shape, tolerance=_FINE * low_m)
+        return max(low_m, 2.0 * float(shapely.length(radius)[0]), limit_m + 2.0 * PRECISION_M)
     high_m = min(low_m, limit_m)
     while high_m < limit_m and is_wider(spot, high_m):
         low_m, high_m = high_m, min(1.5 * high_m, limit_m)

@@ -37,8 +37,9 @@ _REASONS = {
     "detached": ("须确认是否为飞地", "people have to say whether the exclave is meant"),
 }
 _FAR = (
-    "修补须移动边线 {needed} 以上，超过上限 {limit}",
-    "mending it would move a border by {needed} or more, above the limit of {limit}",
+    "修补须移动边线 {needed} 以上，超过上限 {limit}：放宽 --max-gap-m，或由人重画",
+    "mending it would move a border by {needed} or more, above the limit of {limit}: allow more by "
+    "--max-gap-m, or draw it anew",
 )
 _NOBODY = (
     "没有可以改动的网格，须由人决定",
