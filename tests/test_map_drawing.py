@@ -404,6 +404,40 @@ def test_a_community_is_drawn_anew_and_published(open_map: Callable[..., Seen], 
     assert seen.errors == []
 
 
+def test_grids_are_brought_back_into_the_range_after_growth(
+    open_map: Callable[..., Seen], demo: Path
+) -> None:
+    with open_store(demo) as store:
+        revision, now = store.current_revisions()["grids"], store.frame("grids")
+    own = now[now.code.str.startswith(COMMUNITY)]
+    most = int(own.households.max()) - 1
+    seen = open_map(f"tab=draw&within={COMMUNITY}")
+    seen.page.wait_for_function(
+        f"() => document.querySelector('#draw-community')?.value === '{COMMUNITY}'"
+    )
+    seen.page.fill("#anew-low", "1")
+    seen.page.fill("#anew-high", "100000")
+    seen.page.press("#anew-high", "Tab")
+    seen.page.click("#growth-start")
+    seen.page.wait_for_selector("#growth-nothing", timeout=60_000)
+    assert "没有作改动" in seen.text("#growth-nothing")
+    seen.page.fill("#anew-high", str(most))
+    seen.page.press("#anew-high", "Tab")
+    seen.page.click("#growth-start")
+    seen.page.wait_for_selector("#anew-take", timeout=60_000)
+    heads = [one.inner_text() for one in seen.page.locator("#draw-anew thead th").all()]
+    assert heads == ["指标", f"现行（{revision} 版）", "调整后"]
+    seen.page.click("#anew-take")
+    seen.page.wait_for_selector("#draw-quality table")
+    taken = int(seen.page.url.split("draft=")[1])
+    with open_store(demo) as store:
+        after = store.draft_grids(taken)
+        store.discard(taken)
+    assert after.households.max() <= most
+    assert after.households.sum() == own.households.sum()
+    assert seen.errors == []
+
+
 def test_a_conflict_with_another_planner_is_told_in_words(
     desk: Callable[..., Desk], base: str
 ) -> None:

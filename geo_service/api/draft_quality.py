@@ -97,14 +97,13 @@ def _sizes(grids: gpd.GeoDataFrame, target: tuple[int, int]) -> list[str | None]
 
     A dedicated grid (market, school, tower) is right whatever it holds.
     """
-    from geo_service.drawing.changes import DEDICATED
+    from geo_service.drawing import kinds
 
     if "households" not in grids:
         return [None] * len(grids)
     held = grids["households"].to_numpy(float)
     size = np.select([held < target[0], held > target[1]], ["few", "many"], "right").astype(object)
-    if "kind" in grids:
-        size[(grids["kind"] == DEDICATED).to_numpy()] = "right"
+    size[kinds.dedicated(grids)] = "right"
     found: list[str | None] = size.tolist()
     return found
 

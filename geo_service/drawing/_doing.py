@@ -14,13 +14,13 @@ from geo_service.drawing import counts
 from geo_service.drawing._ground import Ground, nothing_near
 from geo_service.drawing.changes import (
     BORDER_MOVED,
-    DEDICATED,
     LAND_GIVEN,
     LAND_TAKEN,
     MERGED,
     NODE_MOVED,
     Row,
 )
+from geo_service.drawing.kinds import DEDICATED
 from geo_service.drawing.operations import Operation
 from geo_service.errors import InputError, Phrase
 from geo_service.notes import Note

@@ -12,7 +12,6 @@ import shapely
 
 from geo_service.drawing import _atoms, _blocks, _claims, _seams
 from geo_service.drawing._refusals import impossible
-from geo_service.drawing.changes import DEDICATED
 
 _OUTSIDE_M = 0.5  # how far premises may reach over the outline: they are digitised apart from it
 
@@ -33,13 +32,6 @@ class Premises:
         return Premises(
             tuple(n for n, here in zip(self.name, own, strict=True) if here), self.shape[own]
         )
-
-
-def among(grids: gpd.GeoDataFrame) -> npt.NDArray[np.bool_]:
-    """Tell which grids of a layer are premises."""
-    if "kind" not in grids:
-        return np.zeros(len(grids), bool)
-    return (grids["kind"] == DEDICATED).to_numpy(bool)
 
 
 def read(plane: Any, dedicated: gpd.GeoDataFrame | None) -> Premises | None:

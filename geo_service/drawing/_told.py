@@ -15,12 +15,9 @@ from geo_service import topology
 from geo_service.drawing import _atoms, _walls
 from geo_service.drawing._refusals import impossible
 from geo_service.drawing._wishes import Wishes
-from geo_service.drawing.changes import DEDICATED
+from geo_service.drawing.kinds import DEDICATED, ORDINARY
 from geo_service.errors import InputError, Phrase
 from geo_service.notes import Note
-
-ORDINARY = "基础网格"
-"""The kind of a grid that is nothing else (网格类型)."""
 
 _NAMED = 5  # buildings told by their places
 

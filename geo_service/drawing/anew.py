@@ -31,6 +31,7 @@ from geo_service.drawing import (
 from geo_service.drawing._given import Given
 from geo_service.drawing._told import Miss, Names
 from geo_service.drawing._wishes import NOTHING_ASKED, Wishes
+from geo_service.drawing.kinds import ORDINARY
 from geo_service.errors import InputError
 from geo_service.notes import Note
 
@@ -497,7 +498,7 @@ def numbered(
         {
             "code": codes,
             "name": [grid_name(int(code[tail:])) for code in codes],
-            "kind": _told.ORDINARY,
+            "kind": ORDINARY,
             "parent_code": parent_code or "",
             "households": weight,
         },

@@ -12,9 +12,6 @@ from geo_service.notes import Note
 MERGED, NODE_INSERTED, NODE_MOVED = "merged", "node_inserted", "node_moved"
 BORDER_MOVED, LAND_GIVEN, LAND_TAKEN = "border_moved", "land_given", "land_taken"
 
-DEDICATED = "专属网格"
-"""The kind of a grid cut out for one premises (market, school, tower)."""
-
 Row = Mapping[str, Any]
 """The columns of a grid but for its code and shape."""
 

@@ -12,9 +12,8 @@ import numpy.typing as npt
 import shapely
 
 from geo_service import topology
-from geo_service.drawing import _walls
+from geo_service.drawing import _walls, kinds
 from geo_service.drawing._lines import kinds_of
-from geo_service.drawing.changes import DEDICATED
 
 SAMPLE_M = 4.0
 """Lengths are told in pieces of at most so many metres, each by its middle."""
@@ -140,7 +139,7 @@ def measure(
     arcs = np.array([shapely.LineString(graph.arc(int(k))) for k in inner], object)
     compact = 4 * np.pi * shapely.area(shapes) / shapely.length(shapes) ** 2
     across = 2 * shapely.minimum_bounding_radius(shapes)
-    apart = _dedicated(grids)
+    apart = kinds.dedicated(grids)
     held = grids["households"].to_numpy(float)[~apart] if "households" in grids else np.empty(0)
     walls = None if buildings is None else np.asarray(buildings.geometry.values, object)
     street, any_line, inside = _along(arcs, shapes, streets, lines)
@@ -163,12 +162,6 @@ def measure(
         area_moved_percent=area,
         households_moved_percent=moved,
     )
-
-
-def _dedicated(grids: gpd.GeoDataFrame) -> npt.NDArray[np.bool_]:
-    if "kind" not in grids:
-        return np.zeros(len(grids), bool)
-    return (grids["kind"] == DEDICATED).to_numpy(bool)
 
 
 def _along(

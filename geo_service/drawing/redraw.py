@@ -19,7 +19,7 @@ import shapely
 
 from geo_service import codes as grid_codes
 from geo_service import topology
-from geo_service.drawing import _atoms, _given, _premises
+from geo_service.drawing import _atoms, _given, kinds
 from geo_service.drawing._told import Miss
 from geo_service.drawing.changes import Change
 from geo_service.drawing.edits import applied
@@ -126,7 +126,7 @@ def redraw(
         homes,
         streets,
         (low, high),
-        fixed={*fixed, *grids["code"][_premises.among(grids)]},
+        fixed={*fixed, *grids["code"][kinds.dedicated(grids)]},
         retired=retired,
     )
     for code in ground.off():

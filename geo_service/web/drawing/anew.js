@@ -1,4 +1,5 @@
-// A community or township drawn anew by the machine: two alternatives side by side, one is taken.
+// A community or township drawn by the machine, anew in two alternatives or after growth with few
+// changes: what comes stands beside what is published, and one is taken.
 
 import { byId, el, fill } from "../dom.js";
 import { ask, query } from "../service.js";
@@ -7,20 +8,21 @@ import { areaName } from "./areas.js";
 import { comparison } from "./quality.js";
 import { target, targetFields } from "./target.js";
 
-const SEEDS = [0, 1];
+const ANEW = [0, 1].map((seed) => ({ process: "draw", more: { seed } }));
+const AFTER_GROWTH = [{ process: "redraw", more: {} }];
 const ENDED = new Set(["successful", "failed", "dismissed", "interrupted"]);
 
 export function start(room) {
   const box = byId("draw-anew");
-  let within = "", jobs = [], drawn = [], shown = 0, refused = null;
+  let within = "", jobs = [], drawn = [], shown = 0, refused = null, nothing = [];
 
-  async function draw() {
+  async function draw(plans) {
     const { low, high } = target();
     within = byId("draw-community")?.value || byId("draw-township")?.value;
-    [drawn, refused] = [[], null];
+    [drawn, refused, nothing] = [[], null, []];
     try {
-      jobs = await Promise.all(SEEDS.map((seed) => ask("/processes/draw/execution", {
-        method: "POST", json: { inputs: { within, target: [low, high], seed } }, prefer: "respond-async",
+      jobs = await Promise.all(plans.map(({ process, more }) => ask(`/processes/${process}/execution`, {
+        method: "POST", json: { inputs: { within, target: [low, high], ...more } }, prefer: "respond-async",
       })));
       paint();
       await Promise.all(jobs.map((job) => follow(job)));
@@ -58,7 +60,8 @@ export function start(room) {
     const { low, high } = target();
     const results = await Promise.all(jobs.map(outcome));
     jobs = [];
-    drawn = await Promise.all(results.map(async (result) => {
+    nothing = results.filter(({ draft }) => !draft).flatMap(({ notes, misses }) => [...notes, ...misses]);
+    drawn = await Promise.all(results.filter(({ draft }) => draft).map(async (result) => {
       const { id } = result.draft;
       const [grids, measured] = await Promise.all([
         ask(`/drafts/${id}/grids?datum=wgs84`), ask(`/drafts/${id}/quality?${query({ low, high })}`),
@@ -120,7 +123,11 @@ export function start(room) {
       el("p", { className: "hint" }, say("anew_hint")),
       room.city.homes && room.city.streets ? null : el("p", { className: "mind" }, say("anew_lacks")),
       targetFields("anew"),
-      el("button", { type: "button", id: "anew-start", className: "quiet", onclick: draw }, say("anew_start")),
+      el("button", { type: "button", id: "anew-start", className: "quiet", onclick: () => draw(ANEW) }, say("anew_start")),
+      el("p", { className: "hint" }, say("growth_hint")),
+      el("button", { type: "button", id: "growth-start", className: "quiet", onclick: () => draw(AFTER_GROWTH) }, say("growth_start")),
+      nothing.length > 0 && el("div", { id: "growth-nothing", className: "mind", role: "status" },
+        el("p", {}, say("growth_nothing")), nothing.map((note) => el("p", {}, note.code, " ", note[language()]))),
       refused && el("p", { className: "refused", role: "alert" }, refused.sentence ?? String(refused)));
   }
 
@@ -133,7 +140,7 @@ export function start(room) {
 
   function alternatives() {
     return [
-      el("h3", {}, say("anew_done", { area: areaName(within) })),
+      el("h3", {}, say(drawn.length > 1 ? "anew_done" : "growth_done", { area: areaName(within) })),
       el("fieldset", { className: "choices", id: "anew-which" },
         el("legend", {}, say("anew_which")),
         drawn.map((_, i) => el("label", {},
@@ -160,7 +167,7 @@ export function start(room) {
   }
 
   const paintMisses = () => fill(byId("anew-misses"), misses());
-  const named = (i) => say("anew_plan", { number: i + 1 });
+  const named = (i) => (drawn.length || jobs.length) > 1 ? say("anew_plan", { number: i + 1 }) : say("growth_plan");
 
   paint();
   return { redraw: paint, show, get previews() { return drawn.length > 0; } };

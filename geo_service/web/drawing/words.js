@@ -110,6 +110,11 @@ export const DRAWING = {
   anew_which: ["地图上看哪一个？", "Which one on the map?"],
   anew_plan: ["方案 {number}", "Plan {number}"],
   anew_misses: ["户数不合适的网格和原因（{count}）", "Out of range, and why ({count})"],
+  growth_hint: ["人口变化后，只改动必须改的网格，其余原样保留。", "After growth: only the grids that must change do, the others stay as they are."],
+  growth_start: ["按今天的户数调整", "Bring back into the range"],
+  growth_done: ["调整方案：{area}", "Brought back into the range: {area}"],
+  growth_plan: ["调整后", "After"],
+  growth_nothing: ["没有作改动。", "Nothing was changed."],
   anew_take: ["用这个方案", "Take this plan"],
   anew_none: ["都不用", "Take neither"],
 
