@@ -274,6 +274,8 @@ class TestSingleGrids:
         fault = only(report, "self_intersection")
         assert fault.codes == [grids.code[row]]
         assert fault.area_m2 > 0
+        moved = shapely.symmetric_difference(grids.geometry[row], shapely.make_valid(shape)).area
+        assert f"leaves {moved:,.2f} m² open or doubled beside it" in fault.message_en
 
     def test_other_invalid_geometry(self):
         shape = shapely.Polygon(

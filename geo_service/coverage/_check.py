@@ -135,6 +135,7 @@ def report_of(
     uncovered_m2 = 0.0
     if examined.graph is not None:
         tiling = _tiling.tiling_of(examined.flat, outline, examined.graph, examined.apart, rules)
+        faults = _shapes.with_ground_beside(faults, tiling.beside_m2)
         faults += _reference.excused(tiling.faults, reference, layer)
         slips, uncovered_m2 = tiling.slips, tiling.uncovered_m2
         if outline is None:

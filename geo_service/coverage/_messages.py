@@ -55,12 +55,13 @@ _IN_HOLE = (
 
 _SENTENCES: dict[str, tuple[str, str]] = {
     "invalid_geometry": (
-        "{codes} 的图形无效（{zh_reason}）{near}，请重画。",
-        "The geometry of {codes} is not valid ({reason}){near}; redraw it.",
+        "{codes} 的图形无效（{zh_reason}）{near}{beside}，请重画。",
+        "The geometry of {codes} is not valid ({reason}){near}{beside}; redraw it.",
     ),
     "self_intersection": (
-        "{codes} 的边界自相交或自相接触（{count} 处）{size}{near}，请拆开。",
-        "The border of {codes} crosses or touches itself in {in_places}{size}{near}; untangle it.",
+        "{codes} 的边界自相交或自相接触（{count} 处）{size}{near}{beside}，请拆开。",
+        "The border of {codes} crosses or touches itself in {in_places}{size}{near}{beside}; "
+        "untangle it.",
     ),
     "repeated_point": (
         "{codes} 的边界有重复点{near}，可直接删去。",
@@ -362,8 +363,9 @@ def _by_kind(fault: Fault, names: Sequence[str], alone: bool, *, zh: bool) -> di
         return {"parent": listed(facts["parents"], zh=zh)}
     if kind == "code_malformed":
         return dict(zip(("zh_cure", "cure"), _CURES[facts["damage"]], strict=True))
-    if kind == "invalid_geometry":
-        return {"zh_reason": _REASONS_ZH.get(facts["reason"], facts["reason"])}
+    if kind in {"invalid_geometry", "self_intersection"}:
+        reason = facts.get("reason", "")
+        return {"zh_reason": _REASONS_ZH.get(reason, reason), "beside": _beside(facts, zh=zh)}
     if kind == "not_on_map":
         return {"missing": _missing_rows(fault, zh=zh)}
     return {}
@@ -379,6 +381,16 @@ def _hole(alone: bool, meant: str, *, zh: bool) -> dict[str, str]:
         "join": "" if meant else "; fill it" if alone else "; bring the borders together",
         "meant": meant or (("请补上。" if alone else "请对齐边界。") if zh else ""),
     }
+
+
+def _beside(facts: Mapping[str, Any], *, zh: bool) -> str:
+    """The ground that a self-crossing border leaves open or doubled beside its grid."""
+    if "beside_m2" not in facts:
+        return ""
+    area = square_metres(facts["beside_m2"])
+    return (
+        f"，旁边因此空出或压盖 {area}" if zh else f", which leaves {area} open or doubled beside it"
+    )
 
 
 def _shared(piled: int) -> dict[str, str]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 import numpy as np
 import shapely
@@ -14,6 +15,8 @@ from geo_service.coverage._faults import Fault
 from geo_service.coverage._layer import Layer, ring_areas_m2
 from geo_service.coverage._segments import Scan
 from geo_service.profiles import Profile
+
+_CROSSED = frozenset({"self_intersection", "invalid_geometry"})
 
 
 @dataclass(frozen=True)
@@ -96,6 +99,18 @@ def faults(layer: Layer, scan: Scan, shapes: Shapes, profile: Profile) -> list[F
         *_parts(layer, shapes),
         *strips,
     ]
+
+
+def with_ground_beside(faults: list[Fault], beside_m2: Mapping[int, float]) -> list[Fault]:
+    """Tell with self-crossing grids how much ground lies open or doubled beside them for it."""
+
+    def told(fault: Fault) -> Fault:
+        area_m2 = beside_m2.get(fault.rows[0], 0.0) if fault.rows else 0.0
+        if fault.kind not in _CROSSED or area_m2 == 0.0:
+            return fault
+        return replace(fault, facts={**fault.facts, "beside_m2": area_m2})
+
+    return [told(fault) for fault in faults]
 
 
 def _validity(layer: Layer, shapes: Shapes) -> list[Fault]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -91,11 +92,15 @@ class Tiling:
         What is told as a sum.
     uncovered_m2 : float
         Everything inside that no grid covers, listed or not.
+    beside_m2 : dict
+        Row of a self-crossing grid -> ground that lies open or doubled beside it where it crosses:
+        told with that fault, no fault of its own.
     """
 
     faults: list[Fault]
     slips: list[Slip]
     uncovered_m2: float
+    beside_m2: dict[int, float]
 
 
 def tiling_of(
@@ -117,7 +122,7 @@ def tiling_of(
         graph_left.surplus, graph.faces, layer, outline, narrow_m=_surplus.LINE_M
     )
     copies, surplus = _copies(layer, surplus, shapes)
-    places = _folded([*holes, *surplus], origin, shapes, 4.0 * layer.ground.noise)
+    places, beside_m2 = _folded([*holes, *surplus], origin, shapes, 4.0 * layer.ground.noise)
     bundles = _bundles.bundled(places, bounded=bounded, profile=profile)
     if bent is not None:
         bundles.append(bent)
@@ -125,7 +130,7 @@ def tiling_of(
     slips += _dust(graph_left, profile)
     harmless = _harmless.faults(graph.lines, graph.faces, [graph.holes, graph.surplus.places])
     uncovered_m2 = float(graph.holes.area_m2[graph.holes.real].sum())
-    return Tiling([*placed(told, origin), *copies, *harmless], slips, uncovered_m2)
+    return Tiling([*placed(told, origin), *copies, *harmless], slips, uncovered_m2, beside_m2)
 
 
 def _bent(graph: Graph, layer: Layer) -> tuple[Bundle | None, Graph]:
@@ -222,20 +227,30 @@ def _copies(layer: Layer, surplus: list[Fault], shapes: Shapes) -> tuple[list[Fa
     return copies, left
 
 
-def _folded(faults: list[Fault], origin: FloatArray, shapes: Shapes, near: float) -> list[Fault]:
-    """Leave out what a self-crossing grid brings about where it crosses: that is one fault."""
+def _folded(
+    faults: list[Fault], origin: FloatArray, shapes: Shapes, near: float
+) -> tuple[list[Fault], dict[int, float]]:
+    """Leave out what a self-crossing grid brings about where it crosses: that is one fault.
+
+    Give the others, and by row of such a grid the area (m2) of what was left out.
+    """
     if not shapes.crossings:
-        return faults
+        return faults, {}
     places = np.array(list(shapes.crossings.values()), dtype=object)
     crossing = dict(zip(shapes.crossings, _arrays.relative(places, origin), strict=True))
 
-    def explained(fault: Fault) -> bool:
-        return fault.kind != "missing_grid" and any(
-            row in crossing and shapely.dwithin(fault.geometry, crossing[row], near)
-            for row in fault.rows
-        )
+    def explains(row: int, fault: Fault) -> bool:
+        return row in crossing and bool(shapely.dwithin(fault.geometry, crossing[row], near))
 
-    return [fault for fault in faults if not explained(fault)]
+    kept: list[Fault] = []
+    beside_m2: dict[int, float] = defaultdict(float)
+    for fault in faults:
+        row = next((row for row in fault.rows if explains(row, fault)), None)
+        if row is None or fault.kind == "missing_grid":
+            kept.append(fault)
+        else:
+            beside_m2[row] += fault.area_m2
+    return kept, dict(beside_m2)
 
 
 def detached(layer: Layer, graph: Graph) -> list[Fault]:
