@@ -84,6 +84,8 @@ def answer(state: State, question: Question, context: Context) -> dict[str, Any]
         What `geo_service.drawing.draw` refuses; ``parameter_missing`` for coordinates without
         their datum.
     """
+    from geo_service.drawing import kinds
+
     context.tell(0.05, "正在读取街道和户数", "Reading streets and households")
     areas = areas_of(state, question.within)
     asked = {
@@ -98,10 +100,11 @@ def answer(state: State, question: Question, context: Context) -> dict[str, Any]
         replace_within=question.within,
     )  # fmt: skip
     low, high = question.target
+    ordinary = drawn.grids[~kinds.dedicated(drawn.grids)]
     return {
         "draft": made,
         "grids": len(drawn.grids),
-        "in_range": int(drawn.grids["households"].between(low, high).sum()),
+        "in_range": int(ordinary["households"].between(low, high).sum()),
         "misses": [asdict(miss) for miss in drawn.misses],
         "notes": [asdict(note) for note in drawn.notes],
     }

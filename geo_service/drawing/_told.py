@@ -15,7 +15,7 @@ from geo_service import topology
 from geo_service.drawing import _atoms, _walls
 from geo_service.drawing._refusals import impossible
 from geo_service.drawing._wishes import Wishes
-from geo_service.drawing.kinds import DEDICATED, ORDINARY
+from geo_service.drawing.kinds import DEDICATED, ORDINARY, dedicated
 from geo_service.errors import InputError, Phrase
 from geo_service.notes import Note
 
@@ -198,12 +198,15 @@ def notes(
     target: tuple[int, int],
 ) -> tuple[Note, ...]:
     (low, high), count = target, len(grids)
-    right = int(grids["households"].between(low, high).sum())
+    apart = dedicated(grids)
+    right = int(grids["households"][~apart].between(low, high).sum())
+    zh_apart = f"其中 {apart.sum()} 个专属网格，" if apart.any() else ""
+    en_apart = f"{apart.sum()} of them dedicated, " if apart.any() else ""
     notes = [
         Note(
             "drawn",
-            f"划出 {count} 个网格，{right} 个在 {low}–{high} 户之间。",
-            f"{count} grids were drawn, {right} of them with {low}-{high} households.",
+            f"划出 {count} 个网格，{zh_apart}{right} 个在 {low}–{high} 户之间。",
+            f"{count} grids were drawn, {en_apart}{right} of them with {low}-{high} households.",
         )
     ]
     if len(nodes):
