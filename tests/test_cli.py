@@ -458,10 +458,10 @@ def test_a_drawing_keeps_what_is_to_stay_and_sets_apart_what_stands_alone(
     out = tmp_path / "drawn.gpkg"
     asked = (
         *("draw", "--within", largest, "--streets", files["streets"], "--target", "60-200"),
-        *("--households", files["buildings"], "--fixed", kept["code"]),
-        *("--dedicated", tmp_path / "market.gpkg", "-o", out),
+        *("--households", files["buildings"], "--dedicated", tmp_path / "market.gpkg"),
     )
-    told = run(*asked, "--seeds", tmp_path / "seeds.gpkg", "--json", store=stored)
+    keeping = (*asked, "--fixed", kept["code"], "-o", out)
+    told = run(*keeping, "--seeds", tmp_path / "seeds.gpkg", "--json", store=stored)
     assert {"fixed_kept", "stand_alone"} <= {note["code"] for note in told.json["notes"]}
     drawn = boundary_files.read(out).layer_frame().set_index("code")
     assert drawn.geometry[kept["code"]].wkb == kept.geometry.wkb
@@ -469,10 +469,10 @@ def test_a_drawing_keeps_what_is_to_stay_and_sets_apart_what_stands_alone(
     assert coverage.certificate(
         drawn.geometry.to_numpy(), shapely.coverage_union_all(drawn.geometry.to_numpy())
     ).clean
-    assert "kept as they are" in (said := run(*asked, store=stored).out) or "原样保留" in said
-    refused = run(*asked[:-2], "--fixed", "411002999999001", "--json", store=stored)
+    assert "kept as they are" in (said := run(*keeping, store=stored).out) or "原样保留" in said
+    refused = run(*asked, "--fixed", "411002999999001", "--json", store=stored)
     assert (refused.code, refused.json["error"]["code"]) == (2, "code_unknown")
-    grouped = run(*asked[:-2], "--groups", "team", "--json", store=stored)
+    grouped = run(*asked, "--groups", "team", "--json", store=stored)
     assert (grouped.code, grouped.json["error"]["code"]) == (2, "field_missing")
 
 
@@ -503,7 +503,7 @@ def test_grids_are_brought_back_into_the_range_and_the_rest_stays(
     shown = run(*asked, store=stored).out
     assert "→" in shown
     assert "no other grid was touched" in shown or "其余网格未动" in shown
-    elsewhere = run(*asked, "--within", "411099", "--json", store=stored)
+    elsewhere = run("redraw", "--within", "411099", *asked[3:], "--json", store=stored)
     assert (elsewhere.code, elsewhere.json["error"]["code"]) == (2, "code_unknown")
 
 
