@@ -176,26 +176,49 @@ def _along(
     ways, kind = np.asarray(streets.geometry.values, object), kinds_of(streets)
     further = np.empty(0, object) if lines is None else np.asarray(lines.geometry.values, object)
     area = shapely.coverage_union_all(shapes)
-    major = shapely.intersection(ways[kind == "major"], area)
+    shapely.prepare(area)
     strong = np.concatenate([ways[kind != "minor"], further])
     every = np.concatenate([ways, further])
+    borders = _pieces(arcs)
+    major = _pieces(ways[kind == "major"])
+    major = major.some(shapely.intersects_xy(area, major.middle))
     all_borders = np.array([*arcs, area.boundary], object)
-    inside = 1 - _near(major, all_borders, INSIDE_M) if shapely.length(major).sum() else 0.0
-    return _near(arcs, strong, ON_LINE_M), _near(arcs, every, ON_LINE_M), inside
+    inside = 1 - major.near(all_borders, INSIDE_M) if len(major.length) else 0.0
+    return borders.near(strong, ON_LINE_M), borders.near(every, ON_LINE_M), inside
 
 
-def _near(what: Shapes, lines: Shapes, metres: float) -> float:
-    """Give the share of the length of some lines that runs near others, short piece by piece."""
-    short = shapely.segmentize(shapely.get_parts(what), SAMPLE_M)
+@dataclass(frozen=True)
+class _Pieces:
+    """Lines cut into short pieces: where the middle of each lies, and how long it is, metres."""
+
+    middle: npt.NDArray[np.float64]
+    length: npt.NDArray[np.float64]
+
+    def some(self, chosen: npt.NDArray[np.bool_]) -> _Pieces:
+        return _Pieces(self.middle[chosen], self.length[chosen])
+
+    def near(self, lines: Shapes, metres: float) -> float:
+        """Give the share of the length that lies near lines."""
+        if not self.length.sum():
+            return 0.0
+        box = shapely.bounds(lines)
+        low, high = self.middle.min(axis=0) - metres, self.middle.max(axis=0) + metres
+        close = ((box[:, 2:] >= low) & (box[:, :2] <= high)).all(axis=1)
+        # By segments: the box of a line as long as the city's outline has every place in it.
+        xy, row = shapely.get_coordinates(shapely.get_parts(lines[close]), return_index=True)
+        ends = np.stack([xy[:-1], xy[1:]], axis=1)[row[1:] == row[:-1]]
+        tree = shapely.STRtree(shapely.linestrings(ends))
+        places = shapely.points(self.middle)
+        found = tree.query(places, predicate="dwithin", distance=metres)[0]
+        return float(self.length[np.unique(found)].sum() / self.length.sum())
+
+
+def _pieces(lines: Shapes) -> _Pieces:
+    short = shapely.segmentize(shapely.get_parts(lines), SAMPLE_M)
     xy, row = shapely.get_coordinates(short, return_index=True)
     joined = row[1:] == row[:-1]
-    middle = ((xy[1:] + xy[:-1]) / 2)[joined]
     length = np.hypot(*(xy[1:] - xy[:-1])[joined].T)
-    if not length.sum():
-        return 0.0
-    pieces = np.asarray(shapely.points(middle), object)
-    found = shapely.STRtree(lines).query(pieces, predicate="dwithin", distance=metres)[0]
-    return float(length[np.unique(found)].sum() / length.sum())
+    return _Pieces(((xy[1:] + xy[:-1]) / 2)[joined], length)
 
 
 def _change(
