@@ -2,6 +2,7 @@
 // changes: what comes stands beside what is published, and one is taken.
 
 import { byId, el, fill } from "../dom.js";
+import * as work from "../jobs.js";
 import { ask, query } from "../service.js";
 import { language, say } from "../words.js";
 import { areaName } from "./areas.js";
@@ -10,7 +11,6 @@ import { target, targetFields } from "./target.js";
 
 const ANEW = [0, 1].map((seed) => ({ process: "draw", more: { seed } }));
 const AFTER_GROWTH = [{ process: "redraw", more: {} }];
-const ENDED = new Set(["successful", "failed", "dismissed", "interrupted"]);
 
 export function start(room) {
   const box = byId("draw-anew");
@@ -21,12 +21,12 @@ export function start(room) {
     within = byId("draw-community")?.value || byId("draw-township")?.value;
     [drawn, refused, nothing] = [[], null, []];
     try {
-      jobs = await Promise.all(plans.map(({ process, more }) => ask(`/processes/${process}/execution`, {
-        method: "POST", json: { inputs: { within, target: [low, high], ...more } }, prefer: "respond-async",
-      })));
+      const mine = await Promise.all(plans.map(({ process, more }) => work.submit(process, { within, target: [low, high], ...more })));
+      jobs = mine;
       paint();
-      await Promise.all(jobs.map((job) => follow(job)));
-      if (jobs.length) await compare();
+      const results = await Promise.all(mine.map((job) => work.follow(job, (told) => progress(Object.assign(job, told)))));
+      if (jobs === mine) await compare(results);
+      else results.forEach((one) => one?.draft && discard(one.draft)); // given up when one was done already
     } catch (error) {
       await giveUp();
       refused = error;
@@ -34,32 +34,10 @@ export function start(room) {
     paint();
   }
 
-  /** Hear of a job until it has ended; rejects where it failed. */
-  function follow(job) {
-    return new Promise((done, failed) => {
-      const events = new EventSource(`/jobs/${job.jobID}/events`);
-      const hear = (event) => {
-        Object.assign(job, JSON.parse(event.data));
-        progress();
-        if (!ENDED.has(job.status)) return;
-        events.close();
-        if (job.status === "failed") outcome(job).then(done, failed);
-        else done();
-      };
-      for (const state of ["accepted", "running", ...ENDED]) events.addEventListener(state, hear);
-    });
-  }
-
-  const outcome = (job) => ask(`/jobs/${job.jobID}/results`);
-
-  async function compare() {
-    if (jobs.some(({ status }) => status !== "successful")) {
-      jobs = [];
-      return;
-    }
+  async function compare(results) {
     const { low, high } = target();
-    const results = await Promise.all(jobs.map(outcome));
     jobs = [];
+    if (results.includes(null)) return; // stopped elsewhere
     nothing = results.filter(({ draft }) => !draft).flatMap(({ notes, misses }) => [...notes, ...misses]);
     drawn = await Promise.all(results.filter(({ draft }) => draft).map(async (result) => {
       const { id } = result.draft;
@@ -104,7 +82,7 @@ export function start(room) {
     const running = jobs;
     jobs = [];
     paint();
-    await Promise.all(running.map(({ jobID }) => ask(`/jobs/${jobID}`, { method: "DELETE" }).catch(() => null)));
+    await Promise.all(running.map(work.stop));
   }
 
   function paint() {
@@ -127,7 +105,7 @@ export function start(room) {
       el("p", { className: "hint" }, say("growth_hint")),
       el("button", { type: "button", id: "growth-start", className: "quiet", onclick: () => draw(AFTER_GROWTH) }, say("growth_start")),
       nothing.length > 0 && el("div", { id: "growth-nothing", className: "mind", role: "status" },
-        el("p", {}, say("growth_nothing")), nothing.map((note) => el("p", {}, note.code, " ", note[language()]))),
+        el("p", {}, say("growth_nothing")), nothing.map((told) => el("p", {}, "households" in told ? `${told.code} ` : "", told[language()]))),
       refused && el("p", { className: "refused", role: "alert" }, refused.sentence ?? String(refused)));
   }
 
