@@ -13,9 +13,8 @@ import shapely
 from geo_service import codes, crs
 from geo_service.api.state import State
 from geo_service.errors import InputError, MissingError, Phrase
+from geo_service.store.pen import HOMES
 from geo_service.store.records import Draft
-
-HOMES = "buildings"
 
 
 def told(state: State, draft: Draft, target: tuple[int, int]) -> dict[str, Any]:

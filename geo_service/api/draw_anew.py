@@ -16,6 +16,7 @@ from geo_service import codes, crs, layers
 from geo_service.api.state import State
 from geo_service.errors import InputError, MissingError, Phrase
 from geo_service.jobs import Context
+from geo_service.store.pen import HOMES
 
 if TYPE_CHECKING:
     from geo_service.drawing import Drawn
@@ -141,9 +142,9 @@ def households_of(state: State, areas: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
         ``table_missing``.
     """
     tables = state.store.tables()
-    if "buildings" not in tables:
-        raise MissingError("table_missing", table="buildings", known=", ".join(tables) or "-")
-    houses = crs.placed(state.store.table("buildings"), areas.crs, datum="wgs84")
+    if HOMES not in tables:
+        raise MissingError("table_missing", table=HOMES, known=", ".join(tables) or "-")
+    houses = crs.placed(state.store.table(HOMES), areas.crs, datum="wgs84")
     inside = houses.sindex.query(areas.geometry.union_all(), predicate="intersects", sort=True)
     return houses.iloc[inside]
 

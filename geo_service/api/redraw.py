@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -62,14 +61,7 @@ def answer(state: State, question: Question, context: Context) -> dict[str, Any]
             "grids", redrawn.grids, source=f"redraw {question.within}", author=context.owner,
             notes=redrawn.notes, replace_within=question.within,
         )  # fmt: skip
-    return {
-        "draft": draft,
-        "touched": list(redrawn.touched),
-        "households_moved": redrawn.households_moved,
-        "operations": list(redrawn.operations),
-        "misses": [asdict(miss) for miss in redrawn.misses],
-        "notes": [asdict(note) for note in redrawn.notes],
-    }
+    return {"draft": draft, **redrawn.to_dict()}
 
 
 def _grids_of(state: State, within: str) -> gpd.GeoDataFrame:

@@ -147,17 +147,8 @@ def redraw(
     if output is not None:
         boundary_files.write(redrawn.grids, output)
     if as_json:
-        terminal.print_json(
-            {
-                "grids": len(redrawn.grids),
-                "touched": list(redrawn.touched),
-                "households_moved": redrawn.households_moved,
-                "operations": list(redrawn.operations),
-                "misses": [asdict(miss) for miss in redrawn.misses],
-                "notes": [asdict(note) for note in redrawn.notes],
-                "written": str(output or ""),
-            }
-        )
+        told = {"grids": len(redrawn.grids), **redrawn.to_dict(), "written": str(output or "")}
+        terminal.print_json(told)
     else:
         _say_redrawn(redrawn)
     return terminal.FOUND_FAULTS if redrawn.misses else 0

@@ -9,7 +9,7 @@ and taken back.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import geopandas as gpd
@@ -67,6 +67,16 @@ class Redrawn:
     households_moved: int
     misses: tuple[Miss, ...]
     notes: tuple[Note, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give what was done as plain data, without the grids."""
+        return {
+            "touched": list(self.touched),
+            "households_moved": self.households_moved,
+            "operations": list(self.operations),
+            "misses": [asdict(miss) for miss in self.misses],
+            "notes": [asdict(note) for note in self.notes],
+        }
 
     def __repr__(self) -> str:
         return (
