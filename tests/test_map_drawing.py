@@ -41,6 +41,22 @@ def base(demo: Path, served: ModuleType) -> Iterator[str]:
         yield address
 
 
+def at_area(open_map: Callable[..., Seen], area: str, **how: Any) -> Seen:
+    """The page with an area chosen to be drawn."""
+    seen = open_map(f"tab=draw&within={area}", **how)
+    seen.page.wait_for_function(
+        f"() => document.querySelector('#draw-community')?.value === '{area}'"
+    )
+    return seen
+
+
+def ask_for(seen: Seen, low: int, high: int) -> None:
+    """Fill in the households wanted of a grid."""
+    seen.page.fill("#anew-low", str(low))
+    seen.page.fill("#anew-high", str(high))
+    seen.page.press("#anew-high", "Tab")
+
+
 class Desk:
     """A community's draft opened on the page, and the same draft in the store."""
 
@@ -84,11 +100,7 @@ def desk(
     desks: list[Desk] = []
 
     def opened(**how: Any) -> Desk:
-        seen = open_map(f"tab=draw&within={COMMUNITY}", **how)
-        seen.page.wait_for_function(
-            f"() => document.querySelector('#draw-community')?.value === '{COMMUNITY}'"
-        )
-        desks.append(Desk(seen, browsing, demo))
+        desks.append(Desk(at_area(open_map, COMMUNITY, **how), browsing, demo))
         return desks[-1]
 
     yield opened
@@ -361,13 +373,8 @@ def test_a_community_is_drawn_anew_and_published(open_map: Callable[..., Seen], 
     area = "411002005001"
     with open_store(demo) as store:
         revision, drafts = store.current_revisions()["grids"], len(store.drafts())
-    seen = open_map(f"tab=draw&within={area}")
-    seen.page.wait_for_function(
-        f"() => document.querySelector('#draw-community')?.value === '{area}'"
-    )
-    seen.page.fill("#anew-low", "60")
-    seen.page.fill("#anew-high", "110")
-    seen.page.press("#anew-high", "Tab")
+    seen = at_area(open_map, area)
+    ask_for(seen, 60, 110)
     seen.page.click("#anew-start")
     seen.page.wait_for_selector("#anew-take", timeout=120_000)
     heads = [one.inner_text() for one in seen.page.locator("#draw-anew thead th").all()]
@@ -411,18 +418,12 @@ def test_grids_are_brought_back_into_the_range_after_growth(
         revision, now = store.current_revisions()["grids"], store.frame("grids")
     own = now[now.code.str.startswith(COMMUNITY)]
     most = int(own.households.max()) - 1
-    seen = open_map(f"tab=draw&within={COMMUNITY}")
-    seen.page.wait_for_function(
-        f"() => document.querySelector('#draw-community')?.value === '{COMMUNITY}'"
-    )
-    seen.page.fill("#anew-low", "1")
-    seen.page.fill("#anew-high", "100000")
-    seen.page.press("#anew-high", "Tab")
+    seen = at_area(open_map, COMMUNITY)
+    ask_for(seen, 1, 100_000)
     seen.page.click("#growth-start")
     seen.page.wait_for_selector("#growth-nothing", timeout=60_000)
     assert "没有作改动" in seen.text("#growth-nothing")
-    seen.page.fill("#anew-high", str(most))
-    seen.page.press("#anew-high", "Tab")
+    ask_for(seen, 1, most)
     seen.page.click("#growth-start")
     seen.page.wait_for_selector("#anew-take", timeout=60_000)
     heads = [one.inner_text() for one in seen.page.locator("#draw-anew thead th").all()]
